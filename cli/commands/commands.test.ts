@@ -1,0 +1,187 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { Command } from 'commander';
+import { ControlClient, findControl } from '../control-client.js';
+import type { Terminal } from '../render/terminal.js';
+import { check, register as registerCheck } from './check.js';
+import { diff, register as registerDiff } from './diff.js';
+import { newKey, register as registerKeys } from './keys.js';
+import { register as registerReport, report } from './report.js';
+import { register as registerStatus, status } from './status.js';
+
+const NOW = Date.parse('2026-11-21T10:07:31.250Z');
+const folder = mkdtempSync(join(tmpdir(), 'tidegate-cli-'));
+const asked: { readonly method: string; readonly url: URL; readonly authorization: string; readonly body: string }[] = [];
+/** By path: what the control origin answers. */
+const answers = new Map<string, readonly [status: number, body: unknown]>();
+let server: Server;
+let url = '';
+
+before(async () => {
+  server = createServer((request, response) => {
+    let body = '';
+    request.on('data', (piece: Buffer) => { body += piece.toString(); }).on('end', () => {
+      const target = new URL(request.url ?? '/', 'http://control');
+      asked.push({ method: request.method ?? '', url: target, authorization: request.headers.authorization ?? '', body });
+      const [code, answer] = answers.get(target.pathname) ?? [404, { code: 'not_found', detail: 'nothing here' }];
+      response.writeHead(code).end(typeof answer === 'string' ? answer : JSON.stringify(answer));
+    });
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+});
+after(() => {
+  server.closeAllConnections();
+  server.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+function terminal(): Terminal & { readonly text: () => string } {
+  let text = '';
+  return { columns: 80, colour: false, write: (piece) => { text += piece; }, text: () => text };
+}
+
+const traffic = (interval: string, rows: readonly unknown[] = []) => ({
+  as_of: '2026-11-21T10:07:30Z', from: '2026-11-20T10:00:00Z', to: '2026-11-21T10:15:00Z', interval, time_zone: 'UTC', complete: true, missing: [], rows,
+});
+const NO_FILTERS = { app: [], service: [], route: [], status: [], method: [], outcome: [], target: [], top: 30 } as const;
+
+function configuration(name: string, text: string): string {
+  const file = join(folder, name);
+  writeFileSync(file, text);
+  return file;
+}
+const GOOD = `version: 1
+listeners: { http: { address: "127.0.0.1:8080" } }
+control: { address: "0.0.0.0:9555" }
+data_dir: ./data
+`;
+
+test('the node is found by option, environment and configuration, each for itself', () => {
+  mkdirSync(join(folder, 'data'));
+  writeFileSync(join(folder, 'data/control.token'), 'kept-token-0123456789\n');
+  const config = configuration('good.yaml', GOOD);
+  assert.deepEqual(findControl({ config }, {}), { url: 'http://127.0.0.1:9555', token: 'kept-token-0123456789' });
+  assert.deepEqual(findControl({ config, token: 't' }, { TIDEGATE_URL: 'http://gateway:1/' }), { url: 'http://gateway:1', token: 't' });
+  assert.deepEqual(findControl({ config, url: 'http://a:2' }, { TIDEGATE_URL: 'http://b:1', TIDEGATE_TOKEN: 'e' }), { url: 'http://a:2', token: 'e' });
+  assert.deepEqual(findControl({ config: configuration('token.yaml', GOOD.replace('9555"', '9555", token: "configured-token-1"')) }, {}).token, 'configured-token-1');
+  assert.deepEqual(findControl({ config: configuration('six.yaml', GOOD.replace('0.0.0.0:9555', '[::]:9555')) }, {}).url, 'http://[::1]:9555');
+});
+
+test('a node whose file has gone bad can still be asked', () => {
+  const config = configuration('bad.yaml', `${GOOD}services: { unknown: 1 }\n`);
+  assert.deepEqual(findControl({ config }, {}), { url: 'http://0.0.0.0:9555'.replace('0.0.0.0', '127.0.0.1'), token: 'kept-token-0123456789' });
+  assert.deepEqual(findControl({ config: configuration('syntax.yaml', `${GOOD}services: [\n`) }, {}).token, 'kept-token-0123456789');
+  assert.throws(() => findControl({ config: join(folder, 'absent.yaml') }, {}), { code: 'config_rejected' });
+});
+
+test('nobody there, no token, a wrong one, another server: each in its own words', async () => {
+  const nobody = createServer().listen(0, '127.0.0.1');
+  await once(nobody, 'listening');
+  const gone = `http://127.0.0.1:${(nobody.address() as AddressInfo).port}`;
+  nobody.close();
+  await once(nobody, 'close');
+  await assert.rejects(new ControlClient({ url: gone, token: null }).get('/v1/status'), (error: Error & { code: string; remedy: string }) =>
+    error.code === 'control_unreachable' && error.message.includes(gone) && error.remedy.includes('--url'));
+  answers.set('/v1/status', [401, { code: 'unauthenticated' }]);
+  await assert.rejects(new ControlClient({ url, token: null }).get('/v1/status'), /give --token, TIDEGATE_TOKEN, or -c/);
+  await assert.rejects(new ControlClient({ url, token: 'x' }).get('/v1/status'), /does not take this token/);
+  for (const [code, body] of [[502, '<html>'], [500, '{}'], [404, { code: 'made_up' }]] as const) {
+    answers.set('/v1/status', [code, body]);
+    await assert.rejects(new ControlClient({ url, token: 'x' }).get('/v1/status'), { code: 'control_unreachable' });
+  }
+  assert.throws(() => findControl({ url: 'ftp://x', token: 't' }, {}), { code: 'control_unreachable' });
+});
+
+test('report asks for total, graph and table, and passes every filter on', async () => {
+  answers.set('/v1/reports/traffic', [200, traffic('total')]);
+  asked.length = 0;
+  const out = terminal();
+  await report({ ...NO_FILTERS, url, key: 'tg_key', app: ['acme'], service: ['a', 'b'], timeZone: 'Asia/Kolkata', from: '2d' }, out, NOW);
+  assert.deepEqual(asked.map(({ url: { searchParams } }) => [searchParams.get('interval'), searchParams.get('group_by')]), [['total', null], ['hour', null], ['total', 'service,route']]);
+  for (const { authorization, url: { searchParams } } of asked) {
+    assert.equal(authorization, 'Bearer tg_key');
+    assert.deepEqual([searchParams.getAll('app'), searchParams.getAll('service'), searchParams.get('time_zone'), searchParams.get('from'), searchParams.get('to')],
+      [['acme'], ['a', 'b'], 'Asia/Kolkata', '2026-11-19T10:00:00.000Z', null]);
+  }
+  assert.match(out.text(), /^Traffic of app acme, service a, b\n/);
+});
+
+test('report with a format prints what the API gives', async () => {
+  answers.set('/v1/reports/traffic', [200, 'time,requests\r\n']);
+  asked.length = 0;
+  const out = terminal();
+  await report({ ...NO_FILTERS, url, token: 't', format: 'csv', interval: 'day', groupBy: 'app', from: '45m', to: '2026-11-21T10:00:00Z' }, out, NOW);
+  assert.equal(out.text(), 'time,requests\r\n');
+  assert.equal(asked[0]?.url.search, '?from=2026-11-21T09%3A22%3A00.000Z&to=2026-11-21T10%3A00%3A00Z&interval=day&group_by=app&format=csv');
+});
+
+test('an error of the API keeps its code', async () => {
+  answers.set('/v1/reports/traffic', [400, { code: 'invalid_parameter', detail: 'group_by: not a group; allowed: app' }]);
+  await assert.rejects(report({ ...NO_FILTERS, url, token: 't', groupBy: 'x' }, terminal(), NOW), { code: 'invalid_parameter', message: /allowed: app/ });
+});
+
+test('status goes on without the collector', async () => {
+  const node = {
+    node: 'n', version: '0.1.0', started_at: '2026-11-21T10:00:00.000Z', ready: true, reasons: [], config: { version: 'a', source: 'file', loaded_at: '2026-11-21T10:00:00.000Z', last_reload: null },
+    workers: [], targets: [], limits: [], spool: { bytes: 0, max_bytes: 1, streams: 0, dropped: 0 }, collector: null,
+  };
+  answers.set('/v1/status', [200, node]);
+  answers.set('/v1/completeness', [503, { code: 'collector_unavailable' }]);
+  const out = terminal();
+  await status({ url, token: 't' }, out);
+  assert.match(out.text(), /collector +does not answer/);
+  const json = terminal();
+  await status({ url, token: 't', json: true }, json);
+  assert.deepEqual(JSON.parse(json.text()), node);
+});
+
+test('a new key alone is on standard output', async () => {
+  answers.set('/v1/apps/a%2Fb/keys', [201, { app: 'a/b', id: 'k-1', key: 'tg_secret', scopes: ['traffic'] }]);
+  const out = terminal();
+  await newKey('a/b', { url, token: 't', scope: ['traffic'] }, out);
+  assert.equal(out.text(), 'tg_secret\n');
+  assert.deepEqual(JSON.parse(asked.at(-1)?.body ?? ''), { scopes: ['traffic'] });
+});
+
+test('check says what is wrong and where, exit 1', () => {
+  const bad = configuration('check.yaml', `${GOOD}servces: []\nworkers: many\n`);
+  const out = terminal();
+  assert.equal(check(bad, false, out), 1);
+  assert.match(out.text(), /check\.yaml:5:1: .*\(config_unknown_key\)\n.*check\.yaml:6:10: /);
+  const json = terminal();
+  check(bad, true, json);
+  assert.equal((JSON.parse(json.text()) as { errors: unknown[] }).errors.length, 2);
+  const good = terminal();
+  assert.equal(check(configuration('good2.yaml', GOOD), false, good), 0);
+  assert.match(good.text(), /is good\.\n$/);
+});
+
+test('diff: exit 0 for nothing, 2 for something, the errors of a file that would be rejected', async () => {
+  const file = configuration('diff.yaml', GOOD);
+  answers.set('/v1/config/diff', [200, { from: 'a', to: 'a', changes: [] }]);
+  assert.equal(await diff(file, { url, token: 't' }, terminal()), 0);
+  assert.equal(asked.at(-1)?.body, GOOD);
+  answers.set('/v1/config/diff', [200, { from: 'a', to: 'b', changes: [{ path: 'workers', kind: 'changed', before: 1, after: 2 }] }]);
+  const out = terminal();
+  assert.equal(await diff(file, { url, token: 't' }, out), 2);
+  assert.equal(out.text(), 'a -> b\n~ workers: 1 -> 2\n');
+  answers.set('/v1/config/diff', [422, { code: 'config_rejected', errors: [{ file: 'diff.yaml', line: 3, column: 1, path: 'x', message: 'no', code: 'config_schema' }] }]);
+  await assert.rejects(diff(file, { url, token: 't' }, terminal()), { code: 'config_rejected', message: 'diff.yaml:3:1: x: no (config_schema)' });
+  await assert.rejects(diff(join(folder, 'absent.yaml'), { url, token: 't' }, terminal()), { code: 'config_unreadable' });
+});
+
+test('every command is registered with its options', () => {
+  const program = new Command();
+  for (const register of [registerReport, registerStatus, registerKeys, registerCheck, registerDiff]) register(program);
+  assert.deepEqual(program.commands.map((command) => command.name()), ['report', 'status', 'keys', 'check', 'diff']);
+  assert.match(program.commands[0]?.helpInformation() ?? '', /--group-by <groups>/);
+  assert.deepEqual(program.commands[2]?.commands.map((command) => command.name()), ['new', 'revoke']);
+});

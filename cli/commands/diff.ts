@@ -1,0 +1,37 @@
+import { readFileSync } from 'node:fs';
+import type { Command } from 'commander';
+import { TidegateError } from '../../errors/tidegate-error.js';
+import { renderDiff } from '../../gateway/config/diff.js';
+import type { ConfigDiff } from '../../gateway/control/control-deps.js';
+import { ControlClient, findControl, withControlOptions, type ControlOptions } from '../control-client.js';
+import { printable, standardOutput, styled, type Terminal } from '../render/terminal.js';
+
+interface DiffOptions extends ControlOptions { readonly json?: boolean }
+
+export function register(program: Command): void {
+  withControlOptions(program.command('diff <file>').description('what a reload of FILE would change; exit 0: nothing, 2: something'))
+    .option('--json', 'as the API gives it')
+    .action(async (file: string, options: DiffOptions) => { process.exitCode = await diff(file, options, standardOutput()); });
+}
+
+/** @returns the exit code. @throws config_rejected: the file would be rejected, with its errors */
+export async function diff(file: string, options: DiffOptions, terminal: Terminal): Promise<0 | 2> {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (cause) {
+    throw new TidegateError('config_unreadable', `${file}: ${(cause as NodeJS.ErrnoException).code ?? String(cause)}`, { cause });
+  }
+  const client = new ControlClient(findControl(options));
+  const found = await client.post<ConfigDiff>('/v1/config/diff', 'application/yaml', text);
+  if (options.json === true) {
+    terminal.write(`${JSON.stringify(found, null, 2)}\n`);
+  } else if (found.changes.length === 0) {
+    terminal.write(`Nothing would change: ${found.from} is in force.\n`);
+  } else {
+    const styles = { '+': 'green', '-': 'red', '~': 'yellow' } as const;
+    terminal.write(`${found.from} -> ${found.to}\n`);
+    for (const line of renderDiff(found.changes).split('\n')) terminal.write(`${styled(terminal, styles[line[0] as keyof typeof styles], printable(line))}\n`);
+  }
+  return found.changes.length === 0 ? 0 : 2;
+}

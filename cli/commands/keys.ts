@@ -1,0 +1,36 @@
+import { InvalidArgumentError, type Command } from 'commander';
+import type { NewKey } from '../../gateway/control/control-deps.js';
+import { ControlClient, findControl, withControlOptions, type ControlOptions } from '../control-client.js';
+import { standardOutput, type Terminal } from '../render/terminal.js';
+
+const SCOPES = ['traffic', 'reports'];
+interface NewOptions extends ControlOptions { readonly scope: readonly string[] }
+
+export function register(program: Command): void {
+  const keys = program.command('keys').description('API keys of apps');
+  withControlOptions(keys.command('new <app>').description('makes a key; it is shown this once'))
+    .option('--scope <scopes>', 'what it is for: traffic, reports', scopes, SCOPES)
+    .action((app: string, options: NewOptions) => newKey(app, options, standardOutput()));
+  withControlOptions(keys.command('revoke <app> <id>').description('ends a key, at once'))
+    .action((app: string, id: string, options: ControlOptions) => revokeKey(app, id, options));
+}
+
+/** The key alone goes to standard output, so that a script can take it from there. */
+export async function newKey(app: string, options: NewOptions, terminal: Terminal): Promise<void> {
+  const client = new ControlClient(findControl(options));
+  const made = await client.post<NewKey>(`/v1/apps/${encodeURIComponent(app)}/keys`, 'application/json', JSON.stringify({ scopes: options.scope }));
+  terminal.write(`${made.key}\n`);
+  console.error(`Key ${made.id} of ${made.app} (${made.scopes.join(', ')}). It is not kept and not shown again.`);
+}
+
+export async function revokeKey(app: string, id: string, options: ControlOptions): Promise<void> {
+  const client = new ControlClient(findControl(options));
+  await client.text('DELETE', `/v1/apps/${encodeURIComponent(app)}/keys/${encodeURIComponent(id)}`);
+  console.error(`Key ${id} of ${app} is revoked.`);
+}
+
+function scopes(text: string): readonly string[] {
+  const asked = text.split(',').map((scope) => scope.trim());
+  if (!asked.every((scope) => SCOPES.includes(scope))) throw new InvalidArgumentError(`Allowed: ${SCOPES.join(', ')}, with commas between.`);
+  return asked;
+}

@@ -1,0 +1,88 @@
+import { InvalidArgumentError, Option, type Command } from 'commander';
+import { INTERVALS, type Interval } from '../../collector/reports/calendar.js';
+import { FORMATS } from '../../collector/reports/traffic-query.js';
+import { ControlClient, findControl, withControlOptions, type ControlOptions, type Query } from '../control-client.js';
+import { standardOutput, type Terminal } from '../render/terminal.js';
+import { renderTraffic, type TrafficAnswer } from '../render/traffic.js';
+
+interface ReportOptions extends ControlOptions {
+  readonly key?: string;
+  readonly app: readonly string[];
+  readonly service: readonly string[];
+  readonly route: readonly string[];
+  readonly status: readonly string[];
+  readonly method: readonly string[];
+  readonly outcome: readonly string[];
+  readonly target: readonly string[];
+  readonly from?: string;
+  readonly to?: string;
+  readonly timeZone?: string;
+  readonly interval?: Interval;
+  readonly groupBy?: string;
+  readonly format?: 'json' | 'csv';
+  readonly top: number;
+}
+
+const gather = (value: string, before: readonly string[]): readonly string[] => [...before, value];
+const STEP_MS: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000 };
+const QUARTER_MS = 900_000;
+
+export function register(program: Command): void {
+  const command = withControlOptions(program.command('report').description('an app\'s or service\'s traffic: totals, over time, latency, by group'));
+  command
+    .option('--key <key>', 'ask as an app: its API key or JWT, instead of the control token')
+    .option('--from <instant>', 'RFC 3339, or how long ago: 45m, 24h, 7d (default: 24h)')
+    .option('--to <instant>', 'RFC 3339, or how long ago (default: now)')
+    .option('--time-zone <zone>', 'IANA name (default: the app\'s own, else UTC)')
+    .addOption(new Option('--interval <interval>', 'the table by time, in steps of this; and the steps of the graph').choices(INTERVALS))
+    .option('--group-by <groups>', 'app, service, route, status_class; status, method, outcome, target, config_version (default: service,route)')
+    .option('--top <rows>', 'rows of the table', rows, 30)
+    .addOption(new Option('--format <format>', 'the report itself, as the API gives it').choices(FORMATS));
+  for (const name of ['app', 'service', 'route', 'status', 'method', 'outcome', 'target']) {
+    command.option(`--${name} <${name}>`, `only this ${name}; repeatable`, gather, []);
+  }
+  command.action((options: ReportOptions) => report(options, standardOutput()));
+}
+
+/** `nowMs`: for the relative instants. */
+export async function report(options: ReportOptions, terminal: Terminal, nowMs: number = Date.now()): Promise<void> {
+  const client = new ControlClient(findControl(options.key === undefined ? options : { ...options, token: options.key }));
+  const from = instant(options.from ?? '24h', nowMs);
+  const to = options.to === undefined ? undefined : instant(options.to, nowMs);
+  const asked: Query = {
+    from, to, time_zone: options.timeZone, app: options.app, service: options.service, route: options.route,
+    status: options.status, method: options.method, outcome: options.outcome, target: options.target,
+  };
+  if (options.format !== undefined) {
+    const text = await client.text('GET', '/v1/reports/traffic', { query: { ...asked, interval: options.interval, group_by: options.groupBy, format: options.format } });
+    terminal.write(text.endsWith('\n') ? text : `${text}\n`);
+    return;
+  }
+  const groupBy = options.groupBy ?? 'service,route';
+  const ask = (interval: Interval, groups?: string) => client.get<TrafficAnswer>('/v1/reports/traffic', { ...asked, interval, group_by: groups });
+  const total = await ask('total');
+  const series = await ask(options.interval === undefined || options.interval === 'total' ? graphStep(total) : options.interval);
+  const table = await ask(options.interval ?? 'total', groupBy);
+  const subject = (['app', 'service', 'route', 'status', 'method', 'outcome', 'target'] as const)
+    .filter((name) => options[name].length > 0).map((name) => `${name} ${options[name].join(', ')}`).join(', ');
+  terminal.write(renderTraffic(terminal, { subject, total, series, table, groupBy: groupBy.split(','), top: options.top }));
+}
+
+/** About as many buckets as a line has characters. */
+function graphStep({ from, to }: TrafficAnswer): Interval {
+  const lengthMs = Date.parse(to) - Date.parse(from);
+  return lengthMs <= 2 * 3_600_000 ? 'minute' : lengthMs <= 5 * 86_400_000 ? 'hour' : lengthMs <= 200 * 86_400_000 ? 'day' : 'month';
+}
+
+/** `24h` is the quarter of an hour (`45m`: the minute) that was then, so that the report can be read from the rollups. */
+function instant(text: string, nowMs: number): string {
+  const [, amount, unit] = /^(\d{1,6})([mhd])$/.exec(text) ?? [];
+  if (amount === undefined || unit === undefined) return text;
+  const step = unit === 'm' ? 60_000 : QUARTER_MS;
+  return new Date(Math.floor((nowMs - Number(amount) * (STEP_MS[unit] ?? 0)) / step) * step).toISOString();
+}
+
+function rows(text: string): number {
+  if (!/^[1-9]\d{0,4}$/.test(text)) throw new InvalidArgumentError('It must be a number from 1 to 99999.');
+  return Number(text);
+}

@@ -1,0 +1,93 @@
+/** What the three kinds of children have in common: how they listen to the launcher, to signals, and how they end. */
+import { rmSync } from 'node:fs';
+import { TidegateError } from '../../errors/tidegate-error.js';
+import { makeLog, type Logger } from '../log.js';
+import { ENV, FATAL_EXIT, type ChildMessage, type LauncherMessage } from './messages.js';
+
+/**
+ * A service manager signals every process of the node at once, and the launcher's word, which puts the end in order, comes a moment
+ * later. A signal that is for this process alone (none comes) ends it alone, and the launcher starts it again.
+ */
+const WORD_WITHIN_MS = 500;
+
+export class ChildLife {
+  readonly log: Logger;
+  readonly runDir = environment(ENV.runDir);
+  #stopping = false;
+  /** Told to stop before there was anything to finish: a start under way is finished first. */
+  #toldToStop = false;
+  #onStop: () => void = () => { this.#toldToStop = true; };
+  readonly #handlers = new Map<LauncherMessage['type'], () => void>();
+
+  constructor(role: string, fields: Readonly<Record<string, number>> = {}) {
+    this.log = makeLog({ role, ...fields });
+    process.on('disconnect', () => { this.#orphaned(); });
+    process.on('message', (message) => { this.#take(message as LauncherMessage); });
+    // a terminal's Ctrl-C reaches the whole process group: the launcher's word counts
+    process.on('SIGINT', () => {});
+    process.on('SIGTERM', () => {
+      if (this.#stopping) return;
+      setTimeout(() => { if (!this.#stopping) this.#onStop(); }, WORD_WITHIN_MS);
+    });
+    process.on('uncaughtException', (error) => { this.#crash(error); });
+    process.on('unhandledRejection', (error) => { this.#crash(error); });
+  }
+
+  /** `finish` runs once, when the launcher says so or a signal is for this process alone; then the process exits. */
+  onStop(finish: () => Promise<void>): void {
+    let begun = false;
+    this.#onStop = () => {
+      if (begun) return;
+      begun = true;
+      finish().then(() => { process.exit(0); }, (error: unknown) => { this.#crash(error); });
+    };
+    if (this.#toldToStop) this.#onStop();
+  }
+
+  on(type: 'stopping' | 'seal' | 'reloaded', handler: () => void): void {
+    this.#handlers.set(type, handler);
+  }
+
+  send(message: ChildMessage): void {
+    if (process.connected) process.send?.(message);
+  }
+
+  /** Runs `start`; an error of ours goes to the launcher, which tells the operator, and ends the process. */
+  async run(start: () => Promise<void>): Promise<void> {
+    try {
+      await start();
+    } catch (error) {
+      if (!(error instanceof TidegateError)) throw error;
+      this.log.error({ code: error.code, remedy: error.remedy }, error.message);
+      process.send?.({ type: 'fatal', code: error.code, detail: error.message } satisfies ChildMessage, () => { process.exit(FATAL_EXIT); });
+    }
+  }
+
+  #take(message: LauncherMessage): void {
+    switch (message.type) {
+      case 'stopping':
+        this.#stopping = true;
+        this.#handlers.get('stopping')?.();
+        return;
+      case 'drain': case 'stop': this.#stopping = true; this.#onStop(); return;
+      case 'seal': case 'reloaded': this.#handlers.get(message.type)?.();
+    }
+  }
+
+  /** The launcher is dead, and with it the listening sockets: at once, like the launcher itself, and past any native code's last acts. */
+  #orphaned(): void {
+    rmSync(this.runDir, { recursive: true, force: true });
+    process.kill(process.pid, 'SIGKILL');
+  }
+
+  #crash(error: unknown): void {
+    this.log.fatal({ err: error }, 'ended by an error that nobody handled');
+    process.exit(1);
+  }
+}
+
+function environment(name: string): string {
+  const value = process.env[name];
+  if (value === undefined) throw new Error(`${name} is not set: this file is started by \`tidegate start\``);
+  return value;
+}

@@ -1,0 +1,88 @@
+/** One child that is kept running: when it ends it is started again, after a wait that doubles while it keeps dying young. */
+import type { ChildProcess } from 'node:child_process';
+import type { Logger } from '../log.js';
+import { FATAL_EXIT, type ChildMessage, type LauncherMessage } from './messages.js';
+
+const FIRST_WAIT_MS = 100;
+const LONGEST_WAIT_MS = 5000;
+/** Who lived this long starts again without the waits of before. */
+const SETTLED_MS = 10_000;
+
+export interface KeptProcessOptions {
+  readonly name: string;
+  readonly spawn: () => ChildProcess;
+  readonly onMessage: (message: ChildMessage) => void;
+  /** Called at each end, before a restart is planned. */
+  readonly onExit: (exitCode: number | null, signal: NodeJS.Signals | null) => void;
+  readonly log: Logger;
+}
+
+export class KeptProcess {
+  readonly #options: KeptProcessOptions;
+  #child: ChildProcess | null = null;
+  #timer: NodeJS.Timeout | null = null;
+  #waitMs = FIRST_WAIT_MS;
+  #retired = false;
+  readonly #ended: Promise<void>;
+  #resolveEnded: () => void = () => {};
+
+  constructor(options: KeptProcessOptions) {
+    this.#options = options;
+    this.#ended = new Promise((resolve) => { this.#resolveEnded = resolve; });
+  }
+
+  get running(): boolean { return this.#child !== null; }
+
+  start(): void {
+    this.#timer = null;
+    const child = this.#options.spawn();
+    const startedAt = performance.now();
+    this.#child = child;
+    child.on('message', (message) => { this.#options.onMessage(message as ChildMessage); });
+    // a child that cannot even be spawned, or a message to one that is just ending: 'exit' follows, or nothing is lost
+    child.on('error', (error) => { this.#options.log.debug({ err: error }, this.#options.name); });
+    child.on('exit', (exitCode, signal) => {
+      this.#child = null;
+      this.#options.onExit(exitCode, signal);
+      if (this.#retired) {
+        this.#resolveEnded();
+        return;
+      }
+      if (performance.now() - startedAt >= SETTLED_MS) this.#waitMs = FIRST_WAIT_MS;
+      const waitMs = exitCode === FATAL_EXIT ? LONGEST_WAIT_MS : this.#waitMs;
+      this.#options.log.warn({ exitCode, signal, restartInMs: waitMs }, `the ${this.#options.name} ended and is started again`);
+      this.#timer = setTimeout(() => { this.start(); }, waitMs);
+      this.#waitMs = Math.min(this.#waitMs * 2, LONGEST_WAIT_MS);
+    });
+  }
+
+  send(message: LauncherMessage): void {
+    if (this.#child?.connected === true) this.#child.send(message, () => {});
+  }
+
+  /** Kills it, for good, without waiting. */
+  abandon(): void {
+    this.#retired = true;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#child?.kill('SIGKILL');
+  }
+
+  /**
+   * Starts it no more and tells it to end; SIGKILL after `withinMs`. Resolves when it is gone, with false where it had to be killed.
+   */
+  async retire(message: LauncherMessage, withinMs: number): Promise<boolean> {
+    this.#retired = true;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    if (this.#child === null) return true;
+    let inTime = true;
+    this.send(message);
+    const deadline = setTimeout(() => {
+      inTime = false;
+      this.#options.log.error({ withinMs }, `the ${this.#options.name} did not end in time and is killed`);
+      this.#child?.kill('SIGKILL');
+    }, withinMs);
+    await this.#ended;
+    clearTimeout(deadline);
+    return inTime;
+  }
+}

@@ -1,0 +1,130 @@
+/** The launcher with stand-ins for its children, which write down what happens to them: real processes, real signals. */
+import { afterEach, beforeEach, test } from 'node:test';
+import assert from 'node:assert/strict';
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pino } from 'pino';
+import { TidegateError } from '../../errors/tidegate-error.js';
+import { eventually } from '../../test/harness/deadline.js';
+import { isGone } from '../../test/harness/tidegate.js';
+import { Launcher } from './launcher.js';
+import { openFilesLimit } from './open-files.js';
+
+const SAY = `
+const { appendFileSync } = require('node:fs');
+const name = ROLE + (process.env.TIDEGATE_WORKER ?? '');
+const say = (what) => appendFileSync(JOURNAL, name + ' ' + what + ' ' + process.pid + '\\n');
+process.on('SIGINT', () => {});
+process.on('disconnect', () => { say('orphaned'); process.exit(0); });
+say('started');
+`;
+const SUPERVISOR = `
+process.on('message', ({ type }) => {
+  if (type === 'seal') { say('sealed'); process.send({ type: 'sealed' }); }
+  if (type === 'stop') { say('stopped'); process.exit(0); }
+  if (type === 'stopping') say('told');
+});
+process.on('SIGUSR2', () => process.send({ type: 'workers', n: 1, drainMs: 1000 }));
+process.send({ type: 'ready', workers: 2, drainMs: 1000 });
+`;
+const WORKER = `
+process.on('message', ({ type }) => { if (type === 'drain') { say('drained'); process.exit(0); } });
+process.send({ type: 'serving' });
+`;
+const COLLECTOR = `
+process.on('message', ({ type }) => { if (type === 'stop') { say('stored'); process.exit(0); } });
+`;
+
+let folder = '';
+const journal = (): string[][] => readFileSync(join(folder, 'journal'), 'utf8').trimEnd().split('\n').map((line) => line.split(' '));
+const started = (name: string): number[] => journal().filter(([who, what]) => who === name && what === 'started').map(([, , pid]) => Number(pid));
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'tidegate-launcher-'));
+  appendFileSync(join(folder, 'journal'), '');
+});
+afterEach(() => { rmSync(folder, { recursive: true }); });
+
+function launch(scripts: Partial<Record<'supervisor' | 'worker' | 'collector', string>> = {}): Promise<number> {
+  for (const [role, script] of Object.entries({ supervisor: SUPERVISOR, worker: WORKER, collector: COLLECTOR, ...scripts })) {
+    const constants = `const ROLE = ${JSON.stringify(role)}; const JOURNAL = ${JSON.stringify(join(folder, 'journal'))};`;
+    writeFileSync(join(folder, `${role}.cjs`), constants + SAY + script);
+  }
+  return new Launcher({ configPath: 'unused.yaml', log: pino({ level: 'silent' }), entry: (role) => join(folder, `${role}.cjs`) }).run();
+}
+
+async function allStarted(): Promise<void> {
+  await eventually('four children', () => (['supervisor', 'worker1', 'worker2', 'collector'].every((name) => started(name).length === 1) ? true : null));
+}
+
+function assertNobodyLeft(): void {
+  for (const [, , pid] of journal()) assert.ok(isGone(Number(pid)), `process ${pid} is still there`);
+}
+
+test('a node stops in order: workers drain, the supervisor seals, the collector stores, the supervisor ends', async () => {
+  const node = launch();
+  await allStarted();
+  assert.equal(journal()[0]?.[0], 'supervisor', 'the supervisor is first');
+  process.kill(process.pid, 'SIGTERM');
+  assert.equal(await node, 0);
+  const acts = journal().map(([who, what]) => `${who} ${what}`).filter((act) => !/started|told/.test(act));
+  assert.deepEqual(acts.slice(0, 2).sort(), ['worker1 drained', 'worker2 drained']);
+  assert.deepEqual(acts.slice(2), ['supervisor sealed', 'collector stored', 'supervisor stopped']);
+  assertNobodyLeft();
+});
+
+test('what is killed is started again, and its siblings go on', async () => {
+  const node = launch();
+  await allStarted();
+  for (const name of ['worker1', 'collector', 'supervisor']) process.kill(started(name)[0] as number, 'SIGKILL');
+  await eventually('three restarts', () => (['worker1', 'collector', 'supervisor'].every((name) => started(name).length === 2) ? true : null));
+  assert.equal(started('worker2').length, 1);
+  process.kill(process.pid, 'SIGTERM');
+  assert.equal(await node, 0);
+  assertNobodyLeft();
+});
+
+test('fewer workers: the newest slot drains and does not come back', async () => {
+  const node = launch();
+  await allStarted();
+  process.kill(started('supervisor')[0] as number, 'SIGUSR2');
+  await eventually('worker 2 drained', () => (journal().some(([who, what]) => who === 'worker2' && what === 'drained') ? true : null));
+  process.kill(process.pid, 'SIGTERM');
+  assert.equal(await node, 0);
+  assert.equal(started('worker1').length, 1);
+  assert.equal(started('worker2').length, 1);
+  assertNobodyLeft();
+});
+
+test('a supervisor that cannot start ends the node with its reason', async () => {
+  const refuse = "process.send({ type: 'fatal', code: 'data_dir_in_use', detail: 'data is in use by process 1' }, () => process.exit(78));";
+  await assert.rejects(launch({ supervisor: refuse }), (error) => error instanceof TidegateError && error.code === 'data_dir_in_use');
+  assert.equal(journal().length, 1, 'nothing else was started');
+  assertNobodyLeft();
+});
+
+test('an address that is in use ends the node when no worker has served yet', async () => {
+  const refuse = "process.send({ type: 'fatal', code: 'address_in_use', detail: '127.0.0.1:8080' }, () => process.exit(78));";
+  await assert.rejects(launch({ worker: refuse }), (error) => error instanceof TidegateError && error.code === 'address_in_use');
+  await eventually('the end of all', () => (journal().every(([, , pid]) => isGone(Number(pid))) ? true : null));
+});
+
+test('a second signal ends everything at once, but not the same key press twice', async () => {
+  const node = launch({ worker: WORKER.replace("say('drained'); process.exit(0);", "say('hangs');") });
+  await allStarted();
+  process.kill(process.pid, 'SIGINT');
+  process.kill(process.pid, 'SIGINT');
+  await eventually('both drain', () => (journal().filter(([, what]) => what === 'hangs').length === 2 ? true : null));
+  assert.ok(journal().every(([, , pid]) => !isGone(Number(pid))));
+  const again = setInterval(() => { process.kill(process.pid, 'SIGINT'); }, 100);
+  assert.equal(await node, 130);
+  clearInterval(again);
+  await eventually('the end of all', () => (['supervisor', 'worker1', 'worker2', 'collector'].every((name) => isGone(started(name)[0] as number)) ? true : null));
+});
+
+test('the limit of open files is read', () => {
+  assert.equal(openFilesLimit('Limit  Soft Limit  Hard Limit  Units\nMax open files            1024                 524288               files\n'), 1024);
+  assert.equal(openFilesLimit('Max open files            unlimited            unlimited            files\n'), Number.POSITIVE_INFINITY);
+  assert.equal(openFilesLimit(null), null);
+});

@@ -1,0 +1,207 @@
+/**
+ * The node's first process: holds the listening sockets (it is node:cluster's primary), starts the supervisor, then the workers and the
+ * collector, restarts what ends, and takes the node down in order. It reads no configuration and does nothing that could fail in
+ * service: when it dies its workers die with it.
+ *
+ *   SIGTERM or SIGINT:  workers drain -> supervisor seals their streams -> collector stores the rest -> supervisor ends -> exit 0
+ *   a second one:       everything is killed; nothing recorded is lost, the next start takes it up
+ */
+import cluster from 'node:cluster';
+import { fork, type ChildProcess } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { extname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { TidegateError } from '../../errors/tidegate-error.js';
+import type { Logger } from '../log.js';
+import { KeptProcess } from './kept-process.js';
+import { ENV, type ChildMessage } from './messages.js';
+import { ENOUGH_OPEN_FILES, openFilesLimit } from './open-files.js';
+
+/** Beyond what the configuration gives workers to drain. */
+const DRAIN_GRACE_MS = 5000;
+const SEAL_WITHIN_MS = 10_000;
+const STORE_WITHIN_MS = 60_000;
+const STOP_WITHIN_MS = 10_000;
+/** One Ctrl-C comes twice where npm passes on what the terminal has sent to the whole group already. */
+const SAME_SIGNAL_MS = 500;
+
+export interface LauncherOptions {
+  readonly configPath: string;
+  readonly log: Logger;
+  /** For tests: the child's entry file by role. */
+  readonly entry?: (role: Role) => string;
+}
+
+type Role = 'supervisor' | 'worker' | 'collector';
+
+export class Launcher {
+  readonly #options: LauncherOptions;
+  readonly #log: Logger;
+  readonly #entry: (role: Role) => string;
+  readonly #runDir = mkdtempSync(join(tmpdir(), 'tidegate-'));
+  readonly #supervisor: KeptProcess;
+  readonly #collector: KeptProcess;
+  /** By slot; those that drain because fewer are wanted are in #leaving. */
+  readonly #workers = new Map<number, KeptProcess>();
+  readonly #leaving = new Set<KeptProcess>();
+  #drainMs = 30_000;
+  #ready = false;
+  #serving = false;
+  #stopping = false;
+  #toldAtMs = 0;
+  /** What a child said before it exited with FATAL_EXIT. */
+  #fatal: TidegateError | null = null;
+  #finish: (exitCode: number) => void = () => {};
+  #fail: (error: Error) => void = () => {};
+  #onSealed: () => void = () => {};
+
+  constructor(options: LauncherOptions) {
+    this.#options = options;
+    this.#log = options.log;
+    this.#entry = options.entry ?? entryBeside;
+    this.#supervisor = this.#keep('supervisor', () => this.#fork('supervisor'), (exitCode, signal) => {
+      this.#onSealed();
+      if (this.#ready || this.#stopping) return;
+      this.#fail(this.#fatal ?? new Error(`the supervisor ended before it was ready (${signal ?? `exit code ${String(exitCode)}`}); its log says why`));
+    });
+    this.#collector = this.#keep('collector', () => this.#fork('collector'), () => {});
+  }
+
+  /**
+   * Runs the node until it is told to stop; resolves with the exit code.
+   * @throws TidegateError of what kept the node from starting: the configuration, the data directory, an address in use
+   */
+  async run(): Promise<number> {
+    this.#checkOpenFiles();
+    cluster.schedulingPolicy = cluster.SCHED_NONE;
+    cluster.setupPrimary({ exec: this.#entry('worker') });
+    const onSignal = (signal: NodeJS.Signals): void => { this.#onSignal(signal); };
+    process.on('SIGTERM', onSignal);
+    process.on('SIGINT', onSignal);
+    try {
+      return await new Promise<number>((resolve, reject) => {
+        this.#finish = resolve;
+        this.#fail = reject;
+        this.#supervisor.start();
+      });
+    } finally {
+      this.#stopping = true;
+      this.#killAll();
+      rmSync(this.#runDir, { recursive: true, force: true });
+      process.off('SIGTERM', onSignal);
+      process.off('SIGINT', onSignal);
+    }
+  }
+
+  #checkOpenFiles(): void {
+    const limit = openFilesLimit();
+    if (limit === null || limit >= ENOUGH_OPEN_FILES) return;
+    const { code, remedy } = new TidegateError('open_files_low', '');
+    this.#log.warn({ code, limit, enough: ENOUGH_OPEN_FILES, remedy }, `the limit of open files is low: ${String(limit)}`);
+  }
+
+  #onMessage(message: ChildMessage): void {
+    switch (message.type) {
+      case 'fatal':
+        this.#fatal = new TidegateError(message.code, message.detail);
+        // until something has served, what keeps one worker from listening keeps all: an address in use
+        if (!this.#serving && this.#ready && !this.#stopping && message.code.startsWith('address_')) this.#fail(this.#fatal);
+        return;
+      case 'ready':
+        this.#drainMs = message.drainMs;
+        if (!this.#ready) this.#collector.start();
+        this.#ready = true;
+        this.#setWorkers(message.workers);
+        return;
+      case 'workers':
+        this.#drainMs = message.drainMs;
+        this.#setWorkers(message.n);
+        return;
+      case 'reloaded': this.#collector.send({ type: 'reloaded' }); return;
+      case 'sealed': this.#onSealed(); return;
+      case 'serving': this.#serving = true;
+    }
+  }
+
+  #setWorkers(wanted: number): void {
+    if (this.#stopping) return;
+    for (let slot = 1; slot <= wanted; slot++) {
+      if (this.#workers.has(slot)) continue;
+      const worker = this.#keep(`worker ${String(slot)}`, () => this.#forkWorker(slot), () => {});
+      this.#workers.set(slot, worker);
+      worker.start();
+    }
+    for (const [slot, worker] of [...this.#workers].sort(([a], [b]) => b - a)) {
+      if (slot <= wanted) continue;
+      this.#workers.delete(slot);
+      this.#leaving.add(worker);
+      void this.#drain(worker).then(() => this.#leaving.delete(worker));
+    }
+  }
+
+  async #drain(worker: KeptProcess): Promise<void> {
+    await worker.retire({ type: 'drain' }, this.#drainMs + DRAIN_GRACE_MS);
+  }
+
+  #onSignal(signal: NodeJS.Signals): void {
+    if (this.#stopping) {
+      if (performance.now() - this.#toldAtMs < SAME_SIGNAL_MS) return;
+      this.#log.warn({ signal }, 'told to stop a second time: ending at once');
+      this.#finish(signal === 'SIGINT' ? 130 : 143);
+      return;
+    }
+    this.#log.info({ signal }, 'stopping');
+    this.#stopping = true;
+    this.#toldAtMs = performance.now();
+    this.#stop().then(() => { this.#finish(0); }, this.#fail);
+  }
+
+  async #stop(): Promise<void> {
+    for (const child of this.#all()) child.send({ type: 'stopping' });
+    await Promise.all([...this.#workers.values(), ...this.#leaving].map((worker) => this.#drain(worker)));
+    if (this.#ready && this.#supervisor.running) await this.#seal();
+    await this.#collector.retire({ type: 'stop' }, STORE_WITHIN_MS);
+    await this.#supervisor.retire({ type: 'stop' }, STOP_WITHIN_MS);
+    this.#log.info({}, 'stopped');
+  }
+
+  /** Resolves when the supervisor has sealed, or has died: then the next start seals. */
+  async #seal(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const deadline = setTimeout(resolve, SEAL_WITHIN_MS);
+      this.#onSealed = () => { clearTimeout(deadline); resolve(); };
+      this.#supervisor.send({ type: 'seal' });
+    });
+  }
+
+  #all(): KeptProcess[] {
+    return [this.#supervisor, this.#collector, ...this.#workers.values(), ...this.#leaving];
+  }
+
+  #killAll(): void {
+    for (const child of this.#all()) child.abandon();
+  }
+
+  #keep(name: string, spawn: () => ChildProcess, onExit: (exitCode: number | null, signal: NodeJS.Signals | null) => void): KeptProcess {
+    return new KeptProcess({ name, spawn, onExit, onMessage: (message) => { this.#onMessage(message); }, log: this.#log });
+  }
+
+  #env(): NodeJS.ProcessEnv {
+    return { ...process.env, [ENV.runDir]: this.#runDir, [ENV.config]: this.#options.configPath };
+  }
+
+  #fork(role: Role): ChildProcess {
+    return fork(this.#entry(role), [], { env: this.#env() });
+  }
+
+  #forkWorker(slot: number): ChildProcess {
+    return cluster.fork({ ...this.#env(), [ENV.worker]: String(slot) }).process;
+  }
+}
+
+/** The child's entry file stands beside this one, compiled or not. */
+function entryBeside(role: Role): string {
+  const here = fileURLToPath(import.meta.url);
+  return join(here, '..', `${role}-process${extname(here)}`);
+}

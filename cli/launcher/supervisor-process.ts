@@ -1,0 +1,25 @@
+import { Supervisor } from '../../gateway/supervisor/supervisor.js';
+import { programVersion } from '../version.js';
+import { ChildLife } from './child-life.js';
+import { ENV } from './messages.js';
+
+const life = new ChildLife('supervisor');
+await life.run(async () => {
+  let supervisor: Supervisor | null = null;
+  supervisor = await Supervisor.start({
+    configFile: process.env[ENV.config] ?? 'tidegate.yaml', runDir: life.runDir, version: programVersion(), log: life.log,
+    onReload: () => {
+      if (supervisor === null) return;
+      life.send({ type: 'workers', n: supervisor.wantedWorkers, drainMs: supervisor.drainMs });
+      life.send({ type: 'reloaded' });
+    },
+  });
+  const running = supervisor;
+  life.on('stopping', () => { running.stopping(); });
+  life.on('seal', () => {
+    running.seal();
+    life.send({ type: 'sealed' });
+  });
+  life.onStop(() => running.stop());
+  life.send({ type: 'ready', workers: running.wantedWorkers, drainMs: running.drainMs });
+});

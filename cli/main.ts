@@ -1,0 +1,24 @@
+#!/usr/bin/env node
+/** `tidegate …`: the command line. Errors of ours are told in words with their code; anything else is a fault of the program, with its stack. */
+import { Command } from 'commander';
+import * as check from './commands/check.js';
+import * as diff from './commands/diff.js';
+import * as keys from './commands/keys.js';
+import * as report from './commands/report.js';
+import * as start from './commands/start.js';
+import * as status from './commands/status.js';
+import { printError } from './print-error.js';
+import { programVersion } from './version.js';
+
+const program = new Command('tidegate')
+  .description('An API gateway whose traffic record is the product.')
+  .version(programVersion())
+  .showHelpAfterError('(tidegate help COMMAND tells more)');
+for (const command of [start, check, diff, status, report, keys]) command.register(program);
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  printError(error);
+  process.exitCode = 1;
+}

@@ -1,0 +1,35 @@
+/** 12,345 */
+export function count(value: number): string {
+  return Math.round(value).toString().replaceAll(/\B(?=(\d{3})+$)/g, ',');
+}
+
+/** 1.2 MB; decimal units, as disks and networks are sold. */
+export function bytes(value: number): string {
+  let rest = value;
+  let unit = 0;
+  while (rest >= 999.5 && unit < UNITS.length - 1) {
+    rest /= 1000;
+    unit += 1;
+  }
+  return `${unit === 0 ? rest : rest < 9.95 ? rest.toFixed(1) : Math.round(rest)} ${UNITS[unit]}`;
+}
+const UNITS = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'];
+
+/** 0.412, 12.3, 1,234: three digits that matter; `-` for none. */
+export function milliseconds(value: number | null): string {
+  if (value === null) return '-';
+  if (value >= 100) return count(value);
+  return value >= 10 ? value.toFixed(1) : value >= 1 ? value.toFixed(2) : value.toFixed(3);
+}
+
+/** 1.2 %; what is not nothing never looks like it. */
+export function share(part: number, whole: number): string {
+  if (part === 0 || whole === 0) return '0 %';
+  const percent = (100 * part) / whole;
+  return percent < 0.1 ? '<0.1 %' : `${percent >= 10 ? percent.toFixed(0) : percent.toFixed(1)} %`;
+}
+
+/** `2026-11-21 09:00` of an RFC 3339 instant, as its own zone shows it. */
+export function minuteOf(instant: string): string {
+  return instant.slice(0, 16).replace('T', ' ');
+}

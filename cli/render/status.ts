@@ -1,0 +1,77 @@
+import type { CollectorStatus, NodeStatus } from '../../gateway/control/control-deps.js';
+import { formatProblem } from '../../gateway/config/config-problem.js';
+import { bytes, count } from './figures.js';
+import { renderTable } from './table.js';
+import { printable, styled, type Style, type Terminal } from './terminal.js';
+
+/** As `GET /v1/completeness` answers the operator, as far as it is shown. */
+export interface CompletenessAnswer {
+  readonly time_zone: string;
+  readonly complete: boolean;
+  readonly reasons: readonly string[];
+}
+
+const MOST_LIMITS = 30;
+
+/** @param today null: the collector does not answer */
+export function renderStatus(terminal: Terminal, status: NodeStatus, today: CompletenessAnswer | null): string {
+  const parts = [head(terminal, status), workers(terminal, status), targets(terminal, status), limits(terminal, status), record(terminal, status, today)];
+  return parts.filter((part) => part !== '').join('\n');
+}
+
+const line = (name: string, text: string): string => `${name.padEnd(13)}${text}\n`;
+
+function head(terminal: Terminal, { node, version, started_at: started, ready, reasons, config }: NodeStatus): string {
+  let text = line('node', `${styled(terminal, 'bold', printable(node))}, Tidegate ${version}, since ${started.slice(0, 19)}Z`);
+  text += line('ready', ready ? styled(terminal, 'green', 'yes') : styled(terminal, 'red', `no: ${printable(reasons.join('; '))}`));
+  text += line('config', `${config.version}, since ${config.loaded_at.slice(0, 19)}Z (${printable(config.source)})`);
+  const reload = config.last_reload;
+  if (reload?.result !== 'rejected') return text;
+  text += line('', styled(terminal, 'red', `the reload at ${reload.at.slice(0, 19)}Z was rejected:`));
+  return text + reload.errors.map((error) => line('', printable(formatProblem(error)))).join('');
+}
+
+function workers(terminal: Terminal, status: NodeStatus): string {
+  if (status.workers.length === 0) return line('workers', styled(terminal, 'red', 'none'));
+  return renderTable(terminal, [
+    { head: 'worker', align: 'right' }, { head: 'pid', align: 'right' }, { head: 'state', align: 'left' }, { head: 'connections', align: 'right' },
+    { head: 'memory', align: 'right' }, { head: 'config', align: 'left' }, { head: 'stream', align: 'left', shrinks: true },
+  ], status.workers.map((worker) => [
+    String(worker.worker), String(worker.pid), { text: worker.state, style: worker.state === 'serving' ? 'green' : 'yellow' },
+    known(worker.connections, count), known(worker.rss_bytes, bytes), worker.config_version ?? '-', worker.stream,
+  ]));
+}
+
+function targets(terminal: Terminal, status: NodeStatus): string {
+  if (status.targets.length === 0) return '';
+  return renderTable(terminal, [{ head: 'service', align: 'left', shrinks: true }, { head: 'target', align: 'left', shrinks: true }, { head: 'health', align: 'left' }],
+    status.targets.map(({ service, target, healthy }) => [service, target, healthy === null ? '-' : { text: healthy ? 'healthy' : 'out', style: healthy ? 'green' : 'red' }]));
+}
+
+function limits(terminal: Terminal, status: NodeStatus): string {
+  if (status.limits.length === 0) return '';
+  const table = renderTable(terminal, [
+    { head: 'limit', align: 'left', shrinks: true }, { head: 'of', align: 'right' }, { head: 'used', align: 'right' }, { head: 'leased', align: 'right' },
+  ], status.limits.slice(0, MOST_LIMITS).map(({ key, limit, used, leased }) => [
+    key, count(limit), { text: known(used, count), ...(used !== null && used >= limit ? { style: 'red' as Style } : {}) }, known(leased, count),
+  ]));
+  return status.limits.length > MOST_LIMITS ? `${table}${styled(terminal, 'dim', `${status.limits.length - MOST_LIMITS} more: --json`)}\n` : table;
+}
+
+function record(terminal: Terminal, { spool, collector }: NodeStatus, today: CompletenessAnswer | null): string {
+  const dropped = spool.dropped === 0 ? '' : styled(terminal, 'red', `, ${count(spool.dropped)} events dropped`);
+  return line('spool', `${bytes(spool.bytes)} of ${bytes(spool.max_bytes)}, ${count(spool.streams)} streams${dropped}`)
+    + line('collector', collector === null ? styled(terminal, 'red', 'does not answer; events wait in the spool') : collectorText(terminal, collector))
+    + (today === null ? '' : line('today', `${today.complete ? styled(terminal, 'green', 'complete so far') : styled(terminal, 'yellow', 'incomplete')} (${today.time_zone})`)
+      + (today.complete ? '' : today.reasons.slice(0, 10).map((reason) => line('', printable(reason))).join('')));
+}
+
+function collectorText(terminal: Terminal, { stored, lag_seconds: lag, gaps, repeats, quarantined }: CollectorStatus): string {
+  const counts = [[gaps, 'gaps'], [repeats, 'repeats'], [quarantined, 'quarantined']] as const;
+  const wrong = counts.filter(([number]) => number > 0).map(([number, name]) => `${count(number)} ${name}`).join(', ');
+  return `${count(stored)} events stored${lag === null ? '' : `, lag ${lag.toFixed(1)} s`}, ${wrong === '' ? 'no gap, no repeat' : styled(terminal, 'red', wrong)}`;
+}
+
+function known(value: number | null, text: (value: number) => string): string {
+  return value === null ? '-' : text(value);
+}

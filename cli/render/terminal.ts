@@ -1,0 +1,30 @@
+/** What a command writes to, and what that can show. */
+export interface Terminal {
+  readonly columns: number;
+  readonly colour: boolean;
+  write(text: string): void;
+}
+
+/** Standard output. Colour only on a terminal, and not where NO_COLOR is set to anything (no-color.org). */
+export function standardOutput(): Terminal {
+  const { stdout } = process;
+  return {
+    columns: stdout.isTTY ? Math.max(40, stdout.columns) : 80,
+    colour: stdout.isTTY && (process.env['NO_COLOR'] ?? '') === '' && process.env['TERM'] !== 'dumb',
+    write: (text) => { stdout.write(text); },
+  };
+}
+
+const CODES = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33, cyan: 36 } as const;
+export type Style = keyof typeof CODES;
+
+/** `text` in a style, where the terminal has any. */
+export function styled(terminal: Terminal, style: Style, text: string): string {
+  return terminal.colour && text !== '' ? `\x1b[${CODES[style]}m${text}\x1b[0m` : text;
+}
+
+/** Names and paths come from outside: what would move the cursor or colour the screen is shown as a dot. */
+export function printable(text: string): string {
+  // C0, DEL, C1, the line separators and the marks that turn the direction of writing
+  return text.replaceAll(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, '.');
+}

@@ -1,0 +1,125 @@
+/** A traffic report for the terminal: totals, requests over time, latency, and a table by group; 80 columns are enough. */
+import { bucketBounds, formatInstant, type Interval } from '../../collector/reports/calendar.js';
+import { bytes, count, milliseconds, minuteOf, share } from './figures.js';
+import { bar, sparkline } from './graph.js';
+import { renderTable, type Cell, type Column } from './table.js';
+import { printable, styled, type Terminal } from './terminal.js';
+
+/** As `GET /v1/reports/traffic` answers. */
+export interface TrafficAnswer {
+  readonly as_of: string;
+  readonly from: string;
+  readonly to: string;
+  readonly interval: Interval;
+  readonly time_zone: string;
+  readonly complete: boolean;
+  readonly missing: readonly string[];
+  readonly rows: readonly TrafficAnswerRow[];
+}
+export interface TrafficAnswerRow {
+  readonly time: string;
+  readonly requests: number;
+  readonly errors: number;
+  readonly refused: number;
+  readonly bytes_in: number;
+  readonly bytes_out: number;
+  readonly duration_ms: { readonly avg: number | null; readonly p50: number | null; readonly p90: number | null; readonly p95: number | null; readonly p99: number | null };
+  readonly partial?: boolean;
+  /** The groups asked for. */
+  readonly [group: string]: unknown;
+}
+
+export interface TrafficView {
+  /** What was asked for: `app acme, service catalogue`; '' for all. */
+  readonly subject: string;
+  /** One row or none: the whole range. */
+  readonly total: TrafficAnswer;
+  /** By time, no groups. */
+  readonly series: TrafficAnswer;
+  readonly table: TrafficAnswer;
+  readonly groupBy: readonly string[];
+  /** Rows of the table at most. */
+  readonly top: number;
+}
+
+const NOTHING: TrafficAnswerRow = { time: '', requests: 0, errors: 0, refused: 0, bytes_in: 0, bytes_out: 0, duration_ms: { avg: null, p50: null, p90: null, p95: null, p99: null } };
+
+export function renderTraffic(terminal: Terminal, view: TrafficView): string {
+  const sum = view.total.rows[0] ?? NOTHING;
+  return [
+    heading(terminal, view),
+    totals(terminal, sum),
+    overTime(terminal, view.series),
+    latency(terminal, sum),
+    view.table.rows.length === 0 ? '' : groups(terminal, view),
+  ].filter((part) => part !== '').join('\n');
+}
+
+function heading(terminal: Terminal, { subject, total }: TrafficView): string {
+  const lines = [
+    `${styled(terminal, 'bold', `Traffic${subject === '' ? '' : ` of ${printable(subject)}`}`)}`,
+    `${minuteOf(total.from)} to ${minuteOf(total.to)} ${total.time_zone}, as of ${total.as_of.slice(11, 19)}`,
+  ];
+  if (!total.complete) {
+    lines.push(styled(terminal, 'yellow', 'incomplete:'), ...total.missing.slice(0, 5).map((reason) => `  ${printable(reason)}`));
+    if (total.missing.length > 5) lines.push(`  and ${total.missing.length - 5} more: see tidegate status`);
+  }
+  return lines.map((line) => `${line}\n`).join('');
+}
+
+function totals(terminal: Terminal, sum: TrafficAnswerRow): string {
+  const requests = count(sum.requests);
+  const errors = `${count(sum.errors)} (${share(sum.errors, sum.requests)})`;
+  const parts = (bold: string, red: string) => [`requests ${bold}`, `errors ${red}`, `refused ${count(sum.refused)}`, `in ${bytes(sum.bytes_in)}`, `out ${bytes(sum.bytes_out)}`];
+  const fits = parts(requests, errors).join('   ').length <= terminal.columns;
+  const shown = parts(styled(terminal, 'bold', requests), sum.errors > 0 ? styled(terminal, 'red', errors) : errors);
+  return fits ? `${shown.join('   ')}\n` : `${shown.slice(0, 3).join('   ')}\n${shown.slice(3).join('   ')}\n`;
+}
+
+function overTime(terminal: Terminal, series: TrafficAnswer): string {
+  const bounds = bucketBounds(series.interval, series.time_zone, Date.parse(series.from), Date.parse(series.to));
+  const byTime = new Map(series.rows.map((row) => [row.time, row.requests]));
+  const values = bounds.slice(0, -1).map((start) => byTime.get(formatInstant(start, series.time_zone)) ?? 0);
+  if (values.length < 2) return '';
+  const { line, perCharacter } = sparkline(values, terminal.columns);
+  const peak = series.rows.reduce((most, row) => (row.requests > most.requests ? row : most), NOTHING);
+  const scale = `each ${perCharacter === 1 ? '' : `${perCharacter} `}${series.interval}${perCharacter === 1 ? '' : 's'}`;
+  const most = peak.requests === 0 ? '' : `; most ${count(peak.requests)} in the ${series.interval} of ${minuteOf(peak.time)}`;
+  return `${styled(terminal, 'cyan', line)}\n${styled(terminal, 'dim', `requests, ${scale}${most}`)}\n`;
+}
+
+function latency(terminal: Terminal, sum: TrafficAnswerRow): string {
+  const { avg, ...percentiles } = sum.duration_ms;
+  if (avg === null) return '';
+  const most = percentiles.p99 ?? 0;
+  const width = Math.min(40, terminal.columns - 20);
+  const lines = Object.entries(percentiles).map(([name, value]) => `${name} ${milliseconds(value).padStart(9)} ms  ${styled(terminal, 'cyan', bar(value ?? 0, most, width))}`);
+  return [...lines, `avg ${milliseconds(avg).padStart(9)} ms`].map((line) => `${line.trimEnd()}\n`).join('');
+}
+
+function groups(terminal: Terminal, { table, groupBy, top }: TrafficView): string {
+  const byTime = table.interval !== 'total';
+  const columns: Column[] = [
+    ...(byTime ? [{ head: 'time', align: 'left' } as const] : []),
+    ...groupBy.map((head): Column => ({ head, align: 'left', shrinks: true })),
+    ...['requests', 'errors', 'refused', 'p50 ms', 'p99 ms', 'out'].map((head): Column => ({ head, align: 'right' })),
+  ];
+  const ordered = byTime ? table.rows : [...table.rows].sort((a, b) => b.requests - a.requests);
+  const rows = ordered.slice(0, top).map((row) => [
+    ...(byTime ? [`${minuteOf(row.time)}${row.partial === true ? '*' : ''}`] : []),
+    ...groupBy.map((group) => groupText(row[group])),
+    count(row.requests), errorCell(row), count(row.refused), milliseconds(row.duration_ms.p50), milliseconds(row.duration_ms.p99), bytes(row.bytes_out),
+  ]);
+  const notes = [
+    ...(byTime && table.rows.some((row) => row.partial === true) ? ['* not over yet, or cut by the range'] : []),
+    ...(ordered.length > top ? [`more rows: ${count(ordered.length - top)} (--top, or --format csv)`] : []),
+  ];
+  return renderTable(terminal, columns, rows) + notes.map((note) => `${styled(terminal, 'dim', note)}\n`).join('');
+}
+
+const errorCell = (row: TrafficAnswerRow): string | Cell => (row.errors > 0 ? { text: count(row.errors), style: 'red' } : '0');
+
+/** A request that no route matched has no service; one without a credential no app. */
+function groupText(value: unknown): string {
+  return (typeof value === 'string' || typeof value === 'number') && value !== '' ? `${value}` : '-';
+}

@@ -1,0 +1,216 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, statSync } from 'node:fs';
+import { request, type IncomingMessage } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { formatRequestId } from '../../gateway/events/request-id.js';
+import { migrate } from '../store/migrate.js';
+import { Store } from '../store/store.js';
+import { createCollectorApi, listenCollectorApi } from './server.js';
+import type { FastifyInstance } from 'fastify';
+
+const NOW = Date.parse('2026-11-21T10:07:31.250Z');
+const STREAM = 'fedcba9876543210';
+const folder = mkdtempSync(join(tmpdir(), 'tidegate-api-'));
+const socketPath = join(folder, 'collector.sock');
+const completenessAsked: (readonly [string, string])[] = [];
+const errors: unknown[] = [];
+let store: Store;
+let api: FastifyInstance;
+let nowMs = NOW;
+
+before(async () => {
+  store = await Store.open(join(folder, 'store'));
+  await migrate(store);
+  // one request a second for 20 s, acme and globex by turns; the last one is a long connection with an interim row
+  const rows = Array.from({ length: 20 }, (_, index) => row(index, index, NOW - (20 - index) * 1000, 1));
+  await store.command(`INSERT INTO tidegate.events (stream, node, worker, ordinal, seq, time, duration_us, gateway_us, bytes_in, bytes_out, status, method, outcome,
+    protocol, kind, requests, counted, billable, attempts, config_version, caller, call, path, trace_id) VALUES ${[...rows, row(19, 20, NOW - 900, 0)].join(', ')}`);
+  api = createCollectorApi({
+    store, asOfMs: () => NOW, nowMs: () => nowMs, status: () => ({ lag_seconds: 0.5 }),
+    kept: () => ({ eventsMs: 30 * 86_400_000, minutesMs: 90 * 86_400_000, quarterHoursMs: 1100 * 86_400_000 }),
+    completeness: (fromMs, toMs) => {
+      completenessAsked.push([new Date(fromMs).toISOString(), new Date(toMs).toISOString()]);
+      return Promise.resolve({ complete: false, reasons: ['stream x silent'], streams: [{ stream: STREAM, stored: 20 }], dropped: [{ app: 'acme', count: 1 }, { app: 'globex', count: 2 }] });
+    },
+    log: { error: (fields) => errors.push(fields) },
+  });
+  await listenCollectorApi(api, socketPath);
+});
+after(async () => {
+  await api.close();
+  await store.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+function row(ordinal: number, seq: number, timeMs: number, requests: 0 | 1): string {
+  return `(0x${STREAM}, 'n1', 2, ${ordinal}, ${seq}, fromUnixTimestamp64Milli(${timeMs}, 'UTC'), 2500, 500, 10, 20, 200, 'GET', 'answered', 'http/1.1', `
+    + `'${requests === 1 ? 'request' : 'interim'}', ${requests}, 1, 1, 1, 'aaaaaaaaaaaa', '${ordinal % 2 === 0 ? 'acme' : 'globex'}\\n10.0.0.0/24', 'catalogue\\nitems\\nhttp://127.0.0.1:9001', '/items', '')`;
+}
+
+interface Answer { readonly status: number; readonly body: Record<string, unknown>; readonly text: string; readonly headers: Record<string, unknown> }
+
+async function ask(url: string, principal: string | null, headers: Record<string, string> = {}): Promise<Answer> {
+  const answer = await api.inject({ url, headers: { ...(principal === null ? {} : { 'x-tidegate-principal': principal }), ...headers } });
+  const json = String(answer.headers['content-type']).includes('json');
+  return { status: answer.statusCode, text: answer.body, headers: answer.headers, body: json ? answer.json<Record<string, unknown>>() : {} };
+}
+
+const PATHS = ['/v1/reports/traffic', '/v1/reports/live', '/v1/completeness', `/v1/requests/${formatRequestId(STREAM, 0)}`];
+
+test('nothing is answered to who is nobody', async () => {
+  for (const path of PATHS) for (const principal of [null, '', 'app:', 'Operator', 'operator,operator', 'admin']) {
+    const { status, body } = await ask(path, principal);
+    assert.deepEqual([status, body['code']], [401, 'unauthenticated'], `${path} ${principal}`);
+  }
+});
+
+test('a report in JSON and CSV, by parameter and by Accept', async () => {
+  const json = await ask('/v1/reports/traffic?interval=total&group_by=app,service', 'operator');
+  const rows = json.body['rows'] as Record<string, unknown>[];
+  assert.deepEqual(rows.map((one) => [one['app'], one['service'], one['requests'], one['bytes_out']]), [['acme', 'catalogue', 10, 200], ['globex', 'catalogue', 10, 220]]);
+  assert.deepEqual([json.body['complete'], json.body['missing'], json.body['as_of']], [false, ['stream x silent'], '2026-11-21T10:07:31.250Z']);
+  for (const csv of [await ask('/v1/reports/traffic?format=csv', 'operator'), await ask('/v1/reports/traffic', 'operator', { accept: 'text/csv' })]) {
+    assert.match(String(csv.headers['content-type']), /^text\/csv/);
+    assert.match(String(csv.headers['content-disposition']), /filename="traffic.csv"/);
+    assert.equal(csv.headers['x-tidegate-complete'], 'false');
+    assert.equal(csv.text.split('\r\n').length, 3);
+  }
+});
+
+test('the default zone is the one the supervisor names', async () => {
+  const { body } = await ask('/v1/reports/traffic', 'app:acme', { 'x-tidegate-time-zone': 'Asia/Kolkata' });
+  assert.equal(body['time_zone'], 'Asia/Kolkata');
+  assert.equal((await ask('/v1/reports/traffic?time_zone=UTC', 'app:acme', { 'x-tidegate-time-zone': 'Asia/Kolkata' })).body['time_zone'], 'UTC');
+});
+
+test('bad parameters are named, with what is allowed', async () => {
+  const cases: readonly (readonly [string, string, boolean])[] = [
+    ['format=parquet', 'format', true], ['format=xml', 'format', true], ['interval=week', 'interval', true], ['interval=hour&interval=day', 'interval', true],
+    ['group_by=client', 'group_by', true], ['method=get', 'method', true], ['outcome=ok', 'outcome', true], ['status=abc', 'status', false], ['status=1000', 'status', false],
+    ['from=now', 'from', false], ['time_zone=Nowhere', 'time_zone', false], ['limit=5', 'limit', false], ['__proto__=1', '__proto__', false],
+  ];
+  for (const [query, parameter, listed] of cases) {
+    const { status, body } = await ask(`/v1/reports/traffic?${query}`, 'operator');
+    assert.deepEqual([status, body['code'], body['parameter'], Array.isArray(body['allowed'])], [400, 'invalid_parameter', parameter, listed], query);
+  }
+  assert.equal((await ask('/v1/reports/traffic?group_by=status&from=2026-09-01T00:00:00Z&to=2026-09-02T00:00:00Z', 'operator')).body['code'], 'range_not_kept');
+  for (const path of ['/v1/completeness?day=2026-02-30', '/v1/completeness?day=today', '/v1/completeness?day=0000-01-01']) {
+    assert.equal((await ask(path, 'operator')).body['parameter'], 'day', path);
+  }
+  assert.equal((await ask('/v1/completeness?day=2011-12-30&time_zone=Pacific/Apia', 'operator')).body['parameter'], 'day');
+});
+
+test('a request is found by its id, by its own app and the operator only', async () => {
+  const id = formatRequestId(STREAM, 4);
+  const { body } = await ask(`/v1/requests/${id}`, 'operator');
+  assert.deepEqual({ ...body, stored_at: '' }, {
+    id, time: '2026-11-21T10:07:15.250Z', stream: STREAM, node: 'n1', worker: 2, seq: 4, ordinal: 4, app: 'acme', service: 'catalogue', route: 'items',
+    target: 'http://127.0.0.1:9001', method: 'GET', status: 200, outcome: 'answered', protocol: 'http/1.1', kind: 'request', duration_us: 2500, upstream_us: 2000,
+    bytes_in: 10, bytes_out: 20, requests: 1, counted: 1, billable: 1, attempts: 1, client: '10.0.0.0/24', path: '/items', trace_id: '', config_version: 'aaaaaaaaaaaa', stored_at: '',
+  });
+  assert.equal((await ask(`/v1/requests/${id}`, 'app:acme')).status, 200);
+  const foreign = await ask(`/v1/requests/${id}`, 'app:globex');
+  const unknown = await ask(`/v1/requests/${formatRequestId(STREAM, 999)}`, 'app:globex');
+  assert.deepEqual([foreign.status, foreign.body['code'], foreign.body['title']], [404, 'not_found', unknown.body['title']]);
+  assert.match(String(unknown.body['detail']), /within about 2 s/);
+  for (const text of ["x' OR 1=1", '1', `${STREAM}-`, `${STREAM}-1%20OR%201`, '%00']) assert.equal((await ask(`/v1/requests/${encodeURIComponent(text)}`, 'operator')).body['parameter'], 'id', text);
+  const long = (await ask(`/v1/requests/${formatRequestId(STREAM, 19)}`, 'operator')).body;
+  assert.deepEqual([long['requests'], (long['interim'] as Record<string, unknown>[]).map((one) => one['seq'])], [1, [20]]);
+});
+
+test('live numbers: the last ten seconds and today, an app its own alone', async () => {
+  const site = (await ask('/v1/reports/live', 'operator')).body;
+  // 10 s before as_of, excluded, to as_of, included: the requests of -9 s to -1 s
+  assert.deepEqual(site['site'], { qps: 0.9, requests: 20, errors: 0, refused: 0 });
+  assert.deepEqual(site['apps'], { acme: { qps: 0.4, requests: 10, errors: 0, refused: 0 }, globex: { qps: 0.5, requests: 10, errors: 0, refused: 0 } });
+  assert.deepEqual([site['day'], site['time_zone']], ['2026-11-21', 'UTC']);
+  const own = await ask('/v1/reports/live?time_zone=Asia/Kolkata', 'app:acme');
+  assert.deepEqual([own.body['site'], own.body['apps'], own.body['services']], [
+    { qps: 0.4, requests: 10, errors: 0, refused: 0 }, { acme: { qps: 0.4, requests: 10, errors: 0, refused: 0 } }, { catalogue: { qps: 0.4, requests: 10, errors: 0, refused: 0 } },
+  ]);
+  assert.equal(own.text.includes('globex'), false);
+});
+
+test('live numbers stream, one event a second', { timeout: 10_000 }, async () => {
+  const reader = request({ socketPath, path: '/v1/reports/live', headers: { accept: 'text/event-stream', 'x-tidegate-principal': 'app:globex' } }).end();
+  const [response] = await once(reader, 'response') as [IncomingMessage];
+  assert.match(String(response.headers['content-type']), /^text\/event-stream/);
+  let text = '';
+  for await (const piece of response) {
+    text += String(piece);
+    nowMs += 1000;
+    if (text.split('\n\n').length > 2) break;
+  }
+  nowMs = NOW;
+  const events = text.split('\n\n').filter((event) => event !== '').map((event) => JSON.parse(event.replace(/^data: /, '')) as { apps: object });
+  assert.deepEqual(events.map((event) => Object.keys(event.apps)), [['globex'], ['globex']]);
+});
+
+test('a day is whose it is, and an app is told nothing of the others', async () => {
+  completenessAsked.length = 0;
+  const all = (await ask('/v1/completeness?day=2026-11-20', 'operator')).body;
+  assert.deepEqual([all['complete'], all['reasons'], (all['streams'] as unknown[]).length], [false, ['stream x silent'], 1]);
+  const own = await ask('/v1/completeness?day=2026-11-20', 'app:acme', { 'x-tidegate-time-zone': 'Asia/Kolkata' });
+  assert.deepEqual(own.body, {
+    day: '2026-11-20', time_zone: 'Asia/Kolkata', from: '2026-11-19T18:30:00.000Z', to: '2026-11-20T18:30:00.000Z', complete: false, reasons: ['stream x silent'], dropped: [{ app: 'acme', count: 1 }],
+  });
+  assert.equal((await ask('/v1/completeness', 'operator')).body['day'], '2026-11-21');
+  await ask('/v1/completeness?day=2026-03-08&time_zone=America/New_York', 'operator');
+  assert.deepEqual(completenessAsked, [
+    ['2026-11-20T00:00:00.000Z', '2026-11-21T00:00:00.000Z'], ['2026-11-19T18:30:00.000Z', '2026-11-20T18:30:00.000Z'],
+    ['2026-11-21T00:00:00.000Z', '2026-11-22T00:00:00.000Z'], ['2026-03-08T05:00:00.000Z', '2026-03-09T04:00:00.000Z'],
+  ]);
+});
+
+test('what an app puts into any parameter of any endpoint shows nothing of another app', async () => {
+  const hostile = ['globex', "' OR app='globex", "acme') OR ('1'='1", '{tenant:String}', '\\', '\u0000', 'a\nglobex', "UTC') --", '*', 'app,tenant'];
+  const parameters = ['app', 'service', 'route', 'target', 'config_version', 'method', 'outcome', 'status', 'group_by', 'time_zone', 'interval', 'format', 'from', 'to', 'day', 'tenant', 'x'];
+  for (const path of PATHS) for (const parameter of parameters) for (const value of hostile) {
+    const url = `${path}?${parameter}=${encodeURIComponent(value)}`;
+    const { status, body, text } = await ask(url, 'app:acme');
+    assert.ok(status < 500, `${url}: ${text}`);
+    if (status !== 200) continue;
+    assert.equal(text.includes('globex'), false, url);
+    for (const one of (body['rows'] ?? []) as Record<string, unknown>[]) assert.ok(Number(one['requests']) <= 10, url);
+  }
+  assert.deepEqual(errors, []);
+});
+
+test('the supervisor is told what counts against quotas, less what it has read itself', async () => {
+  const whole = { startMs: NOW - 3_600_000, endMs: NOW };
+  const counted = async (streams: readonly unknown[], days: readonly unknown[] = [whole]): Promise<unknown[]> => {
+    const answer = await api.inject({ method: 'POST', url: '/counted', payload: { days, streams } });
+    assert.equal(answer.statusCode, 200, answer.body);
+    return answer.json<{ counts: { day: number; app: string; stream: string; count: number }[] }>().counts.map(({ day, app, stream, count }) => `${day} ${app} ${stream} ${count}`).sort();
+  };
+  assert.deepEqual(await counted([]), [`0 acme ${STREAM} 10`, `0 globex ${STREAM} 10`]);
+  assert.deepEqual(await counted([{ stream: STREAM, before: 5 }, { stream: '0000000000000001', before: 0 }]), [`0 acme ${STREAM} 3`, `0 globex ${STREAM} 2`]);
+  assert.deepEqual(await counted([{ stream: STREAM, before: 0 }]), []);
+  assert.deepEqual(await counted([{ stream: '0000000000000001', before: 0 }], [{ startMs: 0, endMs: 1 }, whole]), [`1 acme ${STREAM} 10`, `1 globex ${STREAM} 10`]);
+  assert.equal((await api.inject({ method: 'POST', url: '/counted', payload: { days: [], streams: [{ stream: "1'", before: 0 }] } })).statusCode, 400);
+});
+
+test('a store that fails tells the log why, not the asker', async () => {
+  const broken = createCollectorApi({
+    store: { query: () => Promise.reject(new Error('SELECT secret FROM t')) }, asOfMs: () => NOW, status: () => ({}), kept: () => ({ eventsMs: 1e12, minutesMs: 1e12, quarterHoursMs: 1e12 }),
+    completeness: () => Promise.resolve({ complete: true, reasons: [], streams: [] }), log: { error: (fields) => errors.push(fields) },
+  });
+  const answer = await broken.inject({ url: '/v1/reports/traffic', headers: { 'x-tidegate-principal': 'operator' } });
+  assert.deepEqual([answer.statusCode, answer.json<{ code: string }>().code, answer.body.includes('secret')], [500, 'internal_error', false]);
+  assert.equal(errors.length, 1);
+  await broken.close();
+});
+
+test('the socket is its owner\'s, and a dead collector\'s socket is no obstacle', async () => {
+  assert.equal(statSync(socketPath).mode & 0o777, 0o600);
+  const left = join(folder, 'left.sock');
+  const again = (): FastifyInstance => createCollectorApi({ store, asOfMs: () => 0, status: () => ({}), kept: () => ({ eventsMs: 0, minutesMs: 0, quarterHoursMs: 0 }), completeness: () => Promise.reject(new Error()), log: { error: () => undefined } });
+  const first = again();
+  await listenCollectorApi(first, left);
+  const second = again();
+  await listenCollectorApi(second, left);
+  await Promise.all([first.close(), second.close()]);
+});

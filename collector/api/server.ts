@@ -1,0 +1,198 @@
+/**
+ * The collector's own HTTP server, on a Unix socket in the node's run directory: reports, completeness, requests. The supervisor alone
+ * reaches it (the directory is the operator's), checks who asks, and says so in x-tidegate-principal.
+ */
+import { chmodSync, rmSync } from 'node:fs';
+import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import Type, { type Static } from 'typebox';
+import { ERROR_CODES, type ErrorCode } from '../../errors/codes.js';
+import { InvalidParameterError } from '../../errors/invalid-parameter.js';
+import { problem } from '../../errors/problem.js';
+import { TidegateError } from '../../errors/tidegate-error.js';
+import { LiveCounters } from '../counters/live-counters.js';
+import { CountedQuestion, countedRequests } from '../reports/counted.js';
+import { bucketBounds, formatInstant, isTimeZone } from '../reports/calendar.js';
+import { liveEvent, liveReport } from '../reports/live.js';
+import { parsePrincipal, PRINCIPAL_FIELD, TIME_ZONE_FIELD, type Principal } from '../reports/principal.js';
+import { ReportStore, type QueryStore } from '../reports/report-store.js';
+import { requestEvent } from '../reports/requests.js';
+import { trafficReport, type TrafficDeps } from '../reports/traffic.js';
+import { trafficCsv, trafficJson } from '../reports/traffic-format.js';
+import { parseTrafficQuery, TrafficParameters } from '../reports/traffic-query.js';
+
+export interface CollectorApiDeps {
+  readonly store: QueryStore;
+  /** ms since the epoch; everything admitted and answered before it is stored. */
+  asOfMs(): number;
+  /** See collector/completeness: of [fromMs, toMs). */
+  completeness(fromMs: number, toMs: number): Promise<CompletenessAnswer>;
+  kept: TrafficDeps['kept'];
+  /** The collector's own state, for the supervisor's status and metrics. */
+  status(): unknown;
+  nowMs?: () => number;
+  readonly log: { error(fields: Readonly<Record<string, unknown>>, message: string): void };
+}
+
+export interface CompletenessAnswer {
+  readonly complete: boolean;
+  readonly reasons: readonly string[];
+  /** Every stream with a part in the range. */
+  readonly streams: readonly unknown[];
+  /** Events dropped because the spool was full, by app. */
+  readonly dropped?: readonly { readonly app: string; readonly count: number }[];
+}
+
+const CompletenessParameters = Type.Object({
+  day: Type.Optional(Type.String({ pattern: '^\\d{4}-\\d{2}-\\d{2}$', description: 'Default: today.' })),
+  time_zone: Type.Optional(Type.String({ description: 'Whose day. Default: the app\'s own zone, else UTC.' })),
+}, { additionalProperties: false });
+const LiveParameters = Type.Object({ time_zone: Type.Optional(Type.String()) }, { additionalProperties: false });
+const NoParameters = Type.Object({}, { additionalProperties: false });
+
+/** 100,000 streams. */
+const COUNTED_LIMIT_BYTES = 8 * 1024 * 1024;
+const LIVE_EVERY_MS = 1000;
+/** A request's head and (absent) body must be here within this. */
+const REQUEST_TIMEOUT_MS = 10_000;
+
+export function createCollectorApi(deps: CollectorApiDeps): FastifyInstance {
+  const nowMs = deps.nowMs ?? Date.now;
+  const store = new ReportStore(deps.store);
+  const counters = new LiveCounters({ store, asOfMs: () => deps.asOfMs(), nowMs });
+  const traffic: TrafficDeps = {
+    store, nowMs, kept: () => deps.kept(), asOfMs: () => deps.asOfMs(), completeness: (fromMs, toMs) => deps.completeness(fromMs, toMs),
+  };
+  const server = Fastify({
+    requestTimeout: REQUEST_TIMEOUT_MS, connectionTimeout: 0, forceCloseConnections: true,
+    ajv: { customOptions: { coerceTypes: 'array', removeAdditional: false } },
+  });
+  server.setErrorHandler((error: FastifyError | TidegateError, request, reply) => sendError(deps, error, request, reply));
+  server.setNotFoundHandler((request, reply) => reply.code(404).type('application/problem+json').send(problem('not_found', `${request.method} ${request.url.split('?')[0]}`)));
+
+  // the supervisor's own questions: never forwarded for anybody
+  server.get('/status', { schema: { querystring: NoParameters } }, () => deps.status());
+  server.post<{ Body: CountedQuestion }>('/counted', { schema: { body: CountedQuestion }, bodyLimit: COUNTED_LIMIT_BYTES }, (request) => countedRequests(deps.store, request.body));
+
+  server.get<{ Querystring: TrafficParameters }>('/v1/reports/traffic', { schema: { querystring: TrafficParameters } }, async (request, reply) => {
+    const query = parseTrafficQuery(request.query, {
+      nowMs: nowMs(), principal: principalOf(request), defaultTimeZone: defaultZone(request), accept: request.headers.accept ?? '',
+    });
+    const report = await trafficReport(traffic, query, goneSignal(reply));
+    if (query.format === 'json') return reply.type('application/json; charset=utf-8').send(trafficJson(report));
+    return reply.type('text/csv; charset=utf-8; header=present')
+      .headers({ 'content-disposition': 'attachment; filename="traffic.csv"', 'x-tidegate-as-of': report.as_of, 'x-tidegate-complete': String(report.complete) })
+      .send(trafficCsv(report, query.groupBy));
+  });
+
+  server.get<{ Querystring: Static<typeof LiveParameters> }>('/v1/reports/live', { schema: { querystring: LiveParameters } }, async (request, reply) => {
+    const principal = principalOf(request);
+    const timeZone = zone(request.query.time_zone, request);
+    const read = () => liveReport(counters, principal, timeZone);
+    if (!/\btext\/event-stream\b/i.test(request.headers.accept ?? '')) return read();
+    return streamLive(reply, await read(), read);
+  });
+
+  server.get<{ Params: { id: string } }>('/v1/requests/:id', { schema: { querystring: NoParameters } }, (request, reply) =>
+    requestEvent(store, request.params.id, principalOf(request), goneSignal(reply)));
+
+  server.get<{ Querystring: Static<typeof CompletenessParameters> }>('/v1/completeness', { schema: { querystring: CompletenessParameters } }, async (request) => {
+    const principal = principalOf(request);
+    const timeZone = zone(request.query.time_zone, request);
+    const [fromMs, toMs] = dayBounds(request.query.day, timeZone, nowMs());
+    const { complete, reasons, streams, dropped = [], ...rest } = await deps.completeness(fromMs, toMs);
+    const day = { day: request.query.day ?? formatInstant(fromMs, timeZone).slice(0, 10), time_zone: timeZone, from: new Date(fromMs).toISOString(), to: new Date(toMs).toISOString(), complete, reasons };
+    // streams carry all apps' counts: an app is told whether the day is whole, and what of its own was dropped
+    if (principal.kind === 'app') return { ...day, dropped: dropped.filter((drop) => drop.app === principal.app) };
+    return { ...day, ...rest, dropped, streams };
+  });
+  return server;
+}
+
+/** Listens on a Unix socket; what a dead collector left at its path is removed. */
+export async function listenCollectorApi(server: FastifyInstance, socketPath: string): Promise<void> {
+  rmSync(socketPath, { force: true });
+  await server.listen({ path: socketPath });
+  chmodSync(socketPath, 0o600);
+}
+
+/** @throws unauthenticated: nothing but the supervisor asks here, and it always says who */
+function principalOf(request: FastifyRequest): Principal {
+  const principal = parsePrincipal(request.headers[PRINCIPAL_FIELD]);
+  if (principal === null) throw new TidegateError('unauthenticated', `${PRINCIPAL_FIELD} is missing or not valid`);
+  return principal;
+}
+
+function defaultZone(request: FastifyRequest): string {
+  const given = request.headers[TIME_ZONE_FIELD];
+  return typeof given === 'string' && isTimeZone(given) ? given : 'UTC';
+}
+
+function zone(asked: string | undefined, request: FastifyRequest): string {
+  if (asked !== undefined && !isTimeZone(asked)) throw new InvalidParameterError('time_zone', 'must be an IANA name such as Asia/Kolkata');
+  return asked ?? defaultZone(request);
+}
+
+/** The bounds of a local date, or of the one that `nowMs` is in. */
+function dayBounds(day: string | undefined, timeZone: string, nowMs: number): readonly [number, number] {
+  if (day === undefined) return bucketBounds('day', timeZone, nowMs, nowMs + 1) as [number, number];
+  const midnightMs = Date.parse(`${day}T00:00:00Z`);
+  const year = Number(day.slice(0, 4));
+  if (Number.isNaN(midnightMs) || year < 1971 || year > 2099 || new Date(midnightMs).toISOString().slice(0, 10) !== day) {
+    throw new InvalidParameterError('day', 'must be a date such as 2026-11-21, from 1971 to 2099');
+  }
+  // local midnight lies within 15 h of UTC's; the date's bucket is the one whose local noon is that date's
+  const bounds = bucketBounds('day', timeZone, midnightMs - 86_400_000, midnightMs + 2 * 86_400_000);
+  const format = new Intl.DateTimeFormat('sv-SE', { timeZone, dateStyle: 'short' });
+  const index = bounds.findIndex((start) => format.format(start) === day);
+  if (index < 0 || index + 1 >= bounds.length) throw new InvalidParameterError('day', `${timeZone} has no such day`);
+  return [bounds[index] as number, bounds[index + 1] as number];
+}
+
+/** Aborts when the asker has left before its answer. */
+function goneSignal(reply: FastifyReply): AbortSignal {
+  const gone = new AbortController();
+  reply.raw.once('close', () => { if (!reply.raw.writableFinished) gone.abort(new TidegateError('report_busy', 'the asker has left')); });
+  return gone.signal;
+}
+
+/** One event a second until the reader leaves; a reader that takes nothing gets no more until it does. */
+async function streamLive(reply: FastifyReply, first: Awaited<ReturnType<typeof liveReport>>, read: () => ReturnType<typeof liveReport>): Promise<FastifyReply> {
+  reply.hijack();
+  const out = reply.raw;
+  out.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-store' });
+  out.write(liveEvent(first));
+  let busy = false;
+  const timer = setInterval(() => {
+    if (busy || out.writableNeedDrain) return;
+    busy = true;
+    // a second without numbers is a comment line: the reader knows that the stream lives
+    read().then((live) => out.write(liveEvent(live)), () => out.write(': no numbers\n\n')).finally(() => { busy = false; });
+  }, LIVE_EVERY_MS);
+  out.once('close', () => clearInterval(timer));
+  return reply;
+}
+
+function sendError(deps: CollectorApiDeps, error: FastifyError | TidegateError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const said = toTidegateError(error);
+  const status = said === null ? 500 : ERROR_CODES[said.code].status;
+  if (said === null || status === 0 || status >= 500) deps.log.error({ err: error, url: request.url.split('?')[0] }, 'a report failed');
+  // what the store says of itself is for the log only
+  if (said === null || status === 0) return reply.code(500).type('application/problem+json').send(problem('internal_error', 'The report failed; the collector\'s log says why.'));
+  const members = said instanceof InvalidParameterError ? { parameter: said.parameter, ...(said.allowed === null ? {} : { allowed: said.allowed }) } : {};
+  return reply.code(status).type('application/problem+json').send(problem(said.code, said.message, members));
+}
+
+/** Foreign errors become ours here; null: a fault of this program. */
+function toTidegateError(error: FastifyError | TidegateError): TidegateError | null {
+  if (error instanceof TidegateError) return error;
+  const [found] = error.validation ?? [];
+  if (found !== undefined) {
+    if (found.keyword === 'additionalProperties') return new InvalidParameterError(String(found.params['additionalProperty']), 'there is no such parameter');
+    const name = found.instancePath.split('/')[1] ?? '';
+    const allowed = found.params['allowedValues'];
+    return new InvalidParameterError(name, found.message ?? 'not valid', Array.isArray(allowed) ? allowed as string[] : null);
+  }
+  const status = error.statusCode ?? 500;
+  const code: ErrorCode = status === 405 ? 'method_not_allowed' : 'malformed_request';
+  return status >= 400 && status < 500 ? new TidegateError(code, error.message) : null;
+}

@@ -1,0 +1,26 @@
+/** For tests: what the store says it holds, by raw events and by each rollup. */
+import type { Store } from '../store/store.js';
+import type { Sums } from './random-events.js';
+
+export async function storedSums(store: Store): Promise<{ raw: Sums; minutes: Omit<Sums, 'rows'>; quarterHours: Omit<Sums, 'rows'> }> {
+  const [raw] = await store.query<Sums>(
+    `SELECT count() AS rows, sum(e.requests) AS requests, sumIf(e.requests, error) AS errors, sumIf(e.requests, NOT let_through) AS refused,
+       sum(e.bytes_in) AS bytes_in, sum(e.bytes_out) AS bytes_out, sumIf(e.duration_us, let_through AND e.requests = 1) AS duration_us,
+       countIf(let_through AND e.requests = 1) AS latencies FROM tidegate.events AS e`);
+  const rollup = async (table: string): Promise<Omit<Sums, 'rows'>> => {
+    const [row] = await store.query<Omit<Sums, 'rows'>>(
+      `SELECT sum(t.requests) AS requests, sum(t.errors) AS errors, sum(t.refused) AS refused, sum(t.bytes_in) AS bytes_in, sum(t.bytes_out) AS bytes_out,
+         sum(t.duration_us) AS duration_us, arraySum(mapValues(sumMap(t.latency))) AS latencies FROM tidegate.${table} AS t`);
+    return row as Omit<Sums, 'rows'>;
+  };
+  return { raw: raw as Sums, minutes: await rollup('traffic_minute'), quarterHours: await rollup('traffic_quarter_hour') };
+}
+
+/** Groups of the two rollups, or of raw by the views' own definition, that do not agree. */
+export async function disagreements(store: Store): Promise<readonly unknown[]> {
+  const minutes = (source: string, lookback: string): string => `SELECT toStartOfFifteenMinutes(x.time) AS quarter, toString(x.app) AS app, toString(x.service) AS service, toString(x.route) AS route, x.status_class AS class, ${lookback} FROM ${source} AS x GROUP BY ALL`;
+  const raw = minutes('tidegate.events', 'sum(x.requests) AS r, sum(x.bytes_out) AS b, sumMapIf(map(toUInt16(floor(8 * log2(greatest(x.duration_us, 1)))), toUInt64(1)), let_through AND x.requests = 1) AS l');
+  const sums = 'sum(x.requests) AS r, sum(x.bytes_out) AS b, sumMap(x.latency) AS l';
+  const all = [raw, minutes('tidegate.traffic_minute', sums), minutes('tidegate.traffic_quarter_hour', sums)].join(' UNION ALL ');
+  return store.query(`SELECT quarter, app, service, route, class, r, b, toString(l) AS l, count() AS n FROM (${all}) GROUP BY ALL HAVING n != 3`);
+}

@@ -1,0 +1,125 @@
+/** What may be asked of `GET /v1/reports/traffic`: the schema of its query string, and the typed value made of it. */
+import Type, { type Static } from 'typebox';
+import { TidegateError } from '../../errors/tidegate-error.js';
+import { InvalidParameterError } from '../../errors/invalid-parameter.js';
+import { METHODS } from '../../gateway/events/event.js';
+import { OUTCOMES } from '../../gateway/events/outcomes.js';
+import { INTERVALS, isTimeZone, type Interval } from './calendar.js';
+import type { Principal } from './principal.js';
+import { MAX_ROWS } from './report-store.js';
+
+/** Kept in the rollups. */
+export const ROLLUP_GROUPS = ['app', 'service', 'route', 'status_class'] as const;
+/** Known of raw events only. */
+export const RAW_GROUPS = ['status', 'method', 'outcome', 'target', 'config_version'] as const;
+export const GROUPS = [...ROLLUP_GROUPS, ...RAW_GROUPS] as const;
+export type Group = (typeof GROUPS)[number];
+export const FORMATS = ['json', 'csv'] as const;
+export type Format = (typeof FORMATS)[number];
+
+const Texts = (description: string) => Type.Optional(Type.Array(Type.String({ maxLength: 2048 }), { maxItems: 1000, description }));
+const oneOf = <const T extends readonly string[]>(values: T, description: string) => Type.Optional(Type.Enum([...values], { description }));
+
+export const TrafficParameters = Type.Object({
+  from: Type.Optional(Type.String({ description: 'RFC 3339; first instant of the range. Default: 24 h before `to`.' })),
+  to: Type.Optional(Type.String({ description: 'RFC 3339; first instant after the range. Default: the end of the quarter of an hour under way.' })),
+  interval: oneOf(INTERVALS, 'Length of a bucket. Default: hour.'),
+  time_zone: Type.Optional(Type.String({ description: 'IANA name. Default: the app\'s own zone where one app is asked for, else UTC.' })),
+  app: Texts('Only these apps; repeatable.'),
+  service: Texts('Only these services; repeatable.'),
+  route: Texts('Only these routes; repeatable.'),
+  group_by: Type.Optional(Type.Array(Type.String(), { maxItems: 20, description: `A list with commas, or repeated: ${ROLLUP_GROUPS.join(', ')}; while raw events are kept also ${RAW_GROUPS.join(', ')}.` })),
+  status: Type.Optional(Type.Array(Type.Integer({ minimum: 0, maximum: 999 }), { maxItems: 1000, description: 'Only these statuses; repeatable; while raw events are kept.' })),
+  method: Type.Optional(Type.Array(Type.Enum(Object.keys(METHODS)), { description: 'Only these methods; repeatable; while raw events are kept.' })),
+  outcome: Type.Optional(Type.Array(Type.Enum(Object.keys(OUTCOMES)), { description: 'Only these outcomes; repeatable; while raw events are kept.' })),
+  target: Texts('Only these targets; repeatable; while raw events are kept.'),
+  config_version: Texts('Only these versions of the configuration; repeatable; while raw events are kept.'),
+  format: oneOf(FORMATS, 'Default: as Accept says, else json.'),
+}, { additionalProperties: false });
+export type TrafficParameters = Static<typeof TrafficParameters>;
+
+export interface TrafficQuery {
+  readonly fromMs: number;
+  readonly toMs: number;
+  readonly interval: Interval;
+  readonly timeZone: string;
+  readonly groupBy: readonly Group[];
+  /** Empty: any. */
+  readonly texts: Readonly<Record<'app' | 'service' | 'route' | 'method' | 'outcome' | 'target' | 'config_version', readonly string[]>>;
+  readonly statuses: readonly number[];
+  readonly format: Format;
+  /** The one app that this report may speak of; null: the operator asks. */
+  readonly tenant: string | null;
+}
+
+const QUARTER_MS = 900_000;
+const DAY_MS = 86_400_000;
+const RFC3339 = /^\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})$/;
+/** The rollups' DateTime ends in 2106. */
+const EARLIEST_MS = Date.UTC(1971, 0, 1);
+const LATEST_MS = Date.UTC(2100, 0, 1);
+/** Shortest length of a bucket: to refuse a range before its bounds are computed. */
+const SHORTEST_MS: Readonly<Record<Interval, number>> = { minute: 60_000, hour: 3_600_000, day: DAY_MS, month: 28 * DAY_MS, total: Number.POSITIVE_INFINITY };
+
+export function parseInstant(parameter: string, text: string): number {
+  const ms = RFC3339.test(text) ? Date.parse(text) : Number.NaN;
+  if (Number.isNaN(ms)) throw new InvalidParameterError(parameter, 'must be an RFC 3339 instant such as 2026-11-21T00:00:00Z (a + in a URL is written %2B)');
+  if (ms < EARLIEST_MS || ms > LATEST_MS) throw new InvalidParameterError(parameter, 'must lie between 1971 and 2100');
+  return ms;
+}
+
+export interface QueryContext {
+  readonly nowMs: number;
+  readonly principal: Principal;
+  /** The zone where the query names none. */
+  readonly defaultTimeZone: string;
+  /** The request's Accept field. */
+  readonly accept: string;
+}
+
+/** @throws invalid_parameter naming the parameter; operator_only where an app asks for another one */
+export function parseTrafficQuery(parameters: TrafficParameters, context: QueryContext): TrafficQuery {
+  const toMs = parameters.to === undefined ? (Math.floor(context.nowMs / QUARTER_MS) + 1) * QUARTER_MS : parseInstant('to', parameters.to);
+  const fromMs = parameters.from === undefined ? toMs - DAY_MS : parseInstant('from', parameters.from);
+  if (fromMs >= toMs) throw new InvalidParameterError('from', 'must be before `to`');
+  const interval = (parameters.interval ?? 'hour') as Interval;
+  const most = (toMs - fromMs) / SHORTEST_MS[interval];
+  if (most > MAX_ROWS) throw new InvalidParameterError('interval', `the range has ${Math.ceil(most)} buckets of this length; at most ${MAX_ROWS}`);
+  const timeZone = parameters.time_zone ?? context.defaultTimeZone;
+  if (!isTimeZone(timeZone)) throw new InvalidParameterError('time_zone', 'must be an IANA name such as Asia/Kolkata');
+  return {
+    fromMs, toMs, interval, timeZone,
+    groupBy: parseGroups(parameters.group_by ?? []),
+    texts: {
+      app: parameters.app ?? [], service: parameters.service ?? [], route: parameters.route ?? [], method: parameters.method ?? [],
+      outcome: parameters.outcome ?? [], target: parameters.target ?? [], config_version: parameters.config_version ?? [],
+    },
+    statuses: parameters.status ?? [],
+    format: parameters.format as Format | undefined ?? (/^\s*text\/csv\b/i.test(context.accept) ? 'csv' : 'json'),
+    tenant: tenantOf(context.principal, parameters.app ?? []),
+  };
+}
+
+function parseGroups(values: readonly string[]): Group[] {
+  const groups: Group[] = [];
+  for (const name of values.flatMap((value) => value.split(','))) {
+    const group = GROUPS.find((candidate) => candidate === name);
+    if (group === undefined) throw new InvalidParameterError('group_by', 'not a group', GROUPS);
+    if (!groups.includes(group)) groups.push(group);
+  }
+  return groups;
+}
+
+/** An app that names another one gets an error, the same for every name, rather than zeros that look like no traffic. */
+function tenantOf(principal: Principal, asked: readonly string[]): string | null {
+  if (principal.kind === 'operator') return null;
+  if (asked.some((app) => app !== principal.app)) throw new TidegateError('operator_only', 'app: this credential reads its own app only');
+  return principal.app;
+}
+
+/** True if only raw events know what is asked for. */
+export function needsRaw(query: TrafficQuery): boolean {
+  return query.statuses.length > 0
+    || query.groupBy.some((group) => (RAW_GROUPS as readonly string[]).includes(group))
+    || [query.texts.method, query.texts.outcome, query.texts.target, query.texts.config_version].some((values) => values.length > 0);
+}

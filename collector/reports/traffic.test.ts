@@ -1,0 +1,275 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { OUTCOMES, type Outcome } from '../../gateway/events/outcomes.js';
+import { migrate } from '../store/migrate.js';
+import { Store } from '../store/store.js';
+import { bucketBounds, formatInstant } from './calendar.js';
+import { ReportStore } from './report-store.js';
+import { trafficReport, type TrafficDeps, type TrafficRow } from './traffic.js';
+import { csvCell, trafficCsv, trafficJson } from './traffic-format.js';
+import { parseTrafficQuery, type Group, type TrafficParameters } from './traffic-query.js';
+import type { Principal } from './principal.js';
+
+interface Event {
+  readonly timeMs: number;
+  readonly app: string;
+  readonly service: string;
+  readonly route: string;
+  readonly target: string;
+  readonly method: string;
+  readonly outcome: Outcome;
+  readonly status: number;
+  readonly requests: 0 | 1;
+  readonly durationUs: number;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  readonly version: string;
+}
+
+const NOW = Date.parse('2026-11-21T10:07:31.250Z');
+const OPERATOR: Principal = { kind: 'operator' };
+const HOSTILE = [
+  "acme' OR 1=1 --", "acme') UNION ALL SELECT * FROM tidegate.events --", '{tenant:String}', "\\' OR ''='", 'acme\u0000', "acme'", 'a,b', '*', '%',
+  'app=acme', "UTC'); DROP TABLE tidegate.events; --",
+];
+
+/** mulberry32: the same events every time. */
+function random(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+function randomEvents(count: number): Event[] {
+  const next = random(7);
+  const pick = <T>(values: readonly T[]): T => values[Math.floor(next() * values.length)] as T;
+  return Array.from({ length: count }, () => {
+    const outcome = next() < 0.8 ? 'answered' : pick(Object.keys(OUTCOMES).filter((name) => name !== 'unframed') as Outcome[]);
+    return {
+      // four days that end in the minute under way, on and off every kind of bound
+      timeMs: NOW - Math.floor(next() * 4 * 86_400_000),
+      app: pick(['acme', 'globex', "o'hara", '']), service: pick(['catalogue', 'search']), route: pick(['items', 'item']),
+      target: pick(['http://127.0.0.1:9001', 'http://127.0.0.1:9002']), method: pick(['GET', 'POST', 'other']), outcome,
+      status: outcome === 'client_aborted' ? 0 : pick([200, 204, 301, 404, 500, 503]),
+      requests: next() < 0.95 ? 1 : 0,
+      durationUs: Math.floor(Math.exp(7 + 3 * next())), bytesIn: Math.floor(next() * 1000), bytesOut: Math.floor(next() * 100_000),
+      version: pick(['aaaaaaaaaaaa', 'bbbbbbbbbbbb']),
+    };
+  });
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'tidegate-reports-'));
+const events = randomEvents(6000);
+let store: Store;
+let deps: TrafficDeps;
+
+before(async () => {
+  store = await Store.open(join(folder, 'store'));
+  await migrate(store);
+  const values = events.map((event, index) => {
+    const quote = (text: string): string => `'${text.replaceAll("'", "\\'")}'`;
+    return `(1, 'n', 1, ${index}, ${index}, fromUnixTimestamp64Milli(${event.timeMs}, 'UTC'), ${event.durationUs}, 0, ${event.bytesIn}, ${event.bytesOut}, `
+      + `${event.status}, ${quote(event.method)}, ${quote(event.outcome)}, 'http/1.1', 'request', ${event.requests}, 1, 1, 1, ${quote(event.version)}, `
+      + `concat(${quote(event.app)}, '\\n', '10.0.0.0/24'), concat(${quote(event.service)}, '\\n', ${quote(event.route)}, '\\n', ${quote(event.target)}), '', '')`;
+  });
+  await store.command(`INSERT INTO tidegate.events (stream, node, worker, ordinal, seq, time, duration_us, gateway_us, bytes_in, bytes_out, status, method, outcome,
+    protocol, kind, requests, counted, billable, attempts, config_version, caller, call, path, trace_id) SETTINGS async_insert = 0 VALUES ${values.join(', ')}`);
+  deps = {
+    store: new ReportStore(store), asOfMs: () => NOW - 1000, nowMs: () => NOW,
+    completeness: () => Promise.resolve({ complete: true, reasons: [] }),
+    kept: () => ({ eventsMs: 30 * 86_400_000, minutesMs: 90 * 86_400_000, quarterHoursMs: 1100 * 86_400_000 }),
+  };
+});
+after(async () => {
+  await store.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const parse = (parameters: TrafficParameters, principal: Principal = OPERATOR) =>
+  parseTrafficQuery(parameters, { nowMs: NOW, principal, defaultTimeZone: 'UTC', accept: '' });
+
+const isError = (event: Event): boolean => OUTCOMES[event.outcome].error || (event.outcome === 'answered' && event.status >= 500);
+
+const groupOf = (event: Event): Record<Group, string | number> => ({
+  app: event.app, service: event.service, route: event.route, status: event.status, method: event.method, outcome: event.outcome, target: event.target,
+  config_version: event.version, status_class: event.status === 0 ? 'none' : `${Math.floor(event.status / 100)}xx`,
+});
+
+/** The same report by the plainest counting; percentiles exact, to compare within 5 %. */
+function plainCount(parameters: TrafficParameters, keep: (event: Event) => boolean): Map<string, { sums: number[]; durations: number[] }> {
+  const query = parse(parameters);
+  const bounds = bucketBounds(query.interval, query.timeZone, query.fromMs, query.toMs);
+  const counted = new Map<string, { sums: number[]; durations: number[] }>();
+  for (const event of events) {
+    if (event.timeMs < query.fromMs || event.timeMs >= query.toMs || !keep(event)) continue;
+    const start = bounds[bounds.findIndex((bound) => bound > event.timeMs) - 1] as number;
+    const key = JSON.stringify([formatInstant(start, query.timeZone), ...query.groupBy.map((group) => groupOf(event)[group])]);
+    const row = counted.get(key) ?? { sums: [0, 0, 0, 0, 0], durations: [] };
+    counted.set(key, row);
+    const letThrough = OUTCOMES[event.outcome].letThrough;
+    [event.requests, isError(event) ? event.requests : 0, letThrough ? 0 : event.requests, event.bytesIn, event.bytesOut]
+      .forEach((value, index) => { row.sums[index] = (row.sums[index] as number) + value; });
+    if (letThrough && event.requests === 1) row.durations.push(event.durationUs);
+  }
+  return counted;
+}
+
+function assertSame(rows: readonly TrafficRow[], expected: ReturnType<typeof plainCount>, groupBy: readonly Group[]): void {
+  const keys = rows.map((row) => JSON.stringify([row.time, ...groupBy.map((group) => row.groups[group])]));
+  assert.deepEqual([...keys].sort(), [...expected.keys()].sort());
+  rows.forEach((row, index) => {
+    const { sums, durations } = expected.get(keys[index] as string) as { sums: number[]; durations: number[] };
+    assert.deepEqual([row.requests, row.errors, row.refused, row.bytes_in, row.bytes_out], sums, keys[index]);
+    durations.sort((a, b) => a - b);
+    if (durations.length === 0) return assert.equal(row.duration_ms.p50, null);
+    const average = durations.reduce((sum, value) => sum + value, 0) / durations.length / 1000;
+    assert.ok(Math.abs((row.duration_ms.avg as number) - average) < 0.001);
+    for (const [name, percent] of [['p50', 50], ['p90', 90], ['p95', 95], ['p99', 99]] as const) {
+      const exact = (durations[Math.ceil((percent * durations.length) / 100) - 1] as number) / 1000;
+      assert.ok(Math.abs((row.duration_ms[name] as number) - exact) / exact <= 0.05, `${name} ${row.duration_ms[name]} for ${exact}`);
+    }
+  });
+}
+
+const RANGE = { from: '2026-11-18T00:00:00Z', to: '2026-11-21T10:15:00Z' };
+const RAGGED = { from: '2026-11-18T03:04:05.678Z', to: '2026-11-21T09:59:59.999Z' };
+const CASES: readonly (readonly [name: string, parameters: TrafficParameters, keep?: (event: Event) => boolean])[] = [
+  ['a total', { ...RANGE, interval: 'total' }],
+  ['hours', { ...RANGE, interval: 'hour' }],
+  ['days in Kathmandu by app and service', { ...RANGE, interval: 'day', time_zone: 'Asia/Kathmandu', group_by: ['app,service'] }],
+  ['months in Apia by all that rollups keep', { ...RANGE, interval: 'month', time_zone: 'Pacific/Apia', group_by: ['status_class', 'app', 'route,service'] }],
+  ['minutes of an hour', { from: '2026-11-21T09:07:00Z', to: '2026-11-21T10:08:00Z', interval: 'minute', group_by: ['route'] }],
+  ['a ragged range', { ...RAGGED, interval: 'day', time_zone: 'America/New_York', group_by: ['status_class'] }],
+  ['a ragged total', { ...RAGGED, interval: 'total' }],
+  ['one app, two services', { ...RANGE, app: ["o'hara"], service: ['catalogue', 'search'], route: ['item'] }, (event) => event.app === "o'hara" && event.route === 'item'],
+  ['requests without an app', { ...RANGE, app: [''] }, (event) => event.app === ''],
+  ['by status and method', { ...RANGE, interval: 'day', group_by: ['status', 'method', 'app'] }],
+  ['by outcome, target and version', { ...RANGE, interval: 'total', group_by: ['outcome', 'target', 'config_version'] }],
+  ['raw filters', { ...RANGE, interval: 'day', status: [200, 503], method: ['GET', 'other'], outcome: ['answered'], target: ['http://127.0.0.1:9001'], config_version: ['aaaaaaaaaaaa'] },
+    (event) => [200, 503].includes(event.status) && ['GET', 'other'].includes(event.method) && event.outcome === 'answered' && event.target.endsWith('1') && event.version.startsWith('a')],
+];
+
+for (const [name, parameters, keep = () => true] of CASES) {
+  test(`the report equals a plain count of the events: ${name}`, async () => {
+    const query = parse(parameters);
+    const report = await trafficReport(deps, query);
+    const expected = plainCount(parameters, keep);
+    assert.ok(expected.size > 0);
+    assertSame(report.rows, expected, query.groupBy);
+  });
+}
+
+test('rows come by time, then by group', async () => {
+  const { rows } = await trafficReport(deps, parse({ ...RANGE, interval: 'day', group_by: ['service', 'app'] }));
+  const keys = rows.map((row) => [row.time, row.groups.service, row.groups.app].join('|'));
+  assert.deepEqual(keys, [...keys].sort());
+});
+
+test('buckets that are not over, or cut by the range, are partial', async () => {
+  const { rows, as_of: asOf } = await trafficReport(deps, parse({ from: '2026-11-19T12:00:00Z', to: '2026-11-22T00:00:00Z', interval: 'day' }));
+  assert.deepEqual(rows.map((row) => [row.time.slice(0, 10), row.partial]), [['2026-11-19', true], ['2026-11-20', false], ['2026-11-21', true]]);
+  assert.equal(asOf, '2026-11-21T10:07:30.250Z');
+});
+
+test('what is missing is said', async () => {
+  const report = await trafficReport({ ...deps, completeness: () => Promise.resolve({ complete: false, reasons: ['stream x silent since t'] }) }, parse(RANGE));
+  assert.deepEqual([report.complete, report.missing], [false, ['stream x silent since t']]);
+});
+
+test('beyond what is kept, the report says so instead of counting less', async () => {
+  const old = { from: '2026-10-01T00:00:00Z', to: '2026-10-02T00:00:00Z' };
+  for (const [parameters, code] of [
+    [{ ...old, group_by: ['status'] }, 'range_not_kept'], [{ ...old, outcome: ['answered'] }, 'range_not_kept'],
+    [{ from: '2026-10-01T00:00:00.001Z', to: '2026-10-02T00:00:00Z' }, 'range_not_kept'],
+    [{ from: '2026-08-01T00:00:00Z', to: '2026-08-02T00:00:00Z', interval: 'minute' }, 'range_not_kept'],
+  ] as const) {
+    await assert.rejects(trafficReport(deps, parse(parameters as TrafficParameters)), { code });
+  }
+  assert.deepEqual((await trafficReport(deps, parse({ ...old, interval: 'minute' }))).rows, []);
+});
+
+test('events that went early for want of room are not taken for none', async () => {
+  const parameters: TrafficParameters = { from: '2026-10-30T00:00:00Z', to: '2026-11-21T00:00:00Z', group_by: ['status'], interval: 'total' };
+  assert.equal((await trafficReport(deps, parse(parameters))).rows.length > 0, true);
+  // what is left when the day's partition of events has been dropped
+  await store.command(`INSERT INTO tidegate.traffic_quarter_hour (time, app, service, route, status_class, requests) VALUES ('2026-11-01 10:00:00', 'acme', 'catalogue', 'items', 2, 5)`);
+  await assert.rejects(trafficReport(deps, parse(parameters)), { code: 'range_not_kept' });
+  assert.ok((await trafficReport(deps, parse({ ...parameters, from: '2026-11-18T00:00:00Z' }))).rows.length > 0);
+});
+
+test('what cannot be asked is refused by name', () => {
+  const cases: readonly (readonly [TrafficParameters, string])[] = [
+    [{ from: 'yesterday' }, 'from'], [{ to: '2026-11-21' }, 'to'], [{ to: '9999-01-01T00:00:00Z' }, 'to'], [{ from: RANGE.to, to: RANGE.from }, 'from'],
+    [{ from: RANGE.from, to: RANGE.from }, 'from'], [{ time_zone: 'Mars/Olympus' }, 'time_zone'], [{ group_by: ['app', 'client'] }, 'group_by'], [{ group_by: [''] }, 'group_by'],
+    [{ from: '2025-01-01T00:00:00Z', to: '2026-01-01T00:00:00Z', interval: 'minute' }, 'interval'],
+    ...HOSTILE.flatMap((text): (readonly [TrafficParameters, string])[] => [[{ group_by: [text] }, 'group_by'], [{ time_zone: text }, 'time_zone'], [{ from: text }, 'from']]),
+  ];
+  for (const [parameters, parameter] of cases) {
+    assert.throws(() => parse(parameters), (error: { code: string; parameter: string }) => error.code === 'invalid_parameter' && error.parameter === parameter, JSON.stringify(parameters));
+  }
+});
+
+test('an app sees its own numbers only, whatever it puts into any filter', async () => {
+  const acme: Principal = { kind: 'app', app: 'acme' };
+  const own = (parameters: TrafficParameters) => trafficReport(deps, parse(parameters, acme));
+  const isAcme = (event: Event): boolean => event.app === 'acme';
+  for (const group of ['app', 'service', 'route', 'status_class', 'status', 'method', 'outcome', 'target', 'config_version'] as const) {
+    const parameters = { ...RANGE, interval: 'total', group_by: [group] } as const;
+    assertSame((await own({ ...parameters, group_by: [group] })).rows, plainCount({ ...parameters, group_by: [group] }, isAcme), [group]);
+  }
+  for (const text of ['globex', '', ...HOSTILE]) {
+    assert.throws(() => parse({ ...RANGE, app: [text] }, acme), { code: 'operator_only' });
+    assert.throws(() => parse({ ...RANGE, app: ['acme', text] }, acme), { code: 'operator_only' });
+    for (const filter of ['service', 'route', 'target', 'config_version'] as const) {
+      assert.deepEqual((await own({ ...RANGE, [filter]: [text] })).rows, [], `${filter}=${text}`);
+    }
+  }
+  assert.equal((await own({ ...RANGE, interval: 'total', app: ['acme'] })).rows.length, 1);
+  // a name that is itself an attempt
+  for (const text of HOSTILE) assert.deepEqual((await trafficReport(deps, parse(RANGE, { kind: 'app', app: text }))).rows, [], text);
+});
+
+test('CSV has the same numbers, and no cell that a spreadsheet would run', async () => {
+  const query = parse({ ...RANGE, interval: 'day', group_by: ['app', 'target'] });
+  const report = await trafficReport(deps, query);
+  const lines = trafficCsv(report, query.groupBy).trimEnd().split('\r\n');
+  assert.equal(lines[0], 'time,app,target,requests,errors,refused,bytes_in,bytes_out,duration_ms_avg,duration_ms_p50,duration_ms_p90,duration_ms_p95,duration_ms_p99,partial');
+  assert.equal(lines.length, report.rows.length + 1);
+  const json = JSON.parse(trafficJson(report)) as { rows: Record<string, unknown>[] };
+  assert.equal(lines[1]?.split(',')[3], String(json.rows[0]?.['requests']));
+  for (const [value, cell] of [
+    ['=1+1', "'=1+1"], ['+1', "'+1"], ['-1', "'-1"], ['@SUM(A1)', "'@SUM(A1)"], ['\t=1', "'\t=1"], [' =1', "' =1"], ['\r=1', '"\'\r=1"'], ['=a,"b"', '"\'=a,""b"""'], ['plain', 'plain'],
+  ] as const) assert.equal(csvCell(value), cell);
+});
+
+test('a report that reads too long is cut off by name, and the next one runs', async () => {
+  const slow = new ReportStore({ query: () => store.query('SELECT count() FROM numbers(100000000000) WHERE sipHash64(number) % 7 = 3 SETTINGS max_execution_time = 0.2, max_threads = 1') });
+  await assert.rejects(slow.query('', {}), { code: 'report_too_large' });
+  const one = new ReportStore(store);
+  assert.deepEqual(await one.query('SELECT 1 AS one', {}), [{ one: 1 }]);
+});
+
+test('a report whose asker has left while it waited is not run, and the line is bounded', async () => {
+  let runs = 0;
+  let open = (): void => undefined;
+  const gate = new Promise<void>((resolve) => { open = resolve; });
+  const line = new ReportStore({ query: async () => { runs += 1; await gate; return []; } });
+  const left = new AbortController();
+  const first = line.query('', {});
+  const second = line.query('', {}, left.signal);
+  left.abort();
+  const others = Array.from({ length: 31 }, () => line.query('', {}));
+  const results = Promise.allSettled([first, second, ...others]);
+  open();
+  const settled = await results;
+  assert.equal(settled[1]?.status, 'rejected');
+  await assert.rejects(others.at(-1) as Promise<unknown>, { code: 'report_busy' });
+  assert.equal(runs, 31);
+});

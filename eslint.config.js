@@ -1,0 +1,50 @@
+import tseslint from 'typescript-eslint';
+
+/** The rooms, and what each may import of the others (docs/architecture.md). Everyone may import errors/, which imports nothing. */
+const ROOMS = ['errors', 'gateway', 'collector', 'cli', 'migrations', 'test'];
+
+/** The border of one room: refuses relative imports that lead into another, but for those that begin with one of `allowed`. */
+function border(room, allowed) {
+  const others = ROOMS.filter((other) => other !== room).join('|');
+  const open = allowed.length === 0 ? '' : `(?!(?:${allowed.join('|')}))`;
+  return {
+    'no-restricted-imports': ['error', {
+      patterns: [{ regex: `^(?:\\.{1,2}/)+${open}(?:${others})/`, message: `${room}/ may import ${allowed.join(', ') || 'nothing'} of the other rooms.` }],
+    }],
+  };
+}
+
+/** Unit tests stand in the rooms, and may use the test harness. */
+const inRoom = (room, allowed) => [
+  { files: [`${room}/**/*.ts`], rules: border(room, allowed) },
+  { files: [`${room}/**/*.test.ts`], rules: border(room, [...allowed, 'test/harness/', 'migrations/']) },
+];
+
+export default tseslint.config(
+  { ignores: ['dist/', 'node_modules/', '.build/', 'data/', '*.config.js'] },
+  ...tseslint.configs.recommendedTypeChecked,
+  {
+    files: ['**/*.ts'],
+    languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
+    linterOptions: { reportUnusedDisableDirectives: 'error' },
+    rules: {
+      '@typescript-eslint/no-explicit-any': 'error',
+      '@typescript-eslint/return-await': ['error', 'error-handling-correctness-only'],
+      '@typescript-eslint/consistent-type-imports': ['error', { disallowTypeAnnotations: false }],
+      '@typescript-eslint/switch-exhaustiveness-check': 'error',
+      '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_', varsIgnorePattern: '^_', ignoreRestSiblings: true }],
+      // numbers and booleans read well in a template; objects do not
+      '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true, allowBoolean: true, allowNullish: true }],
+      // an interface's async method may have nothing to wait for in one of its implementations
+      '@typescript-eslint/require-await': 'off',
+      eqeqeq: 'error',
+      'no-restricted-exports': ['error', { restrictDefaultExports: { direct: true, named: true, defaultFrom: true, namedFrom: true, namespaceFrom: true } }],
+      'no-restricted-syntax': ['error', { selector: 'TSEnumDeclaration', message: 'A union of literals, or an `as const` table, instead of an enum.' }],
+    },
+  },
+  // node:test's `test()` answers a promise that the runner awaits
+  { files: ['**/*.test.ts'], rules: { '@typescript-eslint/no-floating-promises': 'off' } },
+  ...inRoom('errors', []),
+  ...inRoom('gateway', ['errors/']),
+  ...inRoom('collector', ['errors/', 'gateway/events/', 'gateway/config/']),
+);

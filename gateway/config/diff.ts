@@ -1,0 +1,116 @@
+/**
+ * What changes between two configurations, by names: a service, route or app that only moved in its list is not taken for another. No
+ * change means: the same version, and the other way round.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import { HIDDEN, redactConfig } from './redact.js';
+import type { Config } from './schema.js';
+import type { Secrets } from './secrets.js';
+import { canonicalJson } from './version.js';
+import { isMap } from './variables.js';
+
+export interface Change {
+  /** `services[catalogue].routes[products].match.path` */
+  readonly path: string;
+  readonly kind: 'added' | 'removed' | 'changed';
+  /** Absent when added. Secrets are hidden. */
+  readonly before?: unknown;
+  /** Absent when removed. */
+  readonly after?: unknown;
+}
+
+export interface DiffSide {
+  readonly config: Config;
+  readonly secrets?: Secrets;
+}
+
+/** Lists whose entries are matched by a member rather than by position. */
+const NAMED: Readonly<Record<string, string>> = { services: 'name', routes: 'name', apps: 'name', keys: 'id', targets: 'url' };
+
+/** In the order of paths. */
+export function diffConfigs(before: DiffSide, after: DiffSide): Change[] {
+  const changes: Change[] = [];
+  compare('', '', { real: before.config, shown: redactConfig(before.config) }, { real: after.config, shown: redactConfig(after.config) }, changes);
+  const [old, now] = [before.secrets ?? {}, after.secrets ?? {}];
+  for (const reference of new Set([...Object.keys(old), ...Object.keys(now)])) {
+    // a reference that comes or goes shows in the configuration itself
+    if (Object.hasOwn(old, reference) && Object.hasOwn(now, reference) && old[reference] !== now[reference]) {
+      changes.push({ path: reference, kind: 'changed', before: HIDDEN, after: HIDDEN });
+    }
+  }
+  return changes.sort((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : 0));
+}
+
+/** A value and its redacted twin, walked side by side: what differs is judged by the first, told by the second. */
+interface Twin {
+  readonly real: unknown;
+  readonly shown: unknown;
+}
+
+function compare(path: string, key: string, before: Twin, after: Twin, changes: Change[]): void {
+  if (before.real === undefined && after.real === undefined) return;
+  if (before.real === undefined) changes.push({ path, kind: 'added', after: after.shown });
+  else if (after.real === undefined) changes.push({ path, kind: 'removed', before: before.shown });
+  else if (isMap(before.real) && isMap(after.real)) {
+    for (const member of new Set([...Object.keys(before.real), ...Object.keys(after.real)])) {
+      compare(path === '' ? member : `${path}.${member}`, member, memberOf(before, member), memberOf(after, member), changes);
+    }
+  } else {
+    const [old, now] = [byName(key, before), byName(key, after)];
+    if (old !== null && now !== null) compareNamed(path, old, now, changes);
+    else if (canonicalJson(before.real) !== canonicalJson(after.real)) changes.push({ path, kind: 'changed', before: before.shown, after: after.shown });
+  }
+}
+
+function compareNamed(path: string, before: ReadonlyMap<string, Twin>, after: ReadonlyMap<string, Twin>, changes: Change[]): void {
+  const absent: Twin = { real: undefined, shown: undefined };
+  for (const name of new Set([...before.keys(), ...after.keys()])) {
+    const [old, now] = [before.get(name) ?? absent, after.get(name) ?? absent];
+    // most of 10,000 apps are as they were
+    if (!isDeepStrictEqual(old.real, now.real)) compare(`${path}[${name}]`, '', old, now, changes);
+  }
+  // the order counts where two routes are equally particular; where something new was put in shows in the version only
+  const kept = [...before.keys()].filter((name) => after.has(name));
+  const keptNow = [...after.keys()].filter((name) => before.has(name));
+  if (kept.some((name, i) => name !== keptNow[i])) {
+    const moved = firstDifference(kept, keptNow);
+    changes.push({ path: `${path} (order)`, kind: 'changed', before: kept.slice(...moved), after: keptNow.slice(...moved) });
+  }
+}
+
+/** From the first to behind the last position that differs. */
+function firstDifference(a: readonly string[], b: readonly string[]): [number, number] {
+  let start = 0;
+  while (a[start] === b[start]) start++;
+  let end = a.length;
+  while (a[end - 1] === b[end - 1]) end--;
+  return [start, end];
+}
+
+function byName(key: string, list: Twin): Map<string, Twin> | null {
+  const member = NAMED[key];
+  if (member === undefined || !Array.isArray(list.real) || !Array.isArray(list.shown)) return null;
+  const entries = new Map<string, Twin>();
+  for (const [i, real] of (list.real as readonly unknown[]).entries()) {
+    // an app's `services` are names, no maps
+    if (!isMap(real)) return null;
+    entries.set(String(real[member]), { real, shown: (list.shown as readonly unknown[])[i] });
+  }
+  return entries;
+}
+
+function memberOf(twin: Twin, member: string): Twin {
+  const get = (value: unknown): unknown => (isMap(value) && Object.hasOwn(value, member) ? value[member] : undefined);
+  return { real: get(twin.real), shown: get(twin.shown) };
+}
+
+/** One line a change: `+ path: value`, `- path: value`, `~ path: before -> after`. */
+export function renderDiff(changes: readonly Change[]): string {
+  return changes.map((change) => {
+    switch (change.kind) {
+      case 'added': return `+ ${change.path}: ${JSON.stringify(change.after)}`;
+      case 'removed': return `- ${change.path}: ${JSON.stringify(change.before)}`;
+      case 'changed': return `~ ${change.path}: ${JSON.stringify(change.before)} -> ${JSON.stringify(change.after)}`;
+    }
+  }).join('\n');
+}

@@ -1,0 +1,201 @@
+/**
+ * The configuration's one schema. Types (`Static`), validation (ajv), defaults, the published JSON Schema (draft-07) and
+ * docs/reference/configuration.md all come from it. Values stay as written here (`1s`, `16KiB`); `units.ts` reads them.
+ */
+import Type, { type Static, type TSchema } from 'typebox';
+
+const strict = { additionalProperties: false } as const;
+const DURATION = '^(\\d+(\\.\\d+)?)(ms|s|m|h|d)$';
+const BYTES = '^\\d+(B|KiB|MiB|GiB|KB|MB|GB)$';
+const NAME = '^[a-z0-9]([a-z0-9_.-]{0,62}[a-z0-9])?$';
+const NODE = '^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$';
+/** Bounds that keep sums within what a double counts exactly. */
+const MOST_A_SECOND = 1_000_000_000;
+const MOST_A_DAY = 1_000_000_000_000;
+const SHA256 = '^[0-9a-f]{64}$';
+
+/** What a pattern asks for, in words: for messages and the reference. */
+export const FORMS: Readonly<Record<string, string>> = {
+  [DURATION]: 'a duration: `250ms`, `1.5s`, `5m`, `2h`, `30d`',
+  [BYTES]: 'a size: `512B`, `16KiB`, `64MiB`, `8GB`',
+  [NAME]: 'a name: lower-case letters, digits, `-`, `_`, `.`; 1 to 64, a letter or digit first and last',
+  [NODE]: 'a name: letters, digits, `-`, `_`, `.`; 1 to 63',
+  [SHA256]: 'a SHA-256: 64 lower-case hexadecimal digits',
+  '^/': 'a path that begins with `/`',
+  '^[A-Z-]+$': 'a method in capitals',
+};
+
+const Duration = (value: string, description: string) => Type.String({ pattern: DURATION, default: value, description });
+const Name = (description: string) => Type.String({ pattern: NAME, description });
+const Bytes = (value: string, description: string) => Type.String({ pattern: BYTES, default: value, description });
+const optional = <T extends TSchema>(schema: T) => Type.Optional(schema);
+
+const IpLists = Type.Object({
+  allow: Type.Array(Type.String(), { default: [], description: 'CIDR blocks or addresses. Not empty: only these may call.' }),
+  deny: Type.Array(Type.String(), { default: [], description: 'CIDR blocks or addresses that may not call; deny wins over allow.' }),
+}, { ...strict, default: {} });
+
+const Rate = {
+  qps: optional(Type.Integer({ minimum: 1, maximum: MOST_A_SECOND, description: 'Requests a second.' })),
+  burst: optional(Type.Integer({ minimum: 1, maximum: MOST_A_SECOND, description: 'Requests that may come at once; default: `qps`.' })),
+};
+const ClientIpRate = Type.Object({
+  qps: Type.Integer({ minimum: 1, maximum: MOST_A_SECOND, description: 'Requests a second from one address (IPv6: one /64), counted by each worker alone: approximate.' }),
+  burst: optional(Type.Integer({ minimum: 1, maximum: MOST_A_SECOND, description: 'Default: `qps`.' })),
+}, strict);
+const RateLimits = Type.Object({ ...Rate }, { ...strict, default: {} });
+const SharedLimits = Type.Object({ ...Rate, client_ip: optional(ClientIpRate) }, { ...strict, default: {} });
+/** `type` with two names rather than a union: ajv fills defaults in there, and says one thing when neither fits. */
+const Quota = Type.Unsafe<number | { limit: number; over: 'refuse' | 'bill' }>({
+  type: ['integer', 'object'],
+  minimum: 1,
+  maximum: MOST_A_DAY,
+  properties: {
+    limit: Type.Integer({ minimum: 1, maximum: MOST_A_DAY, description: 'Requests a day.' }),
+    over: Type.Enum(['refuse', 'bill'], { default: 'refuse', description: '`bill` lets through and counts the overage.' }),
+  },
+  required: ['limit', 'over'],
+  additionalProperties: false,
+  description: 'Requests a day, the day in the app\'s time zone. A number alone: what is over it is refused.',
+});
+const AppLimits = Type.Object({
+  ...Rate,
+  qpd: optional(Quota),
+}, { ...strict, default: {} });
+
+const HttpListener = Type.Object({
+  address: Type.String({ default: '0.0.0.0:8080', description: 'host:port; `[::]:8080` for IPv6.' }),
+  health_path: Type.Unsafe<string | null>({ type: ['string', 'null'], pattern: '^/', default: null, description: 'Answers 200, and 503 while draining, for the balancer in front. Never an event.' }),
+  timeouts: Type.Object({
+    head: Duration('10s', 'From the first byte of a request to the end of its head.'),
+    body: Duration('30s', 'Between two pieces of a request\'s body.'),
+    keep_alive: Duration('75s', 'Idle time of a connection between requests.'),
+    write: Duration('60s', 'A client that takes nothing of its answer for this long is cut.'),
+    drain: Duration('30s', 'At shutdown, the longest wait for requests under way.'),
+  }, { ...strict, default: {} }),
+  limits: Type.Object({
+    head: Bytes('16KiB', 'Request line and header fields together.'),
+    fields: Type.Integer({ minimum: 8, maximum: 1000, default: 100, description: 'Header fields of a request.' }),
+    target: Bytes('8KiB', 'Request target.'),
+    body: Bytes('1GiB', 'Request body.'),
+    connections: Type.Integer({ minimum: 1, default: 10000, description: 'Open connections of one worker.' }),
+    connections_per_client: Type.Integer({ minimum: 1, default: 1000, description: 'Open connections of one address at one worker.' }),
+  }, { ...strict, default: {} }),
+}, strict);
+
+const Target = Type.Object({
+  url: Type.String({ description: 'http:// or https://, host, port and, if wanted, a base path.' }),
+  weight: Type.Integer({ minimum: 1, maximum: 1000, default: 1, description: 'Share of the requests, beside the other targets\' weights.' }),
+}, strict);
+
+const Upstream = Type.Object({
+  targets: Type.Array(Target, { minItems: 1, description: 'Where the service answers.' }),
+  balancer: Type.Enum(['round_robin', 'weighted_round_robin', 'random'], { default: 'weighted_round_robin', description: 'How a request\'s target is chosen.' }),
+  host: Type.String({ default: 'preserve', description: 'The Host sent on: `preserve` the client\'s, `target` the target\'s, or a name.' }),
+  timeouts: Type.Object({
+    connect: Duration('2s', 'TCP and TLS.'),
+    headers: Duration('15s', 'From the request sent to the answer\'s head.'),
+    idle: Duration('60s', 'Between two pieces of the answer\'s body.'),
+    total: Duration('5m', 'From admission to the answer\'s end.'),
+  }, { ...strict, default: {} }),
+  connections: Type.Integer({ minimum: 1, default: 128, description: 'Connections of one worker to one target; further requests wait, within `connect`.' }),
+  skip_refused: Duration('5s', 'A target that refuses a connection is passed over for this long.'),
+}, strict);
+
+const Match = Type.Object({
+  hosts: Type.Array(Type.String(), { default: [], description: 'Exact (`api.example.com`) or one leading wildcard (`*.example.com`). Empty: any.' }),
+  path: Type.String({ default: '/*', description: 'Exact `/a/b`, prefix `/a/*`, parameter `/a/:id`, regular expression `~^/v[12]/`.' }),
+  methods: Type.Array(Type.String({ pattern: '^[A-Z-]+$' }), { default: [], description: 'Empty: any.' }),
+  headers: Type.Record(Type.String(), Type.String(), { default: {}, description: 'Field name to exact value; `*`: present.' }),
+}, { ...strict, default: {} });
+
+const Route = Type.Object({
+  name: Name('Its own within the service; stands in events, metrics and reports.'),
+  match: Match,
+  strip_prefix: optional(Type.String({ pattern: '^/', description: 'Taken off the path before it is sent on.' })),
+  add_prefix: optional(Type.String({ pattern: '^/', description: 'Put in front of the path (after strip_prefix).' })),
+  authentication: Type.Array(Type.Enum(['api_key', 'jwt']), { default: ['api_key', 'jwt'], description: 'Tried in this order; `[]` is open to all.' }),
+  limits: RateLimits,
+}, strict);
+
+const Service = Type.Object({
+  name: Name('Its own among the services; stands in events, metrics and reports.'),
+  upstream: Upstream,
+  record_path: Type.Enum(['none', 'template', 'full'], { default: 'none', description: 'What of the path the event keeps: nothing, the route\'s pattern, or the path without its query.' }),
+  limits: SharedLimits,
+  ip: IpLists,
+  outcomes: Type.Record(Type.String(), Type.Object({
+    counted: optional(Type.Boolean({ description: 'Counts against the quota.' })),
+    billable: optional(Type.Boolean({ description: 'Stands on the bill.' })),
+  }, strict), { default: {}, description: 'By outcome: overrides of the table in docs/reference/outcomes.md.' }),
+  routes: Type.Array(Route, { minItems: 1, description: 'What requests are the service\'s.' }),
+}, strict);
+
+const ApiKey = Type.Object({
+  id: Name('Its own within the app: what a key is revoked by.'),
+  sha256: Type.String({ pattern: SHA256, description: 'SHA-256 of the key, hexadecimal. `tidegate keys new` makes one.' }),
+}, strict);
+
+const Jwt = Type.Object({
+  algorithm: Type.Enum(['HS256', 'RS256', 'ES256', 'EdDSA'], { description: 'The only one accepted (RFC 8725).' }),
+  secret: optional(Type.String({ description: 'HS256: the key, `${ENV}` or `file:PATH`; 32 bytes or more.' })),
+  jwks: optional(Type.String({ description: 'The rest: `file:PATH` or an https:// URL (http:// on loopback only).' })),
+  issuer: optional(Type.String({ description: '`iss`; default: the app\'s name.' })),
+  audience: optional(Type.String({ description: '`aud`; absent: not checked.' })),
+  leeway: Duration('30s', 'Allowed difference of clocks for exp and nbf.'),
+  claims: Type.Record(Type.String(), Type.String(), { default: {}, description: 'Claim to the header that carries it upstream.' }),
+}, strict);
+
+const App = Type.Object({
+  name: Name('Its own among the apps (tenants).'),
+  keys: Type.Array(ApiKey, { default: [], description: 'Beside those that `tidegate keys new` made.' }),
+  jwt: optional(Jwt),
+  services: Type.Array(Name('A declared service.'), { default: [], description: 'The services it may call; `*` is not among them: name each.' }),
+  limits: AppLimits,
+  ip: IpLists,
+  customer: optional(Type.String({ description: 'Who pays.' })),
+  time_zone: Type.String({ default: 'UTC', description: 'IANA name; the quota\'s day and the default of reports.' }),
+}, strict);
+
+export const ConfigSchema = Type.Object({
+  version: Type.Literal(1, { description: 'Of this format.' }),
+  node: optional(Type.String({ pattern: NODE, description: 'This node\'s name in events; default: the host\'s.' })),
+  listeners: Type.Object({ http: HttpListener }, strict),
+  control: Type.Object({
+    address: Type.String({ default: '127.0.0.1:9180', description: 'host:port of the control API, the reports and /metrics.' }),
+    token: optional(Type.String({ description: '`${ENV}` or `file:PATH`. Empty or absent: a random one, kept in data_dir/control.token.' })),
+    metrics_open: Type.Boolean({ default: false, description: '/metrics without a token also to peers that are not on loopback.' }),
+  }, { ...strict, default: {} }),
+  workers: Type.Union([Type.Literal('auto'), Type.Integer({ minimum: 1, maximum: 256 })], { default: 'auto', description: '`auto`: one a core.' }),
+  trusted_proxies: Type.Array(Type.String(), { default: [], description: 'CIDR blocks whose X-Forwarded-For is believed, from the right.' }),
+  data_dir: Type.String({ default: './data', description: 'Relative to the configuration file.' }),
+  event_log: Type.Object({
+    spool: Type.Object({
+      max_bytes: Bytes('8GiB', 'All segments of the node together; when full, events are dropped and tallied, requests go on.'),
+      segment_bytes: Bytes('64MiB', 'A segment is closed past this size.'),
+    }, { ...strict, default: {} }),
+  }, { ...strict, default: {} }),
+  store: Type.Object({
+    keep: Type.Object({
+      events: Duration('30d', 'Raw events.'),
+      minutes: Duration('90d', 'Counts by minute.'),
+      quarter_hours: Duration('1100d', 'Counts by quarter of an hour.'),
+    }, { ...strict, default: {} }),
+    max_bytes: Bytes('50GiB', 'Past this, the oldest days of raw events go first, and it is said.'),
+  }, { ...strict, default: {} }),
+  limits: SharedLimits,
+  ip: IpLists,
+  services: Type.Array(Service, { default: [], description: 'What is offered.' }),
+  apps: Type.Array(App, { default: [], description: 'Who may call (tenants).' }),
+}, strict);
+
+/** A validated configuration with every default filled in. */
+export type Config = Static<typeof ConfigSchema>;
+export type ServiceConfig = Static<typeof Service>;
+export type RouteConfig = Static<typeof Route>;
+export type AppConfig = Static<typeof App>;
+export type UpstreamConfig = Static<typeof Upstream>;
+export type JwtConfig = Static<typeof Jwt>;
+export type HttpListenerConfig = Static<typeof HttpListener>;
+export type IpListsConfig = Static<typeof IpLists>;
+export type MatchConfig = Static<typeof Match>;

@@ -1,0 +1,79 @@
+/**
+ * Secrets and key files that the configuration refers to as `file:PATH`. Their content is kept apart from the Config, under the reference
+ * as written, so that what shows a Config shows none of it.
+ */
+import { readFileSync, statSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { TidegateError } from '../../errors/tidegate-error.js';
+import type { ConfigPath, Finding } from './config-problem.js';
+import type { Config } from './schema.js';
+
+/** Content by reference (`file:acme.jwks.json`). Plain data: it can be sent to another process. */
+export type Secrets = Readonly<Record<string, string>>;
+
+const PREFIX = 'file:';
+const MAX_BYTES = 1024 * 1024;
+
+/** Absolute path of a `file:` reference, relative ones from the configuration file's folder; null: no file. */
+export function secretFile(reference: string, baseDir: string): string | null {
+  return reference.startsWith(PREFIX) ? resolve(baseDir, reference.slice(PREFIX.length)) : null;
+}
+
+/**
+ * The secret that `reference` stands for: itself, or the file's content without the line end that editors add.
+ * @throws TidegateError config_file
+ */
+export function readSecret(reference: string, baseDir: string): string {
+  const path = secretFile(reference, baseDir);
+  if (path === null) return reference;
+  let content: string;
+  try {
+    const { size } = statSync(path);
+    if (size > MAX_BYTES) throw new TidegateError('config_file', `${reference} is larger than ${MAX_BYTES} bytes`);
+    content = readFileSync(path, 'utf8').replace(/\r?\n$/, '');
+  } catch (error) {
+    if (error instanceof TidegateError) throw error;
+    throw new TidegateError('config_file', `${reference} cannot be read: ${(error as NodeJS.ErrnoException).code ?? String(error)}`, { cause: error });
+  }
+  if (content === '') throw new TidegateError('config_file', `${reference} is empty`);
+  return content;
+}
+
+/** The content that a value of the Config stands for. */
+export function secretOf(reference: string, secrets: Secrets): string {
+  return secrets[reference] ?? reference;
+}
+
+/** Every place of a Config where `file:` may stand, with what stands there. */
+export function secretReferences(config: Config): { readonly path: ConfigPath; readonly reference: string }[] {
+  const found: { path: ConfigPath; reference: string }[] = [];
+  if (typeof config.control?.token === 'string') found.push({ path: ['control', 'token'], reference: config.control.token });
+  for (const [i, app] of (Array.isArray(config.apps) ? config.apps : []).entries()) {
+    if (typeof app?.jwt?.secret === 'string') found.push({ path: ['apps', i, 'jwt', 'secret'], reference: app.jwt.secret });
+    if (typeof app?.jwt?.jwks === 'string') found.push({ path: ['apps', i, 'jwt', 'jwks'], reference: app.jwt.jwks });
+  }
+  return found;
+}
+
+/** Reads every `file:` reference, each file once. `files`: their absolute paths, also of those that cannot be read (to be watched). */
+export function readSecrets(config: Config, baseDir: string): { readonly secrets: Secrets; readonly files: readonly string[]; readonly findings: readonly Finding[] } {
+  const secrets: Record<string, string> = {};
+  const failed = new Map<string, string>();
+  const files = new Set<string>();
+  const findings: Finding[] = [];
+  for (const { path, reference } of secretReferences(config)) {
+    const file = secretFile(reference, baseDir);
+    if (file === null) continue;
+    files.add(file);
+    if (!Object.hasOwn(secrets, reference) && !failed.has(reference)) {
+      try {
+        secrets[reference] = readSecret(reference, baseDir);
+      } catch (error) {
+        failed.set(reference, (error as Error).message);
+      }
+    }
+    const message = failed.get(reference);
+    if (message !== undefined) findings.push({ path, at: 'value', code: 'config_file', message });
+  }
+  return { secrets, files: [...files], findings };
+}

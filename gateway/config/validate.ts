@@ -1,0 +1,271 @@
+/**
+ * What a schema cannot say of a configuration. Works beside schema findings: parts that do not fit the schema are passed over, the
+ * others are judged, so that everything comes at once.
+ */
+import { TidegateError } from '../../errors/tidegate-error.js';
+import { OUTCOMES } from '../events/outcomes.js';
+import { normalisePath } from '../routing/normalise-path.js';
+import { parsePattern } from '../routing/path-pattern.js';
+import { conflicts } from '../routing/route-table.js';
+import type { RouteEntry } from '../routing/route-table.js';
+import { formatPath, nearest } from './config-problem.js';
+import type { ConfigPath, Finding } from './config-problem.js';
+import type { SchemaFinding } from './schema-check.js';
+import type { AppConfig, Config, IpListsConfig, RouteConfig, ServiceConfig } from './schema.js';
+import type { Secrets } from './secrets.js';
+import { byteCount, durationMs } from './units.js';
+import { checkJwt } from './validate-jwt.js';
+import { addressFault, cidrFault, fieldNameFault, hostHeaderFault, hostPatternFault, shown, targetUrlFault, timeZoneFault } from './values.js';
+
+export interface Judgement {
+  readonly errors: Finding[];
+  /** Accepted, but probably not meant. */
+  readonly warnings: Finding[];
+}
+
+/** `secrets`: what could be read of the `file:` references; what could not has a finding of its own already. */
+export function validate(config: Config, secrets: Secrets, schemaFindings: readonly SchemaFinding[]): Judgement {
+  const checker = new Checker(schemaFindings);
+  checkGateway(config, checker);
+  const services = checker.list<ServiceConfig>(config.services, ['services']);
+  const serviceNames = names(services, checker, 'service');
+  const routes: (RouteEntry<ConfigPath>)[] = [];
+  for (const { item, path } of services) checkService(item, path, checker, routes);
+  for (const { first, second } of conflicts(routes)) {
+    checker.fail([...second.value, 'match'], 'config_conflict', `matches exactly the requests of ${first.service}/${first.name} (${formatPath(first.value)}), which comes first`);
+  }
+  const apps = checker.list<AppConfig>(config.apps, ['apps']);
+  names(apps, checker, 'app');
+  checkApps(apps, serviceNames, secrets, checker);
+  return checker;
+}
+
+/** Gathers findings, and knows which parts fit the schema. */
+export class Checker implements Judgement {
+  readonly errors: Finding[] = [];
+  readonly warnings: Finding[] = [];
+  /** formatPath of what does not fit the schema, and of what encloses it. */
+  readonly #misfits = new Set<string>();
+  readonly #enclosing = new Set<string>();
+
+  constructor(schemaFindings: readonly SchemaFinding[]) {
+    for (const { path, member, code } of schemaFindings) {
+      if (code === 'config_unknown_key') {
+        // spoils the map that it stands in, no more
+        this.#enclosing.add(formatPath(path.slice(0, -1)));
+        continue;
+      }
+      const full = member === null ? path : [...path, member];
+      this.#misfits.add(formatPath(full));
+      for (let length = 1; length < full.length; length++) this.#enclosing.add(formatPath(full.slice(0, length)));
+    }
+  }
+
+  fail(path: ConfigPath, code: Finding['code'], message: string, at: Finding['at'] = 'value'): void {
+    this.errors.push({ path, at, code, message });
+  }
+
+  warn(path: ConfigPath, message: string, at: Finding['at'] = 'value'): void {
+    this.warnings.push({ path, at, code: 'config_doubtful', message });
+  }
+
+  /** `fault` as values.ts gives it. */
+  value(path: ConfigPath, fault: string | null): void {
+    if (fault !== null) this.fail(path, 'config_value', fault);
+  }
+
+  /** True if the whole of it fits the schema: neither it, nor a part of it, nor what it is a part of was found fault with. */
+  sound(path: ConfigPath): boolean {
+    if (this.#misfits.size === 0 && this.#enclosing.size === 0) return true;
+    if (this.#enclosing.has(formatPath(path)) || this.#misfits.has('')) return false;
+    return !path.some((_, i) => this.#misfits.has(formatPath(path.slice(0, i + 1))));
+  }
+
+  /** The entries of a list that are maps at all, with their paths. */
+  list<T extends object>(value: readonly T[] | undefined, path: ConfigPath): Item<T>[] {
+    if (!Array.isArray(value)) return [];
+    return (value as unknown[]).flatMap((item, i) => (typeof item === 'object' && item !== null && !Array.isArray(item) ? [{ item: item as T, path: [...path, i] }] : []));
+  }
+}
+
+export interface Item<T> { readonly item: T; readonly path: ConfigPath }
+
+function names(items: readonly Item<{ readonly name: string }>[], checker: Checker, what: string): Set<string> {
+  const first = new Map<string, ConfigPath>();
+  for (const { item, path } of items) {
+    if (typeof item.name !== 'string') continue;
+    const earlier = first.get(item.name);
+    if (earlier === undefined) first.set(item.name, path);
+    else checker.fail([...path, 'name'], 'config_duplicate', `the ${what} ${shown(item.name)} is declared already (${formatPath(earlier)})`);
+  }
+  return new Set(first.keys());
+}
+
+/** Beyond this, a timer of Node's fires at once. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+function checkGateway(config: Config, checker: Checker): void {
+  const http = ['listeners', 'http'];
+  if (checker.sound([...http, 'address'])) checker.value([...http, 'address'], addressFault(config.listeners.http.address));
+  if (checker.sound(['control', 'address'])) {
+    checker.value(['control', 'address'], addressFault(config.control.address));
+    if (checker.sound([...http, 'address']) && config.control.address === config.listeners.http.address && !config.control.address.endsWith(':0')) {
+      checker.fail(['control', 'address'], 'config_duplicate', 'is the address of listeners.http too');
+    }
+  }
+  if (checker.sound(['control', 'token']) && config.control.token !== undefined && config.control.token !== '' && !config.control.token.startsWith('file:') && config.control.token.length < 16) {
+    checker.warn(['control', 'token'], 'is shorter than 16 characters, and can be guessed');
+  }
+  if (checker.sound([...http, 'health_path']) && config.listeners.http.health_path !== null && normalisePath(config.listeners.http.health_path) !== config.listeners.http.health_path) {
+    checker.fail([...http, 'health_path'], 'config_value', 'is not a normalised path, so no request has it');
+  }
+  if (checker.sound([...http, 'timeouts'])) durations(config.listeners.http.timeouts, [...http, 'timeouts'], checker);
+  if (checker.sound([...http, 'limits'])) {
+    for (const key of ['head', 'target', 'body'] as const) byteSize(config.listeners.http.limits[key], [...http, 'limits', key], checker);
+  }
+  if (checker.sound(['event_log', 'spool'])) {
+    const { max_bytes, segment_bytes } = config.event_log.spool;
+    byteSize(max_bytes, ['event_log', 'spool', 'max_bytes'], checker);
+    byteSize(segment_bytes, ['event_log', 'spool', 'segment_bytes'], checker);
+    if (byteCount(segment_bytes) > byteCount(max_bytes)) checker.fail(['event_log', 'spool', 'segment_bytes'], 'config_value', `is more than max_bytes (${max_bytes})`);
+  }
+  if (checker.sound(['store', 'max_bytes'])) byteSize(config.store.max_bytes, ['store', 'max_bytes'], checker);
+  if (checker.sound(['store', 'keep'])) {
+    for (const [key, text] of Object.entries(config.store.keep)) {
+      if (!(durationMs(text) >= 60_000 && durationMs(text) <= 36_500 * 86_400_000)) checker.fail(['store', 'keep', key], 'config_value', 'must be at least 1m, and no more than 36500d');
+    }
+  }
+  if (checker.sound(['data_dir']) && config.data_dir === '') checker.fail(['data_dir'], 'config_value', 'must not be empty');
+  if (checker.sound(['trusted_proxies'])) config.trusted_proxies.forEach((block, i) => checker.value(['trusted_proxies', i], cidrFault(block)));
+  if (checker.sound(['ip'])) ipLists(config.ip, ['ip'], checker);
+  if (checker.sound(['limits'])) burst(config.limits, ['limits'], checker);
+}
+
+function checkService(service: ServiceConfig, path: ConfigPath, checker: Checker, routes: RouteEntry<ConfigPath>[]): void {
+  const upstream = [...path, 'upstream'];
+  if (checker.sound([...upstream, 'targets'])) {
+    const seen = new Set<string>();
+    for (const { item, path: target } of checker.list(service.upstream.targets, [...upstream, 'targets'])) {
+      checker.value([...target, 'url'], targetUrlFault(item.url));
+      if (seen.has(item.url)) checker.fail([...target, 'url'], 'config_duplicate', 'is a target of this service already; give one of them more weight');
+      seen.add(item.url);
+    }
+  }
+  if (checker.sound([...upstream, 'host']) && !['preserve', 'target'].includes(service.upstream.host)) checker.value([...upstream, 'host'], hostHeaderFault(service.upstream.host));
+  if (checker.sound([...upstream, 'timeouts'])) durations(service.upstream.timeouts, [...upstream, 'timeouts'], checker);
+  if (checker.sound([...upstream, 'skip_refused']) && durationMs(service.upstream.skip_refused) > MAX_TIMER_MS) checker.fail([...upstream, 'skip_refused'], 'config_value', 'is longer than 24d');
+  if (checker.sound([...path, 'ip'])) ipLists(service.ip, [...path, 'ip'], checker);
+  if (checker.sound([...path, 'limits'])) burst(service.limits, [...path, 'limits'], checker);
+  if (checker.sound([...path, 'outcomes'])) {
+    for (const outcome of Object.keys(service.outcomes)) {
+      if (Object.hasOwn(OUTCOMES, outcome)) continue;
+      const near = nearest(outcome, Object.keys(OUTCOMES));
+      checker.fail([...path, 'outcomes', outcome], 'config_reference', `there is no outcome ${shown(outcome)}${near === null ? '; see docs/reference/outcomes.md' : `; did you mean ${near}?`}`, 'key');
+    }
+  }
+  const declared = checker.list<RouteConfig>(service.routes, [...path, 'routes']);
+  names(declared, checker, 'route');
+  for (const { item, path: route } of declared) checkRoute(item, route, service.name, checker, routes);
+}
+
+function checkRoute(route: RouteConfig, path: ConfigPath, service: string, checker: Checker, routes: RouteEntry<ConfigPath>[]): void {
+  if (checker.sound([...path, 'limits'])) burst(route.limits, [...path, 'limits'], checker);
+  if (checker.sound([...path, 'add_prefix']) && route.add_prefix !== undefined) prefix(route.add_prefix.replace(/\/$/, '') || '/', [...path, 'add_prefix'], checker);
+  if (!checker.sound([...path, 'match'])) return;
+  const before = checker.errors.length;
+  const { hosts, headers } = route.match;
+  hosts.forEach((host, i) => checker.value([...path, 'match', 'hosts', i], hostPatternFault(host)));
+  for (const [name, value] of Object.entries(headers)) {
+    const fault = fieldNameFault(name);
+    if (fault !== null) checker.fail([...path, 'match', 'headers', name], 'config_value', fault, 'key');
+    if (/[\u0000-\u0008\u000a-\u001f\u007f]|^[ \t]|[ \t]$/.test(value)) checker.fail([...path, 'match', 'headers', name], 'config_value', 'is a value that no header field can have');
+  }
+  pathPattern(route, path, checker);
+  if (checker.errors.length === before) routes.push({ match: route.match, value: path, service, name: route.name });
+}
+
+function pathPattern(route: RouteConfig, path: ConfigPath, checker: Checker): void {
+  const text = route.match.path;
+  const at = [...path, 'match', 'path'];
+  if (!text.startsWith('/') && !text.startsWith('~')) {
+    checker.fail(at, 'config_value', 'begins with / or, for a regular expression, with ~');
+    return;
+  }
+  const params = text.startsWith('~') ? [] : text.split('/').filter((part) => part.startsWith(':'));
+  if (new Set(params).size < params.length) checker.fail(at, 'config_value', 'names one parameter twice');
+  let pattern: ReturnType<typeof parsePattern>;
+  try {
+    pattern = parsePattern(text);
+  } catch (error) {
+    if (!(error instanceof TidegateError)) throw error;
+    checker.fail(at, error.code, error.message);
+    return;
+  }
+  const strip = route.strip_prefix;
+  if (strip === undefined || !checker.sound([...path, 'strip_prefix']) || !prefix(strip, [...path, 'strip_prefix'], checker) || pattern.kind === 'regexp') return;
+  const have = pattern.kind === 'exact' ? pattern.path.slice(1).split('/') : pattern.segments;
+  const wanted = strip.slice(1).split('/');
+  const clash = wanted.some((segment, i) => { const part = have[i]; return typeof part === 'string' && part !== segment; });
+  if (clash || (wanted.length > have.length && pattern.kind !== 'prefix')) {
+    checker.fail([...path, 'strip_prefix'], 'config_value', `no path that ${shown(text)} matches begins with it`);
+  } else if (wanted.length > have.length || wanted.some((_, i) => have[i] === null)) {
+    checker.warn([...path, 'strip_prefix'], `${shown(text)} also matches paths that do not begin with it; those are sent on as they are`);
+  }
+}
+
+function prefix(text: string, path: ConfigPath, checker: Checker): boolean {
+  const normal = normalisePath(text);
+  const fault = text.endsWith('/') && path.at(-1) === 'strip_prefix' ? 'ends with /: leave that out'
+    : normal === text ? null
+      : normal === null ? 'cannot be normalised, so no path has it' : `is not normalised: write ${normal}`;
+  checker.value(path, fault);
+  return fault === null;
+}
+
+function checkApps(apps: readonly Item<AppConfig>[], services: ReadonlySet<string>, secrets: Secrets, checker: Checker): void {
+  const issuers = new Map<string, ConfigPath>();
+  const hashes = new Map<string, ConfigPath>();
+  for (const { item: app, path } of apps) {
+    const ids = new Map<string, ConfigPath>();
+    for (const { item: key, path: keyPath } of checker.list(app.keys, [...path, 'keys'])) {
+      if (!checker.sound(keyPath)) continue;
+      const sameId = ids.get(key.id);
+      if (sameId !== undefined) checker.fail([...keyPath, 'id'], 'config_duplicate', `the key id ${shown(key.id)} is the app's already (${formatPath(sameId)})`);
+      else ids.set(key.id, keyPath);
+      const sameHash = hashes.get(key.sha256);
+      if (sameHash !== undefined) checker.fail([...keyPath, 'sha256'], 'config_duplicate', `the same key is declared already (${formatPath(sameHash)})`);
+      else hashes.set(key.sha256, keyPath);
+    }
+    if (checker.sound([...path, 'services'])) {
+      app.services.forEach((name, i) => {
+        if (services.has(name)) return;
+        const near = nearest(name, services);
+        checker.fail([...path, 'services', i], 'config_reference', `there is no service ${shown(name)}${near === null ? '' : `; did you mean ${near}?`}`);
+      });
+    }
+    if (checker.sound([...path, 'time_zone'])) checker.value([...path, 'time_zone'], timeZoneFault(app.time_zone));
+    if (checker.sound([...path, 'ip'])) ipLists(app.ip, [...path, 'ip'], checker);
+    if (checker.sound([...path, 'limits'])) burst(app.limits, [...path, 'limits'], checker);
+    if (checker.sound([...path, 'jwt']) && app.jwt !== undefined) checkJwt(app, app.jwt, [...path, 'jwt'], secrets, issuers, checker);
+  }
+}
+
+function ipLists(lists: IpListsConfig, path: ConfigPath, checker: Checker): void {
+  for (const key of ['allow', 'deny'] as const) lists[key].forEach((block, i) => checker.value([...path, key, i], cidrFault(block)));
+}
+
+function burst(limits: { readonly qps?: number; readonly burst?: number }, path: ConfigPath, checker: Checker): void {
+  if (limits.burst !== undefined && limits.qps === undefined) checker.fail([...path, 'burst'], 'config_value', 'says nothing without qps');
+}
+
+function durations(timeouts: Readonly<Record<string, string>>, path: ConfigPath, checker: Checker): void {
+  for (const [key, text] of Object.entries(timeouts)) {
+    const ms = durationMs(text);
+    if (!(ms >= 1 && ms <= MAX_TIMER_MS)) checker.fail([...path, key], 'config_value', 'must be at least 1ms, and no more than 24d');
+  }
+}
+
+function byteSize(text: string, path: ConfigPath, checker: Checker): void {
+  const bytes = byteCount(text);
+  if (!(bytes >= 1 && Number.isSafeInteger(bytes))) checker.fail(path, 'config_value', 'must be at least 1B, and no more than a number can count');
+}

@@ -1,0 +1,141 @@
+/**
+ * What the control origin needs of the node, as one interface: the supervisor gives it, the tests give a small one of their own.
+ * Everything here that is answered over HTTP is already free of secrets and has the JSON names of the public surface.
+ */
+import type { ConfigProblem } from '../config/config-problem.js';
+import type { Change } from '../config/diff.js';
+import type { HistoryEntry } from '../config/history.js';
+import type { KeyScope } from '../config/keys.js';
+import type { AppConfig, ServiceConfig } from '../config/schema.js';
+
+/** Who asks. An app reads its own reports, days and requests, and nothing else. */
+export type Principal =
+  | { readonly kind: 'operator' }
+  | { readonly kind: 'app'; readonly app: string };
+
+export interface ControlDeps {
+  /** The operator's token (token.ts makes one at the first start). Compared in constant time. */
+  readonly token: string;
+  /** Path of the collector's Unix socket. */
+  readonly collectorSocket: string;
+  /** The app that this API key or JWT belongs to; null: none, or not allowed to read reports. Never throws for a bad credential. */
+  identify(bearer: string): Promise<string | null>;
+  /** The app's IANA zone; null: no such app. */
+  timeZoneOf(app: string): string | null;
+  /** `control.metrics_open` as in force. */
+  metricsOpen(): boolean;
+
+  readiness(): Readiness;
+  /** `accept`: the request's Accept field, for OpenMetrics. */
+  metrics(accept: string): Promise<MetricsText>;
+  status(): Promise<NodeStatus>;
+  reload(): Promise<ReloadResult>;
+  /** Declared services and apps as in force, redacted (gateway/config/redact.ts). */
+  services(): readonly ServiceConfig[];
+  apps(): readonly AppConfig[];
+  /** Makes a key, puts it in force, and answers with its text: the only time it is shown. null: no such app. */
+  createKey(app: string, request: NewKeyRequest): Promise<NewKey | null>;
+  /** False: no such app or key. */
+  revokeKey(app: string, id: string, author: string): Promise<boolean>;
+  /** Newest first. */
+  history(limit: number): Promise<readonly HistoryEntry[]>;
+  /** What a reload of this YAML text would change; `errors` not empty: it would be rejected. */
+  diff(text: string): Promise<ConfigDiff>;
+  readonly log: ControlLog;
+}
+
+export interface Readiness {
+  readonly ready: boolean;
+  /** Why not, in words. */
+  readonly reasons: readonly string[];
+}
+
+export interface MetricsText { readonly contentType: string; readonly body: string }
+
+export interface ReloadResult {
+  readonly result: 'applied' | 'unchanged' | 'rejected';
+  /** The version in force afterwards. */
+  readonly version: string;
+  readonly errors: readonly ConfigProblem[];
+}
+
+export interface NewKeyRequest { readonly scopes: readonly KeyScope[]; readonly author: string }
+export interface NewKey { readonly app: string; readonly id: string; readonly key: string; readonly scopes: readonly KeyScope[] }
+
+export interface ConfigDiff {
+  /** Version in force, and the version that the text would make. */
+  readonly from: string;
+  readonly to: string;
+  readonly changes: readonly Change[];
+  readonly errors: readonly ConfigProblem[];
+}
+
+export interface ControlLog {
+  info(fields: Readonly<Record<string, unknown>>, message: string): void;
+  warn(fields: Readonly<Record<string, unknown>>, message: string): void;
+  error(fields: Readonly<Record<string, unknown>>, message: string): void;
+}
+
+/** Answer of `GET /v1/status`; times are RFC 3339. */
+export interface NodeStatus {
+  readonly node: string;
+  /** Of the program. */
+  readonly version: string;
+  readonly started_at: string;
+  readonly ready: boolean;
+  readonly reasons: readonly string[];
+  readonly config: ConfigStatus;
+  readonly workers: readonly WorkerStatus[];
+  readonly targets: readonly TargetStatus[];
+  readonly limits: readonly LimitStatus[];
+  readonly spool: SpoolStatus;
+  /** null: the collector does not answer. */
+  readonly collector: CollectorStatus | null;
+}
+
+export interface ConfigStatus {
+  readonly version: string;
+  readonly source: string;
+  readonly loaded_at: string;
+  /** The last reload that was tried; null: none since the start. */
+  readonly last_reload: { readonly at: string; readonly result: ReloadResult['result']; readonly errors: readonly ConfigProblem[] } | null;
+}
+export interface WorkerStatus {
+  readonly worker: number;
+  readonly pid: number;
+  readonly stream: string;
+  readonly state: 'starting' | 'serving' | 'draining';
+  readonly config_version: string | null;
+  readonly rss_bytes: number | null;
+  readonly connections: number | null;
+}
+export interface TargetStatus {
+  readonly service: string;
+  readonly target: string;
+  /** Workers that pass it over now, of all workers; null: not known yet. */
+  readonly healthy: boolean | null;
+}
+export interface LimitStatus {
+  /** As in the ledger: `qps:service:S`, `qpd:app:A:2026-11-21`. */
+  readonly key: string;
+  readonly limit: number;
+  /** Used up (quotas) or lately used a second (rates); null: not known. */
+  readonly used: number | null;
+  /** Units out with workers. */
+  readonly leased: number | null;
+}
+export interface SpoolStatus {
+  readonly bytes: number;
+  readonly max_bytes: number;
+  readonly streams: number;
+  /** Events dropped and tallied since the start. */
+  readonly dropped: number;
+}
+export interface CollectorStatus {
+  /** Age of the oldest event not stored yet. */
+  readonly lag_seconds: number | null;
+  readonly stored: number;
+  readonly gaps: number;
+  readonly repeats: number;
+  readonly quarantined: number;
+}

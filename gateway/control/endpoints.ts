@@ -1,0 +1,92 @@
+/**
+ * The control origin's endpoints, each once: the server registers them from this table, who may ask is decided by it, and
+ * /openapi.json is made of it.
+ */
+import Type, { type TSchema } from 'typebox';
+import { METHODS } from '../events/event.js';
+import { OUTCOMES } from '../events/outcomes.js';
+
+/**
+ * `open`: anyone; `loopback`: without a token from the same machine, else the operator; `operator`; `reports`: the operator, and each app
+ * for itself.
+ */
+export type Access = 'open' | 'loopback' | 'operator' | 'reports';
+
+export interface Endpoint {
+  readonly method: 'GET' | 'POST' | 'DELETE';
+  /** `:name` stands for a path parameter. */
+  readonly path: string;
+  readonly access: Access;
+  readonly summary: string;
+  readonly query?: Readonly<Record<string, TSchema>>;
+  readonly body?: { readonly types: readonly string[]; readonly schema: TSchema; readonly required: boolean };
+  /** Status and media types of the usual answer. */
+  readonly answers: { readonly status: number; readonly types: readonly string[]; readonly description: string };
+  /** Answered by the collector. */
+  readonly forwarded?: true;
+}
+
+const JSON_TYPE = ['application/json'];
+const answers = (description: string, types: readonly string[] = JSON_TYPE, status = 200) => ({ status, types, description });
+const texts = (description: string) => Type.Array(Type.String(), { description });
+const oneOf = (values: readonly string[], description: string) => Type.Enum([...values], { description });
+const timeZone = Type.String({ description: 'IANA name. Default: the app\'s own zone where one app is asked for, else UTC.' });
+
+const TRAFFIC_QUERY = {
+  from: Type.String({ format: 'date-time', description: 'First instant of the range. Default: 24 h before `to`.' }),
+  to: Type.String({ format: 'date-time', description: 'First instant after the range. Default: the end of the quarter of an hour under way.' }),
+  interval: oneOf(['minute', 'hour', 'day', 'month', 'total'], 'Length of a bucket. Default: hour.'),
+  time_zone: timeZone,
+  app: texts('Only these apps.'),
+  service: texts('Only these services.'),
+  route: texts('Only these routes.'),
+  group_by: texts('app, service, route, status_class; while raw events are kept also status, method, outcome, target, config_version. Commas or repeated.'),
+  status: Type.Array(Type.Integer({ minimum: 0, maximum: 999 }), { description: 'Only these statuses; while raw events are kept.' }),
+  method: Type.Array(Type.Enum(Object.keys(METHODS)), { description: 'Only these methods; while raw events are kept.' }),
+  outcome: Type.Array(Type.Enum(Object.keys(OUTCOMES)), { description: 'Only these outcomes; while raw events are kept.' }),
+  target: texts('Only these targets; while raw events are kept.'),
+  config_version: texts('Only these versions of the configuration; while raw events are kept.'),
+  format: oneOf(['json', 'csv'], 'Default: as Accept says, else json.'),
+};
+
+export const ENDPOINTS = {
+  healthz: { method: 'GET', path: '/healthz', access: 'open', summary: 'Liveness: the supervisor answers.', answers: answers('It lives.') },
+  readyz: { method: 'GET', path: '/readyz', access: 'open', summary: 'Readiness; the reasons are told to loopback and to the operator.', answers: answers('Ready; 503: not ready.') },
+  metrics: { method: 'GET', path: '/metrics', access: 'loopback', summary: 'Metrics of the whole node; OpenMetrics on Accept. `control.metrics_open` opens it to all.', answers: answers('Prometheus text.', ['text/plain', 'application/openmetrics-text']) },
+  openapi: { method: 'GET', path: '/openapi.json', access: 'open', summary: 'This description.', answers: answers('OpenAPI 3.1.') },
+  status: { method: 'GET', path: '/v1/status', access: 'operator', summary: 'Workers, targets, limits, spool, collector.', answers: answers('The node\'s state.') },
+  reload: { method: 'POST', path: '/v1/reload', access: 'operator', summary: 'Reads the configuration again.', answers: answers('`result` (applied, unchanged) and `version`; 422: rejected, with its errors.') },
+  services: { method: 'GET', path: '/v1/services', access: 'operator', summary: 'The services in force.', answers: answers('`services`') },
+  service: { method: 'GET', path: '/v1/services/:name', access: 'operator', summary: 'One service in force.', answers: answers('The service.') },
+  apps: { method: 'GET', path: '/v1/apps', access: 'operator', summary: 'The apps in force, without secrets.', answers: answers('`apps`') },
+  app: { method: 'GET', path: '/v1/apps/:name', access: 'operator', summary: 'One app in force, without secrets.', answers: answers('The app.') },
+  createKey: {
+    method: 'POST', path: '/v1/apps/:name/keys', access: 'operator', summary: 'Makes an API key; it is shown in this answer only.',
+    body: { types: JSON_TYPE, required: false, schema: Type.Object({ scopes: Type.Optional(Type.Array(Type.Enum(['traffic', 'reports']), { minItems: 1, uniqueItems: true, description: 'Default: both.' })) }, { additionalProperties: false }) },
+    answers: answers('`app`, `id`, `key`, `scopes`', JSON_TYPE, 201),
+  },
+  revokeKey: { method: 'DELETE', path: '/v1/apps/:name/keys/:id', access: 'operator', summary: 'Ends an API key.', answers: answers('Revoked.', [], 204) },
+  history: {
+    method: 'GET', path: '/v1/config/history', access: 'operator', summary: 'Every change of the configuration, newest first.',
+    query: { limit: Type.Integer({ minimum: 1, maximum: 1000, default: 100 }) }, answers: answers('`entries`: version, time, source, author, diff.'),
+  },
+  diff: {
+    method: 'POST', path: '/v1/config/diff', access: 'operator', summary: 'What a reload of this YAML would change.',
+    body: { types: ['application/yaml', 'text/yaml', 'text/plain'], required: true, schema: Type.String() }, answers: answers('`from`, `to`, `changes`; 422: it would be rejected, with its errors.'),
+  },
+  trafficReport: {
+    method: 'GET', path: '/v1/reports/traffic', access: 'reports', forwarded: true, summary: 'Requests, errors, bytes and latency by time and group.',
+    query: TRAFFIC_QUERY, answers: answers('The report.', ['application/json', 'text/csv']),
+  },
+  liveReport: {
+    method: 'GET', path: '/v1/reports/live', access: 'reports', forwarded: true, summary: 'Requests a second and today\'s counts: site, services, apps; as a stream on Accept.',
+    query: { time_zone: timeZone }, answers: answers('The live numbers.', ['application/json', 'text/event-stream']),
+  },
+  completeness: {
+    method: 'GET', path: '/v1/completeness', access: 'reports', forwarded: true, summary: 'Whether a day\'s record is whole, and what is missing.',
+    query: { day: Type.String({ format: 'date', description: 'Default: today.' }), time_zone: timeZone }, answers: answers('`complete`, `reasons`; to the operator each stream.'),
+  },
+  request: { method: 'GET', path: '/v1/requests/:id', access: 'reports', forwarded: true, summary: 'One request\'s event by its X-Request-Id.', answers: answers('The event.') },
+} as const satisfies Record<string, Endpoint>;
+
+export type EndpointName = keyof typeof ENDPOINTS;

@@ -1,0 +1,65 @@
+/** What the collector answers: reports, completeness, requests. Streamed through; who asks is said by this side alone. */
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { errors, Pool, type Dispatcher } from 'undici';
+import { TidegateError } from '../../errors/tidegate-error.js';
+import type { ControlDeps, Principal } from './control-deps.js';
+
+/** A report may wait for others before its own time begins. */
+const HEADERS_TIMEOUT_MS = 60_000;
+const BODY_TIMEOUT_MS = 30_000;
+/** The rest is for one connection only, or not the collector's to say. */
+const PASSED_ON = ['content-type', 'content-disposition', 'x-tidegate-as-of', 'x-tidegate-complete'];
+
+export class CollectorForward {
+  readonly #deps: ControlDeps;
+  readonly #pool: Pool;
+
+  constructor(deps: ControlDeps) {
+    this.#deps = deps;
+    // as many connections as there are askers: those who read the live stream must not stand in the way of the others
+    this.#pool = new Pool('http://collector', { socketPath: deps.collectorSocket, headersTimeout: HEADERS_TIMEOUT_MS, bodyTimeout: BODY_TIMEOUT_MS });
+  }
+
+  /**
+   * @param path as the collector knows it, without the query
+   * @throws collector_unavailable
+   */
+  async answer(path: string, principal: Principal, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+    const at = request.url.indexOf('?');
+    const gone = new AbortController();
+    reply.raw.once('close', () => gone.abort());
+    const answer = await this.#ask({
+      method: 'GET', path: at < 0 ? path : path + request.url.slice(at), signal: gone.signal,
+      headers: {
+        accept: request.headers.accept ?? '*/*',
+        'x-tidegate-principal': principal.kind === 'operator' ? 'operator' : `app:${principal.app}`,
+        'x-tidegate-time-zone': this.#timeZone(principal, request),
+      },
+    });
+    for (const name of PASSED_ON) {
+      const value = answer.headers[name];
+      if (value !== undefined) void reply.header(name, value);
+    }
+    return reply.code(answer.statusCode).send(answer.body);
+  }
+
+  async close(): Promise<void> {
+    await this.#pool.destroy();
+  }
+
+  async #ask(options: Dispatcher.RequestOptions): Promise<Dispatcher.ResponseData> {
+    try {
+      return await this.#pool.request(options);
+    } catch (error) {
+      if (error instanceof errors.InvalidArgumentError) throw new TidegateError('malformed_request', 'The query has characters that must be percent-encoded.', { cause: error });
+      throw new TidegateError('collector_unavailable', 'The collector does not answer; requests go on and are recorded meanwhile.', { cause: error });
+    }
+  }
+
+  /** An app's days are its own also where the operator asks about that app alone. */
+  #timeZone(principal: Principal, request: FastifyRequest): string {
+    if (principal.kind === 'app') return this.#deps.timeZoneOf(principal.app) ?? 'UTC';
+    const asked = (request.query as Readonly<Record<string, unknown>>)['app'];
+    return (typeof asked === 'string' ? this.#deps.timeZoneOf(asked) : null) ?? 'UTC';
+  }
+}

@@ -1,0 +1,264 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createServer, request as httpRequest, type IncomingMessage, type Server } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import type { AddressInfo } from 'node:net';
+import type { InjectOptions } from 'fastify';
+import type { AppConfig, ServiceConfig } from '../config/schema.js';
+import type { ControlDeps, NodeStatus } from './control-deps.js';
+import { ENDPOINTS, type Endpoint } from './endpoints.js';
+import { createControlServer } from './server.js';
+import { controlToken, tokenPath } from './token.js';
+
+const TOKEN = 'operator-token-0123456789';
+const ACME_KEY = 'tg_acme';
+const FAULT = { file: 'tidegate.yaml', line: 3, column: 5, path: 'services', message: 'must be array', code: 'config_schema' } as const;
+
+const folder = mkdtempSync(join(tmpdir(), 'tidegate-control-'));
+const collectorSocket = join(folder, 'collector.sock');
+let ready = true;
+let metricsOpen = false;
+let rejected = false;
+const made: unknown[] = [];
+const logged: string[] = [];
+const log = { info: (fields: unknown, text: string) => logged.push(JSON.stringify(fields) + text), warn: () => undefined, error: (fields: unknown) => logged.push(JSON.stringify(fields)) };
+
+const deps: ControlDeps = {
+  token: TOKEN, collectorSocket, log,
+  identify: (bearer) => Promise.resolve(bearer === ACME_KEY ? 'acme' : null),
+  timeZoneOf: (app) => (app === 'acme' ? 'Asia/Kolkata' : app === 'globex' ? 'America/New_York' : null),
+  metricsOpen: () => metricsOpen,
+  readiness: () => ({ ready, reasons: ready ? [] : ['no worker serves'] }),
+  metrics: (accept) => Promise.resolve({ contentType: accept.includes('openmetrics') ? 'application/openmetrics-text' : 'text/plain', body: 'tidegate_workers 2\n' }),
+  status: () => Promise.resolve({ node: 'n' } as NodeStatus),
+  reload: () => Promise.resolve({ result: rejected ? 'rejected' : 'applied', version: 'aaaaaaaaaaaa', errors: rejected ? [FAULT] : [] }),
+  services: () => [{ name: 'catalogue' } as ServiceConfig],
+  apps: () => [{ name: 'acme' } as AppConfig],
+  createKey: (app, request) => { made.push(request); return Promise.resolve(app === 'acme' ? { app, id: 'k-1', key: 'tg_secret', scopes: request.scopes } : null); },
+  revokeKey: (app, id) => Promise.resolve(app === 'acme' && id === 'k-1'),
+  history: (limit) => Promise.resolve([{ version: 'aaaaaaaaaaaa', time: '', source: 'start', author: '', diff: [], more: limit }]),
+  diff: (text) => Promise.resolve({ from: 'a', to: 'b', changes: [], errors: text.includes('bad') ? [FAULT] : [] }),
+};
+const control = createControlServer(deps, '0.1.0');
+
+/** Stands for the collector: says what it was asked, and by whom. */
+let collector: Server;
+const streaming: IncomingMessage[] = [];
+before(async () => {
+  collector = createServer((request, response) => {
+    if (request.url?.startsWith('/v1/reports/live') === true) {
+      streaming.push(request);
+      response.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: 1\n\n');
+      return;
+    }
+    if (request.url === '/v1/completeness?day=slow') {
+      collector.emit('slow', request);
+      return;
+    }
+    response.writeHead(200, { 'content-type': 'application/json', 'x-tidegate-complete': 'true', 'set-cookie': 'no=no' });
+    response.end(JSON.stringify({ url: request.url, headers: request.headers }));
+  });
+  collector.listen(collectorSocket);
+  await once(collector, 'listening');
+  await control.listen({ host: '127.0.0.1', port: 0 });
+});
+after(async () => {
+  await control.close();
+  collector.closeAllConnections();
+  collector.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+interface Answer { readonly status: number; readonly body: Record<string, unknown>; readonly headers: Record<string, unknown>; readonly text: string }
+
+async function ask(method: string, url: string, bearer: string | null, more: Partial<InjectOptions> = {}): Promise<Answer> {
+  const answer = await control.inject({
+    method: method as 'GET', url, ...more, headers: { ...(bearer === null ? {} : { authorization: `Bearer ${bearer}` }), ...more.headers },
+  });
+  const json = String(answer.headers['content-type']).includes('json');
+  return { status: answer.statusCode, body: json ? answer.json<Record<string, unknown>>() : {}, headers: answer.headers, text: answer.body };
+}
+
+const concrete = (path: string): string => path.replace('services/:name', 'services/catalogue').replace(':name', 'acme').replace(':id', 'k-1');
+
+test('who may ask what', async () => {
+  const remoteAddress = '192.0.2.7';
+  for (const endpoint of Object.values<Endpoint>(ENDPOINTS)) {
+    if (endpoint.path === '/v1/reports/live') continue;
+    const url = concrete(endpoint.path);
+    const payload = endpoint.path.endsWith('/diff') ? { payload: 'version: 1', headers: { 'content-type': 'application/yaml' } } : {};
+    const expected: Readonly<Record<Endpoint['access'], readonly [nobody: string, wrong: string, app: string, operator: string]>> = {
+      open: ['in', 'in', 'in', 'in'],
+      loopback: ['unauthenticated', 'unauthenticated', 'operator_only', 'in'],
+      operator: ['unauthenticated', 'unauthenticated', 'operator_only', 'in'],
+      reports: ['unauthenticated', 'unauthenticated', 'in', 'in'],
+    };
+    for (const [index, bearer] of [null, 'wrong', ACME_KEY, TOKEN].entries()) {
+      const { status, body } = await ask(endpoint.method, url, bearer, { remoteAddress, ...payload });
+      const verdict = status < 400 ? 'in' : body['code'];
+      assert.equal(verdict, expected[endpoint.access][index], `${endpoint.method} ${url} as ${bearer ?? 'nobody'}`);
+    }
+  }
+});
+
+test('bearers that look like the token are not the token', async () => {
+  for (const bearer of [TOKEN.slice(0, -1), `${TOKEN}x`, TOKEN.toUpperCase(), '', ' ']) {
+    assert.equal((await ask('GET', '/v1/status', bearer)).status, 401, bearer);
+  }
+  for (const authorization of [TOKEN, `Basic ${TOKEN}`, `Bearer${TOKEN}`, `Bearer ${TOKEN} x`]) {
+    const { status, headers } = await ask('GET', '/v1/status', null, { headers: { authorization } });
+    assert.equal(status, 401, authorization);
+    assert.match(String(headers['www-authenticate']), /^Bearer/);
+  }
+  assert.equal((await ask('GET', `/v1/status?token=${TOKEN}`, null)).status, 401);
+});
+
+test('metrics need no token on loopback, and elsewhere by option; no header makes a peer local', async () => {
+  for (const remoteAddress of ['127.0.0.1', '127.8.8.8', '::1', '::ffff:127.0.0.1']) assert.equal((await ask('GET', '/metrics', null, { remoteAddress })).status, 200, remoteAddress);
+  for (const remoteAddress of ['10.0.0.1', '::ffff:10.0.0.1', '128.0.0.1', '2001:db8::1']) {
+    assert.equal((await ask('GET', '/metrics', null, { remoteAddress, headers: { 'x-forwarded-for': '127.0.0.1', forwarded: 'for=127.0.0.1' } })).status, 401, remoteAddress);
+  }
+  metricsOpen = true;
+  assert.equal((await ask('GET', '/metrics', null, { remoteAddress: '10.0.0.1' })).status, 200);
+  metricsOpen = false;
+  const open = await ask('GET', '/metrics', null, { headers: { accept: 'application/openmetrics-text' } });
+  assert.match(String(open.headers['content-type']), /openmetrics/);
+});
+
+test('readiness gives its reasons to loopback and the operator only', async () => {
+  ready = false;
+  const remoteAddress = '10.0.0.1';
+  assert.deepEqual(await ask('GET', '/readyz', null).then(({ status, body }) => [status, body]), [503, { ready: false, reasons: ['no worker serves'] }]);
+  assert.deepEqual((await ask('GET', '/readyz', null, { remoteAddress })).body, { ready: false });
+  assert.deepEqual((await ask('GET', '/readyz', TOKEN, { remoteAddress })).body, { ready: false, reasons: ['no worker serves'] });
+  ready = true;
+  assert.equal((await ask('GET', '/readyz', null)).status, 200);
+});
+
+test('every answer carries the security headers and no CORS', async () => {
+  for (const url of ['/healthz', '/v1/status', '/nothing', '/v1/reports/traffic']) {
+    const { headers } = await ask('GET', url, url === '/v1/status' ? null : TOKEN, { headers: { origin: 'https://evil.example' } });
+    assert.equal(headers['x-content-type-options'], 'nosniff', url);
+    assert.match(String(headers['content-security-policy']), /default-src 'none'/);
+    assert.equal(headers['cache-control'], 'no-store');
+    assert.equal(headers['access-control-allow-origin'], undefined);
+    assert.equal(headers['set-cookie'], undefined);
+  }
+});
+
+test('the collector is told who asks by this side alone', async () => {
+  const forged = { 'x-tidegate-principal': 'operator', 'x-tidegate-time-zone': 'UTC', cookie: 'a=b' };
+  const asked = await ask('GET', '/v1/reports/traffic?app=acme&group_by=app%2Cservice', ACME_KEY, { headers: forged });
+  const headers = asked.body['headers'] as Record<string, string>;
+  assert.equal(asked.body['url'], '/v1/reports/traffic?app=acme&group_by=app%2Cservice');
+  assert.deepEqual([headers['x-tidegate-principal'], headers['x-tidegate-time-zone'], headers['cookie'], headers['authorization']], ['app:acme', 'Asia/Kolkata', undefined, undefined]);
+  assert.equal(asked.headers['x-tidegate-complete'], 'true');
+  const zones = { '?app=globex': 'America/New_York', '?app=acme&app=globex': 'UTC', '?app=nobody': 'UTC', '': 'UTC' };
+  for (const [query, zone] of Object.entries(zones)) {
+    const { headers: told } = (await ask('GET', `/v1/reports/traffic${query}`, TOKEN)).body as { headers: Record<string, string> };
+    assert.deepEqual([told['x-tidegate-principal'], told['x-tidegate-time-zone']], ['operator', zone], query);
+  }
+  assert.equal((await ask('GET', '/v1/requests/..%2F..%2Fstatus', ACME_KEY)).body['url'], '/v1/requests/..%2F..%2Fstatus');
+  assert.equal((await ask('GET', '/status', ACME_KEY)).status, 404);
+});
+
+test('live numbers stream through, and a reader that leaves is gone at the collector too', { timeout: 10_000 }, async () => {
+  const { port } = control.server.address() as AddressInfo;
+  const reader = httpRequest({ port, path: '/v1/reports/live', headers: { authorization: `Bearer ${TOKEN}`, accept: 'text/event-stream' } }).end();
+  const [response] = await once(reader, 'response') as [IncomingMessage];
+  const [piece] = await once(response, 'data') as [Buffer];
+  assert.equal(piece.toString(), 'data: 1\n\n');
+  const atCollector = streaming.at(-1) as IncomingMessage;
+  const left = once(atCollector.socket, 'close');
+  reader.destroy();
+  await left;
+});
+
+test('an asker that leaves before the answer leaves the collector too', { timeout: 10_000 }, async () => {
+  const { port } = control.server.address() as AddressInfo;
+  const waiting = once(collector, 'slow') as Promise<[IncomingMessage]>;
+  const reader = httpRequest({ port, path: '/v1/completeness?day=slow', headers: { authorization: `Bearer ${ACME_KEY}` } }).on('error', () => undefined).end();
+  const [{ socket }] = await waiting;
+  const left = once(socket, 'close');
+  reader.destroy();
+  await left;
+});
+
+test('without a collector reports say so, and the rest goes on', async () => {
+  const alone = createControlServer({ ...deps, collectorSocket: join(folder, 'nobody.sock') }, '0.1.0');
+  const report = await alone.inject({ url: '/v1/reports/traffic', headers: { authorization: `Bearer ${TOKEN}` } });
+  assert.deepEqual([report.statusCode, report.json<{ code: string }>().code], [503, 'collector_unavailable']);
+  assert.equal((await alone.inject({ url: '/v1/status', headers: { authorization: `Bearer ${TOKEN}` } })).statusCode, 200);
+  await alone.close();
+});
+
+test('configuration: read, reload, compare, history', async () => {
+  assert.deepEqual((await ask('GET', '/v1/services', TOKEN)).body, { services: [{ name: 'catalogue' }] });
+  assert.deepEqual((await ask('GET', '/v1/services/catalogue', TOKEN)).body, { name: 'catalogue' });
+  assert.deepEqual((await ask('GET', '/v1/apps/nobody', TOKEN)).body['code'], 'not_found');
+  assert.deepEqual((await ask('POST', '/v1/reload', TOKEN)).body, { result: 'applied', version: 'aaaaaaaaaaaa' });
+  rejected = true;
+  const refused = await ask('POST', '/v1/reload', TOKEN);
+  rejected = false;
+  assert.deepEqual([refused.status, refused.body['code'], refused.body['errors']], [422, 'config_rejected', [FAULT]]);
+  const yaml = { headers: { 'content-type': 'application/yaml' } };
+  assert.deepEqual((await ask('POST', '/v1/config/diff', TOKEN, { payload: 'version: 1', ...yaml })).body, { from: 'a', to: 'b', changes: [] });
+  assert.equal((await ask('POST', '/v1/config/diff', TOKEN, { payload: 'bad', ...yaml })).status, 422);
+  assert.equal((await ask('POST', '/v1/config/diff', TOKEN)).body['code'], 'malformed_request');
+  assert.equal(((await ask('GET', '/v1/config/history', TOKEN)).body['entries'] as { more: number }[])[0]?.more, 100);
+  for (const limit of ['0', '1001', 'x', '1&limit=2']) assert.equal((await ask('GET', `/v1/config/history?limit=${limit}`, TOKEN)).body['parameter'], 'limit', limit);
+  assert.equal((await ask('GET', '/v1/config/history?l=1', TOKEN)).body['parameter'], 'l');
+});
+
+test('keys are made for known apps and scopes, and their text is in no log', async () => {
+  const made1 = await ask('POST', '/v1/apps/acme/keys', TOKEN);
+  assert.deepEqual([made1.status, made1.body], [201, { app: 'acme', id: 'k-1', key: 'tg_secret', scopes: ['traffic', 'reports'] }]);
+  assert.deepEqual((await ask('POST', '/v1/apps/acme/keys', TOKEN, { payload: { scopes: ['reports'] } })).body['scopes'], ['reports']);
+  assert.equal((await ask('POST', '/v1/apps/nobody/keys', TOKEN)).body['code'], 'not_found');
+  for (const payload of [{ scopes: ['root'] }, { scopes: [] }, { scope: 'traffic' }, []]) {
+    assert.equal((await ask('POST', '/v1/apps/acme/keys', TOKEN, { payload })).body['code'], 'invalid_parameter', JSON.stringify(payload));
+  }
+  assert.equal((await ask('DELETE', '/v1/apps/acme/keys/k-1', TOKEN)).status, 204);
+  assert.equal((await ask('DELETE', '/v1/apps/acme/keys/k-2', TOKEN)).body['code'], 'not_found');
+  assert.equal(logged.some((line) => line.includes('tg_secret') || line.includes(TOKEN)), false);
+});
+
+test('a wrong method is 405 with Allow, a wrong path 404', async () => {
+  const { status, headers, body } = await ask('POST', '/v1/services/catalogue', TOKEN);
+  assert.deepEqual([status, headers['allow'], body['code']], [405, 'GET', 'method_not_allowed']);
+  assert.equal((await ask('GET', '/v1/reports/nothing', TOKEN)).status, 404);
+});
+
+test('/openapi.json lists exactly the routes there are', async () => {
+  const routes: string[] = [];
+  const listed = createControlServer(deps, '0.1.0');
+  // routes are added as the server is made, before a hook could see them: its printed tree is what it serves
+  for (const endpoint of Object.values<Endpoint>(ENDPOINTS)) assert.ok(listed.hasRoute({ method: endpoint.method, url: endpoint.path }), endpoint.path);
+  await listed.ready();
+  const tree = listed.printRoutes({ commonPrefix: false });
+  await listed.close();
+  const { paths } = (await ask('GET', '/openapi.json', null)).body as { paths: Record<string, Record<string, unknown>> };
+  for (const [path, operations] of Object.entries(paths)) for (const method of Object.keys(operations)) routes.push(`${method.toUpperCase()} ${path}`);
+  assert.equal(routes.length, Object.keys(ENDPOINTS).length);
+  const served = [...tree.matchAll(/\(([A-Z, ]+)\)/g)].flatMap(([, methods]) => (methods as string).split(', '));
+  assert.equal(served.length, routes.length, tree);
+});
+
+test('the token is made once, is long, and is readable by its owner only', () => {
+  const dataDir = join(folder, 'data');
+  const first = controlToken(undefined, dataDir);
+  assert.equal(first.made, true);
+  assert.match(first.token, /^[\w-]{43}$/);
+  assert.equal(statSync(tokenPath(dataDir)).mode & 0o777, 0o600);
+  assert.equal(readFileSync(tokenPath(dataDir), 'utf8').trim(), first.token);
+  chmodSync(tokenPath(dataDir), 0o644);
+  assert.deepEqual(controlToken('', dataDir), { token: first.token, path: tokenPath(dataDir), made: false });
+  assert.equal(statSync(tokenPath(dataDir)).mode & 0o777, 0o600);
+  assert.deepEqual(controlToken('configured', dataDir), { token: 'configured', path: null, made: false });
+  writeFileSync(tokenPath(dataDir), 'short\n');
+  assert.throws(() => controlToken(undefined, dataDir), { code: 'data_dir_unusable' });
+  assert.throws(() => controlToken(undefined, join(tokenPath(dataDir), 'below')), { code: 'data_dir_unusable' });
+});

@@ -1,0 +1,163 @@
+/** The control origin: health, metrics, status, configuration, keys; reports are forwarded to the collector. One address, bearer tokens. */
+import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import { ERROR_CODES } from '../../errors/codes.js';
+import { InvalidParameterError } from '../../errors/invalid-parameter.js';
+import { problem } from '../../errors/problem.js';
+import { TidegateError } from '../../errors/tidegate-error.js';
+import type { ConfigProblem } from '../config/config-problem.js';
+import type { KeyScope } from '../config/keys.js';
+import { admit, identifyPrincipal, isLoopback } from './access.js';
+import type { ControlDeps, Principal } from './control-deps.js';
+import { ENDPOINTS, type Endpoint, type EndpointName } from './endpoints.js';
+import { CollectorForward } from './forward.js';
+import { openApi } from './openapi.js';
+
+/** A request must be here whole within this; answers may take longer. */
+const REQUEST_TIMEOUT_MS = 10_000;
+const KEEP_ALIVE_TIMEOUT_MS = 30_000;
+/** A configuration of 10,000 routes and apps has 3 MB. */
+const BODY_LIMIT_BYTES = 32 * 1024 * 1024;
+
+const SECURITY_FIELDS = {
+  'x-content-type-options': 'nosniff', 'x-frame-options': 'DENY', 'referrer-policy': 'no-referrer', 'cache-control': 'no-store',
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+};
+
+type Handler = (request: FastifyRequest, reply: FastifyReply, principal: Principal | null) => unknown;
+
+/** @param version of the program, for /openapi.json */
+export function createControlServer(deps: ControlDeps, version: string): FastifyInstance {
+  const server = Fastify({
+    requestTimeout: REQUEST_TIMEOUT_MS, keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS, bodyLimit: BODY_LIMIT_BYTES, forceCloseConnections: true,
+    exposeHeadRoutes: false, routerOptions: { maxParamLength: 200 },
+    ajv: { customOptions: { coerceTypes: 'array', removeAdditional: false } },
+  });
+  const forward = new CollectorForward(deps);
+  server.addHook('onClose', () => forward.close());
+  server.addHook('onRequest', (_request, reply, done) => { reply.headers(SECURITY_FIELDS); done(); });
+  server.addContentTypeParser(['application/yaml', 'application/x-yaml', 'text/yaml', 'text/plain'], { parseAs: 'string' }, (_request, body, done) => done(null, body));
+  server.setErrorHandler((error: FastifyError | TidegateError, request, reply) => sendError(deps, error, request, reply));
+  server.setNotFoundHandler((request, reply) => sendNotFound(request, reply));
+
+  const handlers = createHandlers(deps, forward, openApi(version));
+  const principals = new WeakMap<FastifyRequest, Principal | null>();
+  for (const [name, endpoint] of Object.entries<Endpoint>(ENDPOINTS)) {
+    server.route({
+      method: endpoint.method, url: endpoint.path, schema: schemaOf(endpoint),
+      // before the body is read: who may not ask cannot make the server take 32 MiB
+      onRequest: async (request) => {
+        const access = name === 'metrics' && deps.metricsOpen() ? 'open' : endpoint.access;
+        principals.set(request, await admit(deps, access, request));
+      },
+      handler: (request, reply) => handlers[name as EndpointName](request, reply, principals.get(request) ?? null),
+    });
+  }
+  return server;
+}
+
+function schemaOf(endpoint: Endpoint): Record<string, unknown> {
+  // the collector checks the queries it answers
+  if (endpoint.forwarded === true) return {};
+  const querystring = { type: 'object', properties: endpoint.query ?? {}, additionalProperties: false };
+  return endpoint.body?.types.includes('application/json') === true ? { querystring, body: { anyOf: [endpoint.body.schema, { type: 'null' }] } } : { querystring };
+}
+
+function createHandlers(deps: ControlDeps, forward: CollectorForward, description: unknown): Readonly<Record<EndpointName, Handler>> {
+  const forwarded = (endpoint: Endpoint): Handler => (request, reply, principal) => {
+    if (principal === null) throw new TidegateError('unauthenticated', 'Nobody asks.');
+    // from the table, not as received: what was matched here is what is asked there
+    const parameters = request.params as Readonly<Record<string, string>>;
+    const path = endpoint.path.replaceAll(/:(\w+)/g, (_, name: string) => encodeURIComponent(parameters[name] ?? ''));
+    return forward.answer(path, principal, request, reply);
+  };
+  return {
+    healthz: () => ({ status: 'ok' }),
+    readyz: async (request, reply) => {
+      const { ready, reasons } = deps.readiness();
+      const told = isLoopback(request) || (await identifyPrincipal(deps, request.headers.authorization))?.kind === 'operator';
+      return reply.code(ready ? 200 : 503).send({ ready, ...(told ? { reasons } : {}) });
+    },
+    metrics: async (request, reply) => {
+      const { contentType, body } = await deps.metrics(request.headers.accept ?? '');
+      return reply.type(contentType).send(body);
+    },
+    openapi: () => description,
+    status: () => deps.status(),
+    reload: async (_request, reply) => {
+      const { result, version: inForce, errors } = await deps.reload();
+      return result === 'rejected' ? sendRejected(reply, errors, { version: inForce }) : { result, version: inForce };
+    },
+    services: () => ({ services: deps.services() }),
+    service: (request) => named(deps.services(), request, 'service'),
+    apps: () => ({ apps: deps.apps() }),
+    app: (request) => named(deps.apps(), request, 'app'),
+    createKey: async (request, reply) => {
+      const { name } = request.params as { name: string };
+      const { scopes = ['traffic', 'reports'] } = (request.body ?? {}) as { scopes?: readonly KeyScope[] };
+      const made = await deps.createKey(name, { scopes, author: 'operator' });
+      if (made === null) throw new TidegateError('not_found', `There is no app ${name}.`);
+      deps.log.info({ app: made.app, key_id: made.id }, 'a key was made');
+      return reply.code(201).send(made);
+    },
+    revokeKey: async (request, reply) => {
+      const { name, id } = request.params as { name: string; id: string };
+      if (!await deps.revokeKey(name, id, 'operator')) throw new TidegateError('not_found', `The app ${name} has no key ${id}.`);
+      deps.log.info({ app: name, key_id: id }, 'a key was revoked');
+      return reply.code(204).send();
+    },
+    history: async (request) => ({ entries: await deps.history((request.query as { limit: number }).limit) }),
+    diff: async (request, reply) => {
+      if (typeof request.body !== 'string' || request.body === '') throw new TidegateError('malformed_request', 'The body must be the YAML text, as application/yaml.');
+      const { errors, ...difference } = await deps.diff(request.body);
+      return errors.length > 0 ? sendRejected(reply, errors, { version: difference.from }) : difference;
+    },
+    trafficReport: forwarded(ENDPOINTS.trafficReport), liveReport: forwarded(ENDPOINTS.liveReport),
+    completeness: forwarded(ENDPOINTS.completeness), request: forwarded(ENDPOINTS.request),
+  };
+}
+
+function named<T extends { readonly name: string }>(all: readonly T[], request: FastifyRequest, what: string): T {
+  const { name } = request.params as { name: string };
+  const found = all.find((candidate) => candidate.name === name);
+  if (found === undefined) throw new TidegateError('not_found', `There is no ${what} ${name}.`);
+  return found;
+}
+
+function sendRejected(reply: FastifyReply, errors: readonly ConfigProblem[], members: Readonly<Record<string, unknown>>): FastifyReply {
+  const { status } = ERROR_CODES.config_rejected;
+  const detail = `${errors.length} ${errors.length === 1 ? 'error' : 'errors'}; the configuration in force is unchanged.`;
+  return reply.code(status).type('application/problem+json').send(problem('config_rejected', detail, { ...members, errors }));
+}
+
+function sendNotFound(request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const path = request.url.split('?', 1)[0] as string;
+  const allowed = Object.values<Endpoint>(ENDPOINTS).filter((endpoint) => new RegExp(`^${endpoint.path.replaceAll('.', '\\.').replaceAll(/:\w+/g, '[^/]+')}$`).test(path));
+  if (allowed.length === 0) return reply.code(404).type('application/problem+json').send(problem('not_found', `There is nothing at ${path}; see /openapi.json.`));
+  const methods = allowed.map((endpoint) => endpoint.method).join(', ');
+  return reply.code(405).header('allow', methods).type('application/problem+json').send(problem('method_not_allowed', `Allowed here: ${methods}.`));
+}
+
+function sendError(deps: ControlDeps, error: FastifyError | TidegateError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const said = toTidegateError(error);
+  const status = said === null ? 0 : ERROR_CODES[said.code].status;
+  if (said === null || status === 0) {
+    deps.log.error({ err: error, url: request.url.split('?', 1)[0] }, 'the control origin failed');
+    return reply.code(500).type('application/problem+json').send(problem('internal_error', 'The supervisor\'s log says why.'));
+  }
+  if (status === 401) void reply.header('www-authenticate', 'Bearer realm="tidegate"');
+  const members = said instanceof InvalidParameterError ? { parameter: said.parameter, ...(said.allowed === null ? {} : { allowed: said.allowed }) } : {};
+  return reply.code(status).type('application/problem+json').send(problem(said.code, said.message, members));
+}
+
+/** Foreign errors become ours here; null: a fault of this program. */
+function toTidegateError(error: FastifyError | TidegateError): TidegateError | null {
+  if (error instanceof TidegateError) return error;
+  const [found] = error.validation ?? [];
+  if (found !== undefined) {
+    const extra = found.params['additionalProperty'];
+    const allowed = found.params['allowedValues'];
+    return new InvalidParameterError(typeof extra === 'string' ? extra : found.instancePath.split('/')[1] ?? '', found.message ?? 'not valid', Array.isArray(allowed) ? allowed as string[] : null);
+  }
+  if (error.statusCode === 413) return new TidegateError('body_too_large', error.message);
+  return error.statusCode !== undefined && error.statusCode >= 400 && error.statusCode < 500 ? new TidegateError('malformed_request', error.message) : null;
+}

@@ -1,0 +1,207 @@
+/**
+ * The tally of events that could not be written, per app. The page is made with real bytes when the stream opens, so that a full disk cannot refuse it.
+ *
+ *      0  header, 128 bytes: magic "TIDEDROP" | stream u64 | last dropped seq i64 (-1: none) | rows by reason u64 x 3 | 0s | crc u32 at 124
+ *    128  entry of all apps that found no room
+ *    256  entry, entry, …: one an app, in the order of their first drop
+ *
+ *   entry, 128 bytes: name length u8 | name, 71 | rows u64 | requests u64 | counted u64 | first ms i64 | last ms i64 | 0s | crc u32 at 124
+ *
+ * All little endian; crc is the CRC-32 of the 124 bytes before it. An entry is written by one pwrite and never crosses a memory page, so a kill leaves
+ * the old one or the new one. First the entries, then the header, and only then are the answers let go: what was answered is tallied.
+ */
+import { closeSync, fdatasyncSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
+import { streamName, streamNumber } from './frame.js';
+
+export const DROPS_FILE = 'drops';
+/** In the order of the page's header; never reordered. */
+export const DROP_REASONS = ['spool_full', 'disk_full', 'write_failed'] as const;
+export type DropReason = (typeof DROP_REASONS)[number];
+
+const ENTRY_BYTES = 128;
+const PAGE_BYTES = 256 * 1024;
+const FIRST_ENTRY = 2;
+const MAX_APPS = PAGE_BYTES / ENTRY_BYTES - FIRST_ENTRY;
+const MAX_NAME_BYTES = 71;
+const MAGIC = 'TIDEDROP';
+
+export interface DroppedRow {
+  readonly seq: number;
+  readonly app: string;
+  readonly timeMs: number;
+  readonly requests: number;
+  readonly counted: number;
+}
+
+export interface DroppedOfApp {
+  /** Null: all the apps together that found no room in the page. '': requests of no app. */
+  readonly app: string | null;
+  readonly rows: number;
+  /** Sum of `requests`, and of `counted`, of these rows. */
+  readonly requests: number;
+  readonly counted: number;
+  /** Earliest and latest `time` among them, ms since the epoch. */
+  readonly firstMs: number;
+  readonly lastMs: number;
+}
+
+export interface StreamDrops {
+  readonly stream: string;
+  /** -1: none. */
+  readonly lastSeq: number;
+  readonly rows: number;
+  readonly byReason: Readonly<Record<DropReason, number>>;
+  readonly apps: readonly DroppedOfApp[];
+  /** Entries whose checksum is wrong: their counts are unknown. */
+  readonly damaged: number;
+}
+
+interface Tally { slot: number; name: Buffer; rows: number; requests: number; counted: number; firstMs: number; lastMs: number; changed: boolean }
+
+/** The worker's side of the page. */
+export class DropPage {
+  readonly #fd: number;
+  readonly #stream: string;
+  readonly #tallies = new Map<string, Tally>();
+  readonly #overflow: Tally = newTally(1, '');
+  readonly #byReason: Record<DropReason, number> = { spool_full: 0, disk_full: 0, write_failed: 0 };
+  /** Tallies that have changed since they were written. */
+  readonly #changed: Tally[] = [];
+  #lastSeq = -1;
+  #headerWritten = true;
+
+  private constructor(fd: number, stream: string) {
+    this.#fd = fd;
+    this.#stream = stream;
+  }
+
+  /** Makes the page in the stream's directory, flushed to disk. */
+  static create(streamDir: string, stream: string): DropPage {
+    const fd = openSync(join(streamDir, DROPS_FILE), 'wx', 0o640);
+    const page = new DropPage(fd, stream);
+    const zeros = Buffer.alloc(PAGE_BYTES);
+    for (let at = 0; at < PAGE_BYTES;) at += writeSync(fd, zeros, at, PAGE_BYTES - at, at);
+    page.#headerWritten = false;
+    page.commit();
+    fdatasyncSync(fd);
+    return page;
+  }
+
+  /** Rows tallied since the stream was opened. The object is live. */
+  get byReason(): Readonly<Record<DropReason, number>> {
+    return this.#byReason;
+  }
+
+  /** Adds a row, in memory: `commit` writes. */
+  add(row: DroppedRow, reason: DropReason): void {
+    let tally = this.#tallies.get(row.app);
+    if (tally === undefined) {
+      tally = this.#tallies.size < MAX_APPS ? newTally(FIRST_ENTRY + this.#tallies.size, row.app) : this.#overflow;
+      if (tally !== this.#overflow) this.#tallies.set(row.app, tally);
+    }
+    tally.rows++;
+    tally.requests += row.requests;
+    tally.counted += row.counted;
+    tally.firstMs = tally.rows === 1 ? row.timeMs : Math.min(tally.firstMs, row.timeMs);
+    tally.lastMs = tally.rows === 1 ? row.timeMs : Math.max(tally.lastMs, row.timeMs);
+    if (!tally.changed) this.#changed.push(tally);
+    tally.changed = true;
+    this.#byReason[reason]++;
+    this.#lastSeq = Math.max(this.#lastSeq, row.seq);
+    this.#headerWritten = false;
+  }
+
+  /** True: there is nothing that `commit` would write. */
+  get committed(): boolean {
+    return this.#headerWritten;
+  }
+
+  /** Writes what has changed. What it throws (the page itself cannot be written) leaves the changes for the next commit. */
+  commit(): void {
+    if (this.#headerWritten) return;
+    for (const tally of this.#changed) this.#writeTally(tally);
+    for (const tally of this.#changed) tally.changed = false;
+    this.#changed.length = 0;
+    const header = Buffer.alloc(ENTRY_BYTES);
+    const { high, low } = streamNumber(this.#stream);
+    header.write(MAGIC, 0, 'latin1');
+    header.writeUInt32LE(low, 8);
+    header.writeUInt32LE(high, 12);
+    header.writeBigInt64LE(BigInt(this.#lastSeq), 16);
+    DROP_REASONS.forEach((reason, i) => header.writeBigUInt64LE(BigInt(this.#byReason[reason]), 24 + 8 * i));
+    this.#writeEntry(0, header);
+    this.#headerWritten = true;
+  }
+
+  close(): void {
+    closeSync(this.#fd);
+  }
+
+  #writeTally(tally: Tally): void {
+    const entry = Buffer.alloc(ENTRY_BYTES);
+    entry.writeUInt8(tally.name.length, 0);
+    tally.name.copy(entry, 1);
+    [tally.rows, tally.requests, tally.counted].forEach((value, i) => entry.writeBigUInt64LE(BigInt(value), 72 + 8 * i));
+    [tally.firstMs, tally.lastMs].forEach((value, i) => entry.writeBigInt64LE(BigInt(Math.floor(value)), 96 + 8 * i));
+    this.#writeEntry(tally.slot, entry);
+  }
+
+  #writeEntry(slot: number, entry: Buffer): void {
+    entry.writeUInt32LE(crc32(entry.subarray(0, 124)), 124);
+    const written = writeSync(this.#fd, entry, 0, ENTRY_BYTES, slot * ENTRY_BYTES);
+    if (written !== ENTRY_BYTES) throw new Error(`wrote ${written} of ${ENTRY_BYTES} bytes of an entry`);
+  }
+}
+
+/** The tally of a stream, or null if there is no page, or none that can be read. Reads well while the worker writes. */
+export function readDrops(streamDir: string): StreamDrops | null {
+  let page: Buffer;
+  try {
+    page = readFileSync(join(streamDir, DROPS_FILE));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    throw error;
+  }
+  if (page.length < ENTRY_BYTES || !isSound(page.subarray(0, ENTRY_BYTES)) || page.toString('latin1', 0, 8) !== MAGIC) return null;
+  const apps: DroppedOfApp[] = [];
+  let damaged = 0;
+  for (let slot = 1; (slot + 1) * ENTRY_BYTES <= page.length; slot++) {
+    const entry = page.subarray(slot * ENTRY_BYTES, (slot + 1) * ENTRY_BYTES);
+    if (isSound(entry)) apps.push(decodeEntry(entry, slot));
+    else if (entry.some((byte) => byte !== 0)) damaged++;
+  }
+  return {
+    stream: streamName(page.readUInt32LE(12), page.readUInt32LE(8)),
+    lastSeq: Number(page.readBigInt64LE(16)),
+    rows: apps.reduce((sum, entry) => sum + entry.rows, 0),
+    byReason: {
+      spool_full: Number(page.readBigUInt64LE(24)), disk_full: Number(page.readBigUInt64LE(32)), write_failed: Number(page.readBigUInt64LE(40)),
+    },
+    apps,
+    damaged,
+  };
+}
+
+function decodeEntry(entry: Buffer, slot: number): DroppedOfApp {
+  return {
+    app: slot < FIRST_ENTRY ? null : entry.toString('utf8', 1, 1 + entry.readUInt8(0)),
+    rows: Number(entry.readBigUInt64LE(72)),
+    requests: Number(entry.readBigUInt64LE(80)),
+    counted: Number(entry.readBigUInt64LE(88)),
+    firstMs: Number(entry.readBigInt64LE(96)),
+    lastMs: Number(entry.readBigInt64LE(104)),
+  };
+}
+
+/** An entry never written is all zeros, and its checksum, which is not that of zeros, is wrong. */
+function isSound(entry: Buffer): boolean {
+  return entry.readUInt32LE(124) === crc32(entry.subarray(0, 124));
+}
+
+function newTally(slot: number, app: string): Tally {
+  const name = Buffer.alloc(MAX_NAME_BYTES);
+  const { written } = new TextEncoder().encodeInto(app, name);
+  return { slot, name: name.subarray(0, written), rows: 0, requests: 0, counted: 0, firstMs: 0, lastMs: 0, changed: false };
+}

@@ -1,0 +1,77 @@
+/**
+ * The access event: the contract between the gateway, which writes one a request, and the collector, which stores it. The row's
+ * bytes are ClickHouse's RowBinary in the order of EVENT_COLUMNS, so nobody downstream rebuilds it.
+ */
+import { OUTCOMES, type Outcome } from './outcomes.js';
+
+/** Column name and ClickHouse type, in the row's order. `stored_at` is the store's own. */
+export const EVENT_COLUMNS = [
+  // the same for every row of a stream
+  ['stream', 'UInt64'], ['node', 'String'], ['worker', 'UInt16'],
+  // the row's own numbers, fixed width
+  ['seq', 'UInt64'], ['ordinal', 'UInt64'], ['time', "DateTime64(3, 'UTC')"],
+  ['duration_us', 'UInt64'], ['upstream_us', 'UInt64'], ['bytes_in', 'UInt64'], ['bytes_out', 'UInt64'],
+  ['status', 'UInt16'], ['method', 'Enum8'], ['outcome', 'Enum8'], ['protocol', 'Enum8'], ['kind', 'Enum8'],
+  ['requests', 'UInt8'], ['counted', 'UInt8'], ['billable', 'UInt8'], ['attempts', 'UInt8'],
+  // labels
+  ['config_version', 'String'], ['service', 'String'], ['route', 'String'], ['app', 'String'], ['target', 'String'],
+  ['client', 'String'], ['path', 'String'], ['trace_id', 'String'],
+] as const;
+
+/** Enum8 values; never reused, never changed. `other` stands for methods outside the list. */
+export const METHODS = {
+  other: 0, GET: 1, HEAD: 2, POST: 3, PUT: 4, DELETE: 5, PATCH: 6, OPTIONS: 7, TRACE: 8, CONNECT: 9, PROPFIND: 10, PROPPATCH: 11, MKCOL: 12,
+  COPY: 13, MOVE: 14, LOCK: 15, UNLOCK: 16, REPORT: 17, SEARCH: 18, PURGE: 19, QUERY: 20,
+} as const;
+export type Method = keyof typeof METHODS;
+
+export const PROTOCOLS = { 'http/1.0': 1, 'http/1.1': 2, 'h2': 3, 'websocket': 4, 'grpc': 5, 'tcp': 6 } as const;
+export type Protocol = keyof typeof PROTOCOLS;
+
+/** `request`: the request's one row; `interim`: a later row of a long connection (requests = 0); `import`: from an existing log. */
+export const KINDS = { request: 1, interim: 2, import: 3 } as const;
+export type Kind = keyof typeof KINDS;
+
+export const outcomeId = (name: Outcome): number => OUTCOMES[name].id;
+
+/**
+ * What the encoder reads from a finished request. The exchange itself has this shape, so nothing is copied. Labels are bytes made
+ * once by `encodeLabels` when the configuration is compiled.
+ */
+export interface EventFacts {
+  readonly ordinal: number;
+  /** Moment of admission, ms since the epoch, inside the day of the quota lease that admitted it. */
+  readonly timeMs: number;
+  readonly durationUs: number;
+  readonly upstreamUs: number;
+  /** Body bytes received from the client, and sent to it. */
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  /** The status sent; 0 if none was. */
+  readonly status: number;
+  readonly methodId: number;
+  readonly outcomeId: number;
+  readonly protocolId: number;
+  readonly kindId: number;
+  /** 1, or 0 for the interim rows of a long connection. */
+  readonly requests: 0 | 1;
+  readonly counted: 0 | 1;
+  readonly billable: 0 | 1;
+  /** Upstream attempts made. */
+  readonly attempts: number;
+  /** encodeLabels(config_version) */
+  readonly versionLabel: Uint8Array;
+  /** encodeLabels(service, route); empty names where no route matched. */
+  readonly routeLabel: Uint8Array;
+  /** encodeLabels(app) */
+  readonly appLabel: Uint8Array;
+  /** The app's name ('' if none): for the tally of dropped events. */
+  readonly appName: string;
+  /** encodeLabels(target) */
+  readonly targetLabel: Uint8Array;
+  /** The client's address as the privacy setting keeps it. */
+  readonly client: string;
+  /** The path as the service's record_path keeps it. */
+  readonly recordedPath: string;
+  readonly traceId: string;
+}

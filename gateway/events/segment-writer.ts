@@ -1,0 +1,157 @@
+/**
+ * The worker's end of a stream's files: appends whole frames, goes on in a new segment when one is full, and flushes to disk off the loop.
+ * Writes name their position, so that what a failed write left behind is written over by the next, also where it could not be cut off.
+ */
+import { close, fdatasync, ftruncateSync, openSync, unlinkSync, writeSync } from 'node:fs';
+import { promisify } from 'node:util';
+import { encodeSegmentHeader, SEGMENT_HEADER_BYTES, segmentPath } from './segment.js';
+import type { SpoolLog } from './spool-log.js';
+import { flushDirectory } from './stream-state.js';
+
+/** The system calls that write segments; a test puts failing ones in their place. */
+export interface SegmentCalls {
+  /** A new file, open for writing; fails if it exists. */
+  create(path: string): number;
+  /** Bytes written, which may be fewer than asked. */
+  write(fd: number, bytes: Buffer, offset: number, length: number, position: number): number;
+  truncate(fd: number, length: number): void;
+}
+
+export const SYSTEM_CALLS: SegmentCalls = {
+  create: (path) => openSync(path, 'wx', 0o640),
+  write: (fd, bytes, offset, length, position) => writeSync(fd, bytes, offset, length, position),
+  truncate: (fd, length) => { ftruncateSync(fd, length); },
+};
+
+const flushData = promisify(fdatasync);
+const closeFile = promisify(close);
+
+export class SegmentWriter {
+  readonly #streamDir: string;
+  readonly #stream: string;
+  readonly #segmentBytes: number;
+  readonly #log: SpoolLog;
+  readonly #calls: SegmentCalls;
+  #index = 1;
+  #fd: number;
+  #position = SEGMENT_HEADER_BYTES;
+  /** Full segments, still to be flushed and closed. */
+  #full: number[] = [];
+  #unflushed = true;
+  #flushing: Promise<void> | null = null;
+
+  /**
+   * Makes the first segment; throws what the file system says.
+   * @param segmentBytes a segment that has this many bytes gets no further frame
+   */
+  constructor(streamDir: string, stream: string, segmentBytes: number, log: SpoolLog, calls: SegmentCalls = SYSTEM_CALLS) {
+    this.#streamDir = streamDir;
+    this.#stream = stream;
+    this.#segmentBytes = segmentBytes;
+    this.#log = log;
+    this.#calls = calls;
+    this.#fd = this.#create(this.#index);
+    flushDirectory(streamDir);
+  }
+
+  /** Appends a frame, whole or not at all: when it throws, no byte is left that a reader would take for a frame. */
+  append(frame: Buffer): void {
+    if (this.#position >= this.#segmentBytes) this.#goOn();
+    try {
+      this.#appendHere(frame);
+    } catch (error) {
+      // the file may grow no more (RLIMIT_FSIZE, the file system's own limit): a new one may
+      const grown = (error as NodeJS.ErrnoException).code === 'EFBIG' && this.#position > SEGMENT_HEADER_BYTES;
+      if (!grown || !this.#goOn()) throw error;
+      this.#appendHere(frame);
+    }
+  }
+
+  /** Flushes what was appended to disk; resolves when it is there, or when the failure is logged. Never rejects. */
+  flush(): Promise<void> {
+    this.#flushing ??= this.#flush().finally(() => { this.#flushing = null; });
+    return this.#flushing;
+  }
+
+  /** Flushes and closes. Nothing may be appended afterwards. */
+  async close(): Promise<void> {
+    await this.#flushing;
+    this.#full.push(this.#fd);
+    this.#unflushed = false;
+    await this.flush();
+  }
+
+  async #flush(): Promise<void> {
+    const full = this.#full;
+    this.#full = [];
+    try {
+      if (this.#unflushed) {
+        this.#unflushed = false;
+        await flushData(this.#fd);
+      }
+      for (const fd of full) await flushData(fd);
+    } catch (error) {
+      // the kernel reports a lost page once; what a power cut would take is what the seal then calls unproven
+      this.#log.error({ code: 'spool_write_failed', err: error, stream: this.#stream }, 'the spool could not be flushed to disk');
+    } finally {
+      for (const fd of full) await closeFile(fd).catch(() => undefined);
+    }
+  }
+
+  #appendHere(frame: Buffer): void {
+    try {
+      this.#writeAll(this.#fd, frame, this.#position);
+    } catch (error) {
+      this.#cutBack();
+      throw error;
+    }
+    this.#position += frame.length;
+    this.#unflushed = true;
+  }
+
+  /** Goes on in a new segment, or, if none can be made (false), in the old one. */
+  #goOn(): boolean {
+    try {
+      const fd = this.#create(this.#index + 1);
+      this.#full.push(this.#fd);
+      this.#fd = fd;
+      this.#index++;
+      this.#position = SEGMENT_HEADER_BYTES;
+      this.#unflushed = true;
+      return true;
+    } catch (error) {
+      this.#log.warn({ err: error, stream: this.#stream }, 'no new segment could be made; the old one goes on');
+      return false;
+    }
+  }
+
+  #create(index: number): number {
+    const path = segmentPath(this.#streamDir, index);
+    const fd = this.#calls.create(path);
+    try {
+      this.#writeAll(fd, encodeSegmentHeader(this.#stream, index), 0);
+      return fd;
+    } catch (error) {
+      unlinkSync(path);
+      void closeFile(fd).catch(() => undefined);
+      throw error;
+    }
+  }
+
+  #writeAll(fd: number, bytes: Buffer, position: number): void {
+    for (let done = 0; done < bytes.length;) {
+      const written = this.#calls.write(fd, bytes, done, bytes.length - done, position + done);
+      if (written === 0) throw Object.assign(new Error('the file took no byte'), { code: 'EIO' });
+      done += written;
+    }
+  }
+
+  #cutBack(): void {
+    try {
+      this.#calls.truncate(this.#fd, this.#position);
+    } catch (error) {
+      // what is left is half a frame, which readers wait at; the next frame is written over it
+      this.#log.warn({ err: error, stream: this.#stream }, 'half a frame could not be cut off');
+    }
+  }
+}

@@ -1,0 +1,97 @@
+/**
+ * Header fields between the two sides (RFC 9110 7.6.1): what belongs to one hop only is dropped, whatever is named in Connection with
+ * it, before our own fields are added, so that a client cannot have X-Forwarded-For or the identity fields stripped.
+ */
+
+/** Bits of `classifyField`. */
+export const FIELD_PLAIN = 0;
+export const FIELD_HOP = 1;
+export const FIELD_HOST = 2;
+export const FIELD_LENGTH = 3;
+export const FIELD_TRANSFER_ENCODING = 4;
+export const FIELD_EXPECT = 5;
+export const FIELD_CONNECTION = 6;
+export const FIELD_FORWARDED = 7;
+export const FIELD_REQUEST_ID = 8;
+export const FIELD_TRACEPARENT = 9;
+export const FIELD_X_APP = 10;
+export const FIELD_X_API_KEY = 11;
+export const FIELD_AUTHORIZATION = 12;
+export const FIELD_TE = 13;
+export const FIELD_DATE = 14;
+
+const SPECIAL: Readonly<Record<string, number>> = {
+  'host': FIELD_HOST, 'content-length': FIELD_LENGTH, 'transfer-encoding': FIELD_TRANSFER_ENCODING, 'expect': FIELD_EXPECT,
+  'connection': FIELD_CONNECTION, 'te': FIELD_TE, 'date': FIELD_DATE,
+  'keep-alive': FIELD_HOP, 'proxy-connection': FIELD_HOP, 'upgrade': FIELD_HOP, 'http2-settings': FIELD_HOP,
+  'proxy-authorization': FIELD_HOP, 'proxy-authenticate': FIELD_HOP, 'proxy-authentication-info': FIELD_HOP,
+  'x-forwarded-for': FIELD_FORWARDED, 'x-forwarded-proto': FIELD_FORWARDED, 'x-forwarded-host': FIELD_FORWARDED, 'forwarded': FIELD_FORWARDED,
+  'x-request-id': FIELD_REQUEST_ID, 'traceparent': FIELD_TRACEPARENT, 'x-app': FIELD_X_APP, 'x-api-key': FIELD_X_API_KEY,
+  'authorization': FIELD_AUTHORIZATION,
+};
+
+/** Which name lengths may be special, and with which first letters: most fields are told plain by two look-ups, without lower-casing. */
+const FIRST_LETTERS = new Uint8Array(32 * 32);
+for (const name of Object.keys(SPECIAL)) FIRST_LETTERS[name.length * 32 + (name.charCodeAt(0) & 31)] = 1;
+
+/** What a field is to the proxy. */
+export function classifyField(name: string): number {
+  const length = name.length;
+  if (length > 31 || FIRST_LETTERS[length * 32 + (name.charCodeAt(0) & 31)] === 0) return FIELD_PLAIN;
+  return SPECIAL[name] ?? SPECIAL[name.toLowerCase()] ?? FIELD_PLAIN;
+}
+
+/** Names listed by a Connection field beyond its own `close` and `keep-alive`, lower case; null: none. */
+export function connectionOptions(value: string, into: Set<string> | null): Set<string> | null {
+  if (value === 'keep-alive' || value === 'close') return into;
+  let names = into;
+  for (const part of value.split(',')) {
+    const name = part.trim().toLowerCase();
+    if (name !== '' && name !== 'close' && name !== 'keep-alive') (names ??= new Set()).add(name);
+  }
+  return names;
+}
+
+/** The answer's fields that go on to the client, and how its body is framed. */
+export interface AnswerFields {
+  /** Ready lines, each with its CRLF. */
+  readonly lines: string;
+  /** Declared length, -1 if none. */
+  readonly contentLength: number;
+  /** There is a Date (RFC 9110 6.6.1: one is added where there is none). */
+  readonly dated: boolean;
+}
+
+/** Copies an upstream answer's fields but for the hop's own and our X-Request-Id. Content-Length is among the lines. */
+export function answerLines(pairs: readonly string[]): AnswerFields {
+  let lines = '';
+  let contentLength = -1;
+  let dated = false;
+  let options: Set<string> | null = null;
+  for (let i = 0; i < pairs.length; i += 2) {
+    const name = pairs[i] as string;
+    const kind = classifyField(name);
+    if (kind === FIELD_CONNECTION) options = connectionOptions(pairs[i + 1] as string, options);
+  }
+  for (let i = 0; i < pairs.length; i += 2) {
+    const name = pairs[i] as string;
+    const value = pairs[i + 1] as string;
+    switch (classifyField(name)) {
+      case FIELD_HOP:
+      case FIELD_CONNECTION:
+      case FIELD_TRANSFER_ENCODING:
+      case FIELD_REQUEST_ID:
+        continue;
+      case FIELD_LENGTH:
+        contentLength = Number(value);
+        break;
+      case FIELD_DATE:
+        dated = true;
+        break;
+      default:
+        if (options !== null && options.has(name.toLowerCase())) continue;
+    }
+    lines += name + ': ' + value + '\r\n';
+  }
+  return { lines, contentLength, dated };
+}

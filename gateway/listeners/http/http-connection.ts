@@ -1,0 +1,371 @@
+/**
+ * One client connection: requests parsed as they come, answered one after another. A pipelined request is dispatched only when the
+ * answer ahead of it has been let go; until then, and while an upstream takes no more of a body, the client is not read, so what a
+ * connection can make us hold is one read (64 KB) and no more.
+ */
+import type { Socket } from 'node:net';
+import { monotonicMs, type Deadlined } from '../../deadlines.js';
+import { INTERIM_AFTER_MS } from '../../active-exchange.js';
+import { KINDS } from '../../events/event.js';
+import type { Refusal } from '../../exchange.js';
+import { MessageParser, type MessageHandler, type MessageHead, type ParserError } from '../../http1/message-parser.js';
+import type { Pipeline } from '../../pipeline.js';
+import { clientAddress } from '../../routing/forwarded.js';
+import { clientNetwork } from './client-network.js';
+import { HttpExchange } from './http-exchange.js';
+import type { HttpListener } from './http-listener.js';
+import { BODY_TOO_LARGE, RequestHead, refusalOfParserError } from './request-head.js';
+
+const SLOW_REQUEST: Refusal = { code: 'request_timeout', outcome: 'request_timeout', detail: 'the request did not arrive in time' };
+
+/** After our end, how long the client may still send before it is cut: closing at once would reset, and lose, the answer. ms. */
+const LINGER_MS = 2000;
+/** Of a body that nobody wants any more, at most this much is read to keep the connection. Bytes. */
+const DISCARD_BYTES = 1024 * 1024;
+
+export class HttpConnection implements MessageHandler, Deadlined {
+  deadlineMs = Number.POSITIVE_INFINITY;
+  deadlineSlot = -1;
+  readonly socket: Socket;
+  readonly pipeline: Pipeline;
+  /** Without `::ffff:`. */
+  readonly peerAddress: string;
+  readonly #listener: HttpListener;
+  readonly #parser: MessageParser;
+  readonly #parts = new RequestHead();
+  /** Dispatched, and not yet let go. */
+  #current: HttpExchange | null = null;
+  /** Being read. */
+  #receiving: HttpExchange | null = null;
+  readonly #queue: HttpExchange[] = [];
+  #phaseDeadlineMs: number;
+  #headRead = false;
+  #bodyHeld = false;
+  #reading = true;
+  /** No request is read any more: what still comes is thrown away. */
+  #deaf = false;
+  #ended = false;
+  #discarded = 0;
+  #recordedClientOf = '';
+  #recordedClient = '';
+
+  constructor(listener: HttpListener, socket: Socket, peerAddress: string) {
+    this.#listener = listener;
+    this.pipeline = listener.pipeline;
+    this.socket = socket;
+    this.peerAddress = peerAddress;
+    this.#parser = new MessageParser('request', this, listener.settings.headBytes);
+    // A connection that never says a word has the time of a head.
+    this.#phaseDeadlineMs = monotonicMs() + listener.settings.headTimeoutMs;
+    this.arm();
+    listener.deadlines.add(this);
+    socket.on('data', (chunk: Buffer) => { this.#read(chunk); });
+    socket.on('end', () => { this.#clientEnded(); });
+    socket.on('drain', () => { this.#drained(); });
+    // 'close' follows and decides.
+    socket.on('error', () => {});
+    socket.on('close', () => { this.#closed(); });
+  }
+
+  get isDraining(): boolean { return this.#listener.isDraining; }
+  get isIdle(): boolean { return this.#current === null && this.#receiving === null; }
+
+  /** False: the client is slow; `onClientDrain` follows. */
+  write(bytes: string | Buffer): boolean {
+    const more = this.socket.write(bytes, 'latin1');
+    if (!more) {
+      this.#phaseDeadlineMs = monotonicMs() + this.#listener.settings.writeTimeoutMs;
+      this.arm();
+    }
+    return more;
+  }
+
+  /** The upstream takes no more of the body, or takes it again. */
+  holdBody(held: boolean): void {
+    if (this.#bodyHeld === held) return;
+    this.#bodyHeld = held;
+    // While we don't read, the client is not late.
+    this.#phaseDeadlineMs = held || this.#receiving === null ? Number.POSITIVE_INFINITY : monotonicMs() + this.#listener.settings.bodyTimeoutMs;
+    this.arm();
+    this.#updateReading();
+  }
+
+  recordedClient(address: string): string {
+    if (address !== this.#recordedClientOf) {
+      this.#recordedClientOf = address;
+      this.#recordedClient = clientNetwork(address);
+    }
+    return this.#recordedClient;
+  }
+
+  /** The earliest of what can run late. */
+  arm(): void {
+    let deadline = this.#phaseDeadlineMs;
+    const current = this.#current;
+    if (current !== null) {
+      if (current.totalDeadlineMs < deadline) deadline = current.totalDeadlineMs;
+      const interim = current.kindId === KINDS.request && !current.recorded ? current.beganMs + INTERIM_AFTER_MS : Number.POSITIVE_INFINITY;
+      if (interim < deadline) deadline = interim;
+    }
+    this.deadlineMs = deadline;
+  }
+
+  onDeadline(nowMs: number): void {
+    const current = this.#current;
+    if (current !== null && !current.recorded) {
+      if (current.totalDeadlineMs <= nowMs) {
+        current.keepAlive = current.requestComplete && current.keepAlive;
+        current.fail('upstream_timeout', 'upstream_timeout', 'the exchange took longer than the service\'s total time-out');
+        return;
+      }
+      current.recordInterim(nowMs);
+    }
+    if (this.#phaseDeadlineMs <= nowMs) {
+      this.#late();
+      return;
+    }
+    this.arm();
+    // Not due for an interim row yet (nothing answered): look again at the next second.
+    if (this.deadlineMs <= nowMs) this.deadlineMs = nowMs + 1000;
+  }
+
+  /** Told at shutdown. An idle connection is closed once it has been quiet for a moment; a busy one after its answer. */
+  drain(): void {
+    if (this.isIdle && !this.#deaf) this.#phaseDeadlineMs = Math.min(this.#phaseDeadlineMs, monotonicMs() + this.#listener.drainQuietMs);
+    this.arm();
+  }
+
+  destroy(): void {
+    this.socket.destroy();
+  }
+
+  /** The answer is let go: the next request's turn. */
+  onReleased(exchange: HttpExchange): void {
+    if (this.#current !== exchange) return;
+    this.#current = null;
+    this.#bodyHeld = false;
+    if (this.socket.destroyed) return;
+    if (!exchange.keepAlive || this.#ended) {
+      this.#closeGently();
+      return;
+    }
+    if (!exchange.requestComplete) {
+      // The rest of a body that nobody wants: read on for a while, so that the connection can be used again.
+      this.#discarded = 0;
+      this.#phaseDeadlineMs = monotonicMs() + this.#listener.settings.bodyTimeoutMs;
+      this.arm();
+      this.#updateReading();
+      return;
+    }
+    this.#next();
+  }
+
+  // -- MessageHandler -------------------------------------------------------------------------------------------
+
+  onMessageBegin(): void {
+    if (this.#deaf) return;
+    this.#receiving = new HttpExchange(this);
+    this.#headRead = false;
+    if (this.#current === null) {
+      this.#phaseDeadlineMs = this.#receiving.beganMs + this.#listener.settings.headTimeoutMs;
+      this.arm();
+    }
+  }
+
+  onHead(head: MessageHead): boolean {
+    const exchange = this.#receiving;
+    if (exchange === null) return false;
+    this.#headRead = true;
+    const { settings } = this.#listener;
+    const refusal = this.#parts.read(head, settings.headLimits);
+    exchange.takeHead(head, this.#parts);
+    const { trustedProxies } = this.pipeline.snapshot;
+    exchange.clientAddress = this.peerAddress;
+    if (trustedProxies !== null && trustedProxies.contains(this.peerAddress)) {
+      exchange.peerTrusted = true;
+      exchange.clientAddress = clientAddress(this.peerAddress, head.pairs, trustedProxies);
+    }
+    if (refusal !== null) this.#refuseHead(exchange, refusal);
+    else if (this.#parts.contentLength > settings.bodyBytes) this.#refuseHead(exchange, BODY_TOO_LARGE);
+    if (this.#current === null && this.#queue.length === 0) this.#start(exchange);
+    else this.#queue.push(exchange);
+    return false;
+  }
+
+  onBody(chunk: Buffer): void {
+    const exchange = this.#receiving;
+    if (exchange === null || this.#deaf) return;
+    if (exchange.totalBytesIn + chunk.length > this.#listener.settings.bodyBytes && exchange.preRefusal === null) {
+      this.#tooLarge(exchange);
+      return;
+    }
+    exchange.onClientBody(chunk);
+    if (exchange.recorded && this.#current !== exchange) {
+      this.#discarded += chunk.length;
+      if (this.#discarded > DISCARD_BYTES) this.#closeGently();
+    }
+    if (!this.#bodyHeld && this.#current === exchange) this.#phaseDeadlineMs = monotonicMs() + this.#listener.settings.bodyTimeoutMs;
+    if (this.#current === null) this.arm();
+  }
+
+  onMessageComplete(trailers: string[] | null): void {
+    const exchange = this.#receiving;
+    if (exchange === null) return;
+    this.#receiving = null;
+    if (exchange === this.#current || exchange.recorded) this.#phaseDeadlineMs = Number.POSITIVE_INFINITY;
+    exchange.onClientEnd(trailers);
+    if (this.#current === null && exchange.recorded && !this.#deaf) this.#next();
+    else this.arm();
+  }
+
+  // -- reading --------------------------------------------------------------------------------------------------
+
+  #read(chunk: Buffer): void {
+    if (this.#deaf) return;
+    const result = this.#parser.execute(chunk);
+    if (typeof result !== 'number') this.#parserFailed(result);
+    else if (result < chunk.length) this.#deaf = true;
+    this.#updateReading();
+  }
+
+  #parserFailed(error: ParserError): void {
+    // What comes after a last request is nobody's.
+    if (this.#deaf || error.code === 'HPE_CLOSED_CONNECTION') return;
+    this.#deaf = true;
+    const refusal = refusalOfParserError(error.code, error.reason);
+    const exchange = this.#receiving ?? new HttpExchange(this);
+    this.#receiving = null;
+    exchange.keepAlive = false;
+    if (this.#headRead && (exchange === this.#current || this.#queue.includes(exchange))) {
+      // The head was good and the body is not.
+      if (exchange === this.#current && !exchange.recorded) exchange.refuse(refusal);
+      else exchange.preRefusal = refusal;
+      return;
+    }
+    exchange.clientAddress = this.peerAddress;
+    exchange.preRefusal = refusal;
+    if (this.#current === null && this.#queue.length === 0) this.#start(exchange);
+    else this.#queue.push(exchange);
+  }
+
+  #refuseHead(exchange: HttpExchange, refusal: Refusal): void {
+    exchange.preRefusal = refusal;
+    exchange.keepAlive = false;
+    this.#deaf = true;
+  }
+
+  #tooLarge(exchange: HttpExchange): void {
+    this.#deaf = true;
+    exchange.keepAlive = false;
+    if (exchange === this.#current && !exchange.recorded) exchange.refuse(BODY_TOO_LARGE);
+    else exchange.preRefusal = BODY_TOO_LARGE;
+  }
+
+  #updateReading(): void {
+    const read = !this.#bodyHeld && this.#queue.length === 0 && (this.#receiving === null || this.#current === null || this.#receiving === this.#current);
+    if (read === this.#reading || this.socket.destroyed) return;
+    this.#reading = read;
+    if (read) this.socket.resume();
+    else this.socket.pause();
+  }
+
+  // -- turns ----------------------------------------------------------------------------------------------------
+
+  #start(exchange: HttpExchange): void {
+    this.#current = exchange;
+    this.#phaseDeadlineMs = exchange.requestComplete || !exchange.hasBody
+      ? Number.POSITIVE_INFINITY : monotonicMs() + this.#listener.settings.bodyTimeoutMs;
+    if (!this.#listener.answersHealth(exchange)) this.pipeline.dispatch(exchange);
+    this.arm();
+  }
+
+  #next(): void {
+    const next = this.#queue.shift();
+    if (next !== undefined) {
+      this.#start(next);
+      this.#updateReading();
+      return;
+    }
+    if (this.#deaf) {
+      this.#closeGently();
+      return;
+    }
+    const { settings } = this.#listener;
+    if (this.#receiving === null) {
+      const quiet = this.isDraining ? this.#listener.drainQuietMs : settings.keepAliveTimeoutMs;
+      this.#phaseDeadlineMs = monotonicMs() + quiet;
+    } else this.#phaseDeadlineMs = this.#receiving.beganMs + settings.headTimeoutMs;
+    this.arm();
+    this.#updateReading();
+  }
+
+  #late(): void {
+    const current = this.#current;
+    if (current !== null) {
+      current.keepAlive = false;
+      if (current.recorded || this.socket.writableNeedDrain) {
+        // It takes nothing of its answer.
+        this.socket.destroy();
+        return;
+      }
+      this.#deaf = true;
+      current.fail('request_timeout', 'request_timeout', SLOW_REQUEST.detail);
+      return;
+    }
+    const receiving = this.#receiving;
+    if (receiving !== null && !receiving.recorded && !this.#deaf) {
+      this.#deaf = true;
+      this.#receiving = null;
+      receiving.keepAlive = false;
+      receiving.clientAddress = this.peerAddress;
+      receiving.preRefusal = SLOW_REQUEST;
+      this.#start(receiving);
+      return;
+    }
+    if (this.#ended || receiving !== null) this.socket.destroy();
+    else this.#closeGently();
+  }
+
+  /** Our side ends; what the client still sends is read and thrown away, for a moment. */
+  #closeGently(): void {
+    this.#deaf = true;
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#phaseDeadlineMs = monotonicMs() + LINGER_MS;
+    this.arm();
+    this.#reading = true;
+    this.socket.resume();
+    this.socket.end();
+  }
+
+  #drained(): void {
+    this.#phaseDeadlineMs = this.#current === null ? this.#phaseDeadlineMs : Number.POSITIVE_INFINITY;
+    this.arm();
+    this.#current?.onClientDrain();
+  }
+
+  /** The client has ended its side: as nginx does, that ends what it has not got yet. */
+  #clientEnded(): void {
+    const current = this.#current;
+    if (current === null || current.recorded) {
+      this.#ended = true;
+      if (current === null) this.socket.end();
+      return;
+    }
+    this.socket.destroy();
+  }
+
+  #closed(): void {
+    this.#deaf = true;
+    this.#listener.deadlines.remove(this);
+    this.#parser.close();
+    const begun = [this.#current, ...this.#queue, this.#receiving];
+    this.#current = null;
+    this.#queue.length = 0;
+    this.#receiving = null;
+    for (const exchange of begun) {
+      if (exchange !== null && !exchange.recorded) exchange.onClientGone();
+    }
+    this.#listener.onClosed(this);
+  }
+}

@@ -1,0 +1,170 @@
+/** The plain HTTP/1 listener: accepts, bounds, and drains client connections. */
+import net, { type Server, type Socket } from 'node:net';
+import { TidegateError } from '../../../errors/tidegate-error.js';
+import type { HttpListenerConfig } from '../../config/schema.js';
+import { byteCount, durationMs } from '../../config/units.js';
+import type { Deadlines } from '../../deadlines.js';
+import type { Pipeline } from '../../pipeline.js';
+import { HttpConnection } from './http-connection.js';
+import type { HttpExchange } from './http-exchange.js';
+import type { HeadLimits } from './request-head.js';
+
+/** The listener's part of the configuration, in numbers. */
+export interface HttpSettings {
+  readonly host: string;
+  readonly port: number;
+  readonly healthPath: string | null;
+  readonly headBytes: number;
+  readonly headLimits: HeadLimits;
+  readonly bodyBytes: number;
+  readonly connections: number;
+  readonly connectionsPerClient: number;
+  readonly headTimeoutMs: number;
+  readonly bodyTimeoutMs: number;
+  readonly keepAliveTimeoutMs: number;
+  readonly writeTimeoutMs: number;
+  readonly drainTimeoutMs: number;
+}
+
+/** Takes `host:port` or `[ipv6]:port` apart; the configuration has checked it. */
+export function parseAddress(address: string): { readonly host: string; readonly port: number } {
+  const colon = address.lastIndexOf(':');
+  return { host: address.slice(0, colon).replace(/^\[(.*)\]$/, '$1'), port: Number(address.slice(colon + 1)) };
+}
+
+export function httpSettings(config: HttpListenerConfig): HttpSettings {
+  const { timeouts, limits } = config;
+  return {
+    ...parseAddress(config.address),
+    healthPath: config.health_path,
+    headBytes: byteCount(limits.head),
+    headLimits: { fields: limits.fields, targetBytes: byteCount(limits.target) },
+    bodyBytes: byteCount(limits.body),
+    connections: limits.connections,
+    connectionsPerClient: limits.connections_per_client,
+    headTimeoutMs: durationMs(timeouts.head),
+    bodyTimeoutMs: durationMs(timeouts.body),
+    keepAliveTimeoutMs: durationMs(timeouts.keep_alive),
+    writeTimeoutMs: durationMs(timeouts.write),
+    drainTimeoutMs: durationMs(timeouts.drain),
+  };
+}
+
+/** While draining, a connection with nothing under way is closed after this long without a word: a request may be on its way. ms. */
+const DRAIN_QUIET_MS = 500;
+
+export class HttpListener {
+  readonly pipeline: Pipeline;
+  readonly deadlines: Deadlines;
+  readonly drainQuietMs = DRAIN_QUIET_MS;
+  /** In force for connections and requests that begin now. */
+  settings: HttpSettings;
+  #server: Server;
+  readonly #connections = new Set<HttpConnection>();
+  readonly #perClient = new Map<string, number>();
+  #draining = false;
+  #onEmpty: (() => void) | null = null;
+
+  constructor(pipeline: Pipeline, deadlines: Deadlines, settings: HttpSettings) {
+    this.pipeline = pipeline;
+    this.deadlines = deadlines;
+    this.settings = settings;
+    this.#server = this.#newServer();
+  }
+
+  get isDraining(): boolean { return this.#draining; }
+  get connectionCount(): number { return this.#connections.size; }
+
+  /** Resolves when bound; address_in_use or address_unusable otherwise. */
+  async listen(): Promise<string> {
+    await bind(this.#server, this.settings);
+    const bound = this.#server.address() as net.AddressInfo;
+    return bound.family === 'IPv6' ? `[${bound.address}]:${bound.port}` : `${bound.address}:${bound.port}`;
+  }
+
+  /** Takes a reload's settings; another address is bound before the old one is let go. Connections stay. */
+  async apply(settings: HttpSettings): Promise<void> {
+    const moved = settings.host !== this.settings.host || settings.port !== this.settings.port;
+    if (moved) {
+      const server = this.#newServer();
+      await bind(server, settings);
+      this.#server.close();
+      this.#server = server;
+    }
+    this.settings = settings;
+  }
+
+  /** No new connections; requests begun are answered, each connection closes after its answer. Resolves when all are gone, or cut. */
+  async drain(): Promise<void> {
+    this.#draining = true;
+    this.#server.close();
+    for (const connection of this.#connections) connection.drain();
+    if (this.#connections.size === 0) return;
+    await new Promise<void>((resolve) => {
+      const cut = setTimeout(() => { this.destroyAll(); }, this.settings.drainTimeoutMs);
+      this.#onEmpty = () => {
+        clearTimeout(cut);
+        resolve();
+      };
+    });
+  }
+
+  /** Cuts every connection. */
+  destroyAll(): void {
+    for (const connection of this.#connections) connection.destroy();
+  }
+
+  /** The health path is answered here: no route, no policy, no event. */
+  answersHealth(exchange: HttpExchange): boolean {
+    if (this.settings.healthPath === null || exchange.path !== this.settings.healthPath || exchange.preRefusal !== null) return false;
+    exchange.recorded = true;
+    exchange.answerOwn(this.#draining ? 503 : 200, 'text/plain', this.#draining ? 'draining\n' : 'ok\n', '');
+    exchange.letGo(false);
+    return true;
+  }
+
+  onClosed(connection: HttpConnection): void {
+    this.#connections.delete(connection);
+    const left = (this.#perClient.get(connection.peerAddress) ?? 1) - 1;
+    if (left <= 0) this.#perClient.delete(connection.peerAddress);
+    else this.#perClient.set(connection.peerAddress, left);
+    if (this.#connections.size === 0) this.#onEmpty?.();
+  }
+
+  #newServer(): Server {
+    const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => { this.#accept(socket); });
+    server.on('error', (error) => { this.pipeline.log.error({ err: error }, 'accepting a connection failed'); });
+    return server;
+  }
+
+  #accept(socket: Socket): void {
+    const remote = socket.remoteAddress;
+    // Gone between accept and here.
+    if (remote === undefined) {
+      socket.destroy();
+      return;
+    }
+    const peer = remote.startsWith('::ffff:') && remote.includes('.') ? remote.slice(7) : remote;
+    const open = this.#perClient.get(peer) ?? 0;
+    if (this.#connections.size >= this.settings.connections || open >= this.settings.connectionsPerClient) {
+      socket.destroy();
+      return;
+    }
+    this.#perClient.set(peer, open + 1);
+    this.#connections.add(new HttpConnection(this, socket, peer));
+  }
+}
+
+async function bind(server: Server, { host, port }: HttpSettings): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    const failed = (error: NodeJS.ErrnoException): void => {
+      const inUse = error.code === 'EADDRINUSE';
+      reject(new TidegateError(inUse ? 'address_in_use' : 'address_unusable', `${host}:${port}: ${error.message}`, { cause: error }));
+    };
+    server.once('error', failed);
+    server.listen({ host, port, backlog: 1024 }, () => {
+      server.off('error', failed);
+      resolve();
+    });
+  });
+}

@@ -1,0 +1,94 @@
+/** The head that goes upstream: the client's fields but for the hop's and the identity's, then ours. */
+import type { Target } from '../../upstream/target.js';
+import {
+  classifyField, FIELD_AUTHORIZATION, FIELD_CONNECTION, FIELD_EXPECT, FIELD_FORWARDED, FIELD_HOP, FIELD_HOST, FIELD_LENGTH, FIELD_REQUEST_ID, FIELD_TE,
+  FIELD_TRACEPARENT, FIELD_TRANSFER_ENCODING, FIELD_X_API_KEY, FIELD_X_APP, FIELD_PLAIN,
+} from '../../http1/fields.js';
+import type { HttpExchange } from './http-exchange.js';
+
+const VISIBLE = /^[\x21-\x7e]{1,200}$/;
+
+/** Lines for the upstream, ending with the empty one. */
+export function buildUpstreamHead(exchange: HttpExchange, target: Target): string {
+  const { route, rawHeaders, snapshot, hopNames } = exchange;
+  const { identityFields } = snapshot;
+  const { address } = target;
+  const { hostPolicy } = route.service;
+  let path = exchange.path;
+  if (route.stripPrefix !== '' && path.startsWith(route.stripPrefix)) {
+    path = path.slice(route.stripPrefix.length);
+    if (path.charCodeAt(0) !== 0x2f) path = '/' + path;
+  }
+  const host = hostPolicy === null ? (exchange.authority === '' ? address.authority : exchange.authority) : hostPolicy === '' ? address.authority : hostPolicy;
+  let head = `${exchange.method} ${address.basePath}${route.addPrefix}${path}${exchange.query} HTTP/1.1\r\nHost: ${host}\r\n`;
+  let forwardedFor = '';
+  let forwardedProto = '';
+  let forwardedHost = '';
+  let traceparent = '';
+  let clientRequestId = '';
+  const keyInAuthorization = exchange.credential === 'api_key';
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i] as string;
+    const value = rawHeaders[i + 1] as string;
+    switch (classifyField(name)) {
+      case FIELD_PLAIN:
+        if (hopNames !== null && hopNames.has(name.toLowerCase())) continue;
+        if (identityFields.size > 0 && identityFields.has(name.toLowerCase())) continue;
+        break;
+      case FIELD_AUTHORIZATION:
+        // A key is the gateway's secret; a token may be for the upstream too.
+        if (keyInAuthorization) continue;
+        break;
+      case FIELD_TE:
+        if (value.toLowerCase() !== 'trailers') continue;
+        break;
+      case FIELD_FORWARDED:
+        if (!exchange.peerTrusted) continue;
+        switch (name.length) {
+          case 15: forwardedFor += (forwardedFor === '' ? '' : ', ') + value; continue;
+          case 17: forwardedProto = value; continue;
+          case 16: forwardedHost = value; continue;
+        }
+        break;
+      case FIELD_TRACEPARENT:
+        traceparent = value;
+        continue;
+      case FIELD_REQUEST_ID:
+        clientRequestId = value;
+        continue;
+      case FIELD_LENGTH:
+        break;
+      case FIELD_HOST:
+      case FIELD_HOP:
+      case FIELD_CONNECTION:
+      case FIELD_EXPECT:
+      case FIELD_TRANSFER_ENCODING:
+      case FIELD_X_API_KEY:
+      case FIELD_X_APP:
+        continue;
+    }
+    head += name + ': ' + value + '\r\n';
+  }
+  if (exchange.chunkedUpstream) head += 'Transfer-Encoding: chunked\r\n';
+  const peer = exchange.peerAddress;
+  head += 'X-Forwarded-For: ' + (forwardedFor === '' ? peer : forwardedFor + ', ' + peer)
+    + '\r\nX-Forwarded-Proto: ' + (forwardedProto === '' ? 'http' : forwardedProto)
+    + '\r\nX-Forwarded-Host: ' + (forwardedHost === '' ? exchange.authority : forwardedHost)
+    + '\r\nX-Request-Id: ' + exchange.requestId
+    + '\r\ntraceparent: ' + (traceparent === '' ? newTraceparent(exchange.pipeline.recorder.stream, exchange.ordinal) : traceparent)
+    + '\r\nVia: 1.1 tidegate\r\n';
+  if (clientRequestId !== '' && VISIBLE.test(clientRequestId)) head += 'X-Client-Request-Id: ' + clientRequestId + '\r\n';
+  if (exchange.app !== null) head += 'X-App: ' + exchange.app.name + '\r\n';
+  const claims = exchange.claimHeaders;
+  if (claims !== null) for (let i = 0; i < claims.length; i += 2) head += `${claims[i] as string}: ${claims[i + 1] as string}\r\n`;
+  return head + '\r\n';
+}
+
+/**
+ * W3C trace context for a request that came without: not sampled; the trace's id is the stream and the ordinal, unique and found again
+ * from the request's id without looking anything up.
+ */
+function newTraceparent(stream: string, ordinal: number): string {
+  const low = ordinal.toString(16).padStart(15, '0');
+  return `00-${stream}0${low}-1${low}-00`;
+}

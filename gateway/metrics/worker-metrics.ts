@@ -1,0 +1,221 @@
+/**
+ * A worker's own counts. The request path increments typed arrays and nothing else; names are put to the numbers when the supervisor
+ * asks for a snapshot.
+ *
+ * Slots belong to names, not to a configuration: `attach` tells where a snapshot's routes and targets count, a name that was there before
+ * keeps its slot, and a request that finishes on an older snapshot counts where it always did. So a reload loses nothing.
+ */
+import { monitorEventLoopDelay, type IntervalHistogram } from 'node:perf_hooks';
+import { METHODS } from '../events/event.js';
+import { OUTCOMES } from '../events/outcomes.js';
+import { BUCKET_COUNT, DURATION_BUCKETS_S, type MetricsSnapshot, type RouteCounts, type TargetCounts, type WorkerGauges } from './metrics-snapshot.js';
+
+export type { MetricsSnapshot } from './metrics-snapshot.js';
+
+/** The names that a configuration snapshot counts under, each in the snapshot's own order. */
+export interface SnapshotNames {
+  readonly routes: readonly { readonly service: string; readonly route: string }[];
+  readonly targets: readonly { readonly service: string; readonly target: string }[];
+}
+
+/** Where they count: `routes[route.index]` is the slot for `observe`, `targets[i]` the slot for `observeUpstream`. */
+export interface SnapshotSlots {
+  readonly routes: Int32Array;
+  readonly targets: Int32Array;
+}
+
+/** What others in the worker count already, read when a snapshot is made. */
+export interface MetricsSources {
+  readonly recorded: () => number;
+  readonly dropped: () => readonly (readonly [reason: string, count: number])[];
+  readonly leases: () => readonly (readonly [result: string, count: number])[];
+  readonly connections: () => WorkerGauges['connections'];
+  readonly targets: () => WorkerGauges['targets'];
+}
+
+/** The slot of requests that no route matched. */
+export const UNROUTED = 0;
+
+const STATUSES = 600;
+/** Pairs of method and status that a worker tells apart; upstreams that answer with more are counted under status 0. */
+const MAX_PAIRS = 512;
+const OUTCOME_SLOTS = 32;
+const BOUNDS_US = Float64Array.from(DURATION_BUCKETS_S, (seconds) => seconds * 1e6);
+const METHOD_NAMES = new Map<number, string>(Object.entries(METHODS).map(([name, id]) => [id, name]));
+const METHOD_COUNT = Math.max(...Object.values(METHODS)) + 1;
+
+export class WorkerMetrics {
+  readonly #sources: MetricsSources;
+  readonly #loopDelay: IntervalHistogram = monitorEventLoopDelay({ resolution: 20 });
+  readonly #routeSlots = new Map<string, number>();
+  readonly #routeNames: { readonly service: string; readonly route: string }[] = [];
+  readonly #targetSlots = new Map<string, number>();
+  readonly #targetNames: { readonly service: string; readonly target: string }[] = [];
+  readonly #retries = new Map<string, { readonly service: string; readonly reason: string; count: number }>();
+
+  /** methodId * STATUSES + status -> the pair's column in #requests, or -1: few of the 12,600 pairs ever occur. */
+  readonly #columns = new Int16Array(METHOD_COUNT * STATUSES).fill(-1);
+  readonly #pairs: { readonly method: string; readonly status: number }[] = [];
+  #columnCount = 16;
+  #requests = new Float64Array(0);
+  #buckets = new Float64Array(0);
+  #refused = new Float64Array(0);
+  /** duration in microseconds, bytes in, bytes out */
+  #sums = new Float64Array(0);
+  #targetBuckets = new Float64Array(0);
+  #targetSums = new Float64Array(0);
+
+  constructor(sources: MetricsSources) {
+    this.#sources = sources;
+    this.#loopDelay.enable();
+    this.attach({ routes: [{ service: '', route: '' }], targets: [] });
+  }
+
+  /** Gives each name its slot. Called when a configuration snapshot is taken up, before its first request. */
+  attach(names: SnapshotNames): SnapshotSlots {
+    const slots = {
+      routes: Int32Array.from(names.routes, (name) => slotOf(this.#routeSlots, this.#routeNames, `${name.service}\n${name.route}`, name)),
+      targets: Int32Array.from(names.targets, (name) => slotOf(this.#targetSlots, this.#targetNames, `${name.service}\n${name.target}`, name)),
+    };
+    const routes = this.#routeNames.length;
+    this.#requests = grown(this.#requests, routes * this.#columnCount);
+    this.#buckets = grown(this.#buckets, routes * BUCKET_COUNT);
+    this.#refused = grown(this.#refused, routes * OUTCOME_SLOTS);
+    this.#sums = grown(this.#sums, routes * 3);
+    this.#targetBuckets = grown(this.#targetBuckets, this.#targetNames.length * BUCKET_COUNT);
+    this.#targetSums = grown(this.#targetSums, this.#targetNames.length);
+    return slots;
+  }
+
+  /** A request has ended. `slot` comes from `attach`; `status` is 0 where none was sent. */
+  observe(slot: number, methodId: number, status: number, durationUs: number, bytesIn: number, bytesOut: number): void {
+    const known = status >= 0 && status < STATUSES ? status : 0;
+    let column = this.#columns[methodId * STATUSES + known] as number;
+    if (column < 0) column = this.#newColumn(methodId, known);
+    (this.#requests[slot * this.#columnCount + column] as number)++;
+    (this.#buckets[slot * BUCKET_COUNT + bucketOf(durationUs)] as number)++;
+    const at = slot * 3;
+    (this.#sums[at] as number) += durationUs;
+    (this.#sums[at + 1] as number) += bytesIn;
+    (this.#sums[at + 2] as number) += bytesOut;
+  }
+
+  /** Bytes of a request that is observed elsewhere: of the later rows of a long connection. */
+  addBytes(slot: number, bytesIn: number, bytesOut: number): void {
+    (this.#sums[slot * 3 + 1] as number) += bytesIn;
+    (this.#sums[slot * 3 + 2] as number) += bytesOut;
+  }
+
+  /** A request was refused: beside `observe`, which counts it as answered. */
+  refuse(slot: number, outcomeId: number): void {
+    (this.#refused[slot * OUTCOME_SLOTS + outcomeId] as number)++;
+  }
+
+  /** An attempt at a target has ended, `durationUs` after it was sent. */
+  observeUpstream(targetSlot: number, durationUs: number): void {
+    (this.#targetBuckets[targetSlot * BUCKET_COUNT + bucketOf(durationUs)] as number)++;
+    (this.#targetSums[targetSlot] as number) += durationUs;
+  }
+
+  /** An attempt is made again. Rare: not for the path that every request takes. */
+  retry(service: string, reason: string): void {
+    const key = `${service}\n${reason}`;
+    let entry = this.#retries.get(key);
+    if (entry === undefined) this.#retries.set(key, entry = { service, reason, count: 0 });
+    entry.count++;
+  }
+
+  /** Everything counted since the worker's start. Resets the event loop's delay. */
+  snapshot(): MetricsSnapshot {
+    return {
+      routes: this.#routeNames.map((_, slot) => this.#routeCounts(slot)).filter((counts) => counts.requests.length > 0),
+      targets: this.#targetNames.map((_, slot) => this.#targetCounts(slot)).filter((counts) => counts.buckets.some((count) => count > 0)),
+      retries: [...this.#retries.values()].map(({ service, reason, count }) => [service, reason, count] as const),
+      recorded: this.#sources.recorded(), dropped: this.#sources.dropped(), leases: this.#sources.leases(), gauges: this.#gauges(),
+    };
+  }
+
+  /** Ends the measurement of the event loop's delay. */
+  close(): void {
+    this.#loopDelay.disable();
+  }
+
+  #newColumn(methodId: number, status: number): number {
+    if (this.#pairs.length >= MAX_PAIRS - METHOD_COUNT && status !== 0) {
+      const column = this.#columns[methodId * STATUSES] as number;
+      return column >= 0 ? column : this.#newColumn(methodId, 0);
+    }
+    const column = this.#pairs.length;
+    this.#pairs.push({ method: METHOD_NAMES.get(methodId) ?? 'other', status });
+    if (column >= this.#columnCount) this.#widen(this.#columnCount * 2);
+    this.#columns[methodId * STATUSES + status] = column;
+    return column;
+  }
+
+  #widen(columnCount: number): void {
+    const wider = new Float64Array(this.#routeNames.length * columnCount);
+    for (let slot = 0; slot < this.#routeNames.length; slot++) {
+      wider.set(this.#requests.subarray(slot * this.#columnCount, (slot + 1) * this.#columnCount), slot * columnCount);
+    }
+    this.#requests = wider;
+    this.#columnCount = columnCount;
+  }
+
+  #routeCounts(slot: number): RouteCounts {
+    const { service, route } = this.#routeNames[slot] as { service: string; route: string };
+    const [durationSumUs, bytesIn, bytesOut] = this.#sums.subarray(slot * 3, slot * 3 + 3) as unknown as [number, number, number];
+    const requests: [string, number, number][] = [];
+    this.#pairs.forEach((pair, column) => {
+      const count = this.#requests[slot * this.#columnCount + column] as number;
+      if (count > 0) requests.push([pair.method, pair.status, count]);
+    });
+    const refused: [string, number][] = [];
+    for (const [reason, { id }] of Object.entries(OUTCOMES)) {
+      const count = this.#refused[slot * OUTCOME_SLOTS + id] as number;
+      if (count > 0) refused.push([reason, count]);
+    }
+    const buckets = [...this.#buckets.subarray(slot * BUCKET_COUNT, (slot + 1) * BUCKET_COUNT)];
+    return { service, route, requests, refused, buckets, durationSumUs, bytesIn, bytesOut };
+  }
+
+  #targetCounts(slot: number): TargetCounts {
+    const { service, target } = this.#targetNames[slot] as { service: string; target: string };
+    const buckets = [...this.#targetBuckets.subarray(slot * BUCKET_COUNT, (slot + 1) * BUCKET_COUNT)];
+    return { service, target, buckets, durationSumUs: this.#targetSums[slot] as number };
+  }
+
+  #gauges(): WorkerGauges {
+    const cpu = process.cpuUsage();
+    const delay = this.#loopDelay;
+    const seconds = (nanoseconds: number): number => (Number.isFinite(nanoseconds) ? nanoseconds / 1e9 : 0);
+    const loopDelay = { p50S: seconds(delay.percentile(50)), p99S: seconds(delay.percentile(99)), maxS: seconds(delay.max) };
+    delay.reset();
+    return {
+      connections: this.#sources.connections(), targets: this.#sources.targets(),
+      rssBytes: process.memoryUsage.rss(), heapUsedBytes: process.memoryUsage().heapUsed, cpuSeconds: (cpu.user + cpu.system) / 1e6, loopDelay,
+    };
+  }
+}
+
+/** Linear: most requests end in the first bucket. A bound belongs to its bucket (`le`). */
+function bucketOf(durationUs: number): number {
+  let i = 0;
+  while (i < BOUNDS_US.length && durationUs > (BOUNDS_US[i] as number)) i++;
+  return i;
+}
+
+function slotOf<T>(slots: Map<string, number>, names: T[], key: string, name: T): number {
+  let slot = slots.get(key);
+  if (slot === undefined) {
+    slots.set(key, slot = names.length);
+    names.push(name);
+  }
+  return slot;
+}
+
+function grown(array: Float64Array<ArrayBuffer>, length: number): Float64Array<ArrayBuffer> {
+  if (length <= array.length) return array;
+  const longer = new Float64Array(length);
+  longer.set(array);
+  return longer;
+}

@@ -1,0 +1,164 @@
+/**
+ * The life of a request, top-down: route, policies in their fixed order, the upstream, the record. It knows exchanges only, so every
+ * listener feeds the same one.
+ */
+import { ERROR_CODES, type ErrorCode } from '../errors/codes.js';
+import type { ActiveExchange } from './active-exchange.js';
+import type { Snapshot } from './config/snapshot.js';
+import { monotonicMs } from './deadlines.js';
+import { encodeLabels } from './events/labels.js';
+import { formatRequestId } from './events/request-id.js';
+import type { Recorder } from './events/recorder.js';
+import type { Refusal } from './exchange.js';
+import type { WorkerMetrics } from './metrics/worker-metrics.js';
+
+export interface PipelineLog {
+  debug(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+const ROUTE_NOT_FOUND: Refusal = { code: 'route_not_found', outcome: 'route_not_found', detail: 'no route matches this host, path, method and headers' };
+const POLICY_FAILED: Refusal = { code: 'internal_error', outcome: 'internal_error', detail: 'a policy failed' };
+
+/** The part of the lease book that the end of a request needs. */
+export interface QuotaBook {
+  /** A unit was taken for a request that turned out not to count. */
+  giveBack(key: string): void;
+  /** The counted row of a request that took a unit is in the spool. */
+  recorded(key: string): void;
+}
+
+export interface PipelineParts {
+  readonly snapshot: Snapshot;
+  readonly recorder: Recorder;
+  readonly metrics: WorkerMetrics;
+  readonly log: PipelineLog;
+  readonly quotas: QuotaBook;
+}
+
+export class Pipeline {
+  /** In force for requests that begin now. Swapped by one assignment. */
+  snapshot: Snapshot;
+  readonly recorder: Recorder;
+  readonly metrics: WorkerMetrics;
+  readonly log: PipelineLog;
+  readonly noLabel = encodeLabels('');
+  readonly #quotas: QuotaBook;
+
+  constructor(parts: PipelineParts) {
+    this.snapshot = parts.snapshot;
+    this.recorder = parts.recorder;
+    this.metrics = parts.metrics;
+    this.log = parts.log;
+    this.#quotas = parts.quotas;
+  }
+
+  requestId(ordinal: number): string {
+    return formatRequestId(this.recorder.stream, ordinal);
+  }
+
+  problemStatus(code: ErrorCode): number {
+    return ERROR_CODES[code].status;
+  }
+
+  /** Takes a request whose head is read. */
+  dispatch(exchange: ActiveExchange): void {
+    exchange.timeMs = Date.now();
+    if (exchange.preRefusal !== null) {
+      exchange.refuse(exchange.preRefusal);
+      return;
+    }
+    const { snapshot } = this;
+    exchange.snapshot = snapshot;
+    exchange.route = snapshot.routes.find(exchange.host, exchange.method, exchange.path, exchange.rawHeaders) ?? snapshot.noRoute;
+    this.#runPolicies(exchange, 0);
+  }
+
+  /** From policy number `from` on; comes back here when one had to wait. */
+  #runPolicies(exchange: ActiveExchange, from: number): void {
+    const { policies } = exchange.route;
+    for (let i = from; i < policies.length; i++) {
+      let verdict: Refusal | null | Promise<Refusal | null>;
+      try {
+        verdict = (policies[i] as (typeof policies)[number])(exchange);
+      } catch (error) {
+        this.#policyFailed(exchange, error);
+        return;
+      }
+      if (verdict === null) continue;
+      if (verdict instanceof Promise) {
+        this.#resumeAfter(exchange, verdict, i + 1);
+        return;
+      }
+      exchange.refuse(verdict);
+      return;
+    }
+    this.#letThrough(exchange);
+  }
+
+  #resumeAfter(exchange: ActiveExchange, verdict: Promise<Refusal | null>, next: number): void {
+    verdict.then((refusal) => {
+      if (exchange.recorded) this.#returnQuota(exchange);
+      else if (refusal !== null) exchange.refuse(refusal);
+      else this.#runPolicies(exchange, next);
+    }, (error: unknown) => { this.#policyFailed(exchange, error); });
+  }
+
+  #policyFailed(exchange: ActiveExchange, error: unknown): void {
+    this.log.error({ err: error, request_id: exchange.requestId }, 'a policy failed');
+    if (!exchange.recorded) exchange.refuse(POLICY_FAILED);
+  }
+
+  #letThrough(exchange: ActiveExchange): void {
+    if (exchange.route === exchange.snapshot.noRoute) {
+      exchange.refuse(ROUTE_NOT_FOUND);
+      return;
+    }
+    exchange.admitted = true;
+    exchange.totalDeadlineMs = monotonicMs() + exchange.route.service.totalTimeoutMs;
+    exchange.onAdmitted();
+    exchange.attempt();
+  }
+
+  /** The exchange's last row: counted, recorded, and released when the row is in the spool. */
+  onRecorded(exchange: ActiveExchange, interim: boolean): void {
+    this.#describe(exchange);
+    const { metrics } = this;
+    const { metricsSlot } = exchange.route;
+    if (interim) {
+      metrics.addBytes(metricsSlot, exchange.bytesIn, exchange.bytesOut);
+    } else {
+      metrics.observe(metricsSlot, exchange.methodId, exchange.status, exchange.durationUs, exchange.bytesIn, exchange.bytesOut);
+      if (!exchange.admitted) metrics.refuse(metricsSlot, exchange.outcomeId);
+      if (exchange.counted === 0) this.#returnQuota(exchange);
+    }
+    if (exchange.attempts > 0 && exchange.target !== null) metrics.observeUpstream(exchange.target.metricsSlot, exchange.upstreamUs);
+    this.recorder.record(exchange, exchange);
+  }
+
+  /** A long answer's row, while it goes on. */
+  onInterim(exchange: ActiveExchange): void {
+    this.#describe(exchange);
+    this.metrics.observe(exchange.route.metricsSlot, exchange.methodId, exchange.status, exchange.durationUs, exchange.bytesIn, exchange.bytesOut);
+    const { quotaKey } = exchange;
+    exchange.quotaKey = null;
+    this.recorder.record(exchange, { release: () => { if (quotaKey !== null) this.#quotas.recorded(quotaKey); } });
+  }
+
+  /** Its last row is in the spool. */
+  onWritten(exchange: ActiveExchange): void {
+    if (exchange.quotaKey !== null) this.#quotas.recorded(exchange.quotaKey);
+  }
+
+  #describe(exchange: ActiveExchange): void {
+    const { recordPath } = exchange.route;
+    exchange.recordedPath = recordPath === null ? exchange.path : recordPath;
+    exchange.client = exchange.recordedClient();
+  }
+
+  #returnQuota(exchange: ActiveExchange): void {
+    if (exchange.quotaKey === null) return;
+    this.#quotas.giveBack(exchange.quotaKey);
+    exchange.quotaKey = null;
+  }
+}

@@ -1,0 +1,110 @@
+import assert from 'node:assert/strict';
+import { generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { after, before, beforeEach, test } from 'node:test';
+import { SignJWT } from 'jose';
+import type { AppConfig } from '../config/schema.js';
+import type { CompiledApp } from '../config/snapshot.js';
+import { buildIdentityIndex } from './identity-index.js';
+import type { Tokens } from './jwt.js';
+import { REMOTE_KEY_TIMES, RemoteKeySets, type RemoteKeyTimes } from './remote-key-sets.js';
+
+const first = generateKeyPairSync('ed25519');
+const second = generateKeyPairSync('ed25519');
+const published = (key: KeyObject, kid: string): object => ({ ...key.export({ format: 'jwk' }), kid });
+
+let server: Server;
+let url = '';
+let fetches = 0;
+let keys: object[] = [];
+let mode: 'keys' | 'error' | 'redirect' | 'nonsense' | 'silent' = 'keys';
+let warnings: string[] = [];
+
+before(async () => {
+  server = createServer((_request, response) => {
+    fetches++;
+    if (mode === 'keys') response.end(JSON.stringify({ keys }));
+    else if (mode === 'error') response.writeHead(500).end();
+    else if (mode === 'redirect') response.writeHead(302, { location: `${url}/elsewhere` }).end();
+    else if (mode === 'nonsense') response.end('{"keys":7}');
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/jwks`;
+});
+beforeEach(() => {
+  [fetches, keys, mode, warnings] = [0, [published(first.publicKey, 'one')], 'keys', []];
+});
+after(() => {
+  server.closeAllConnections();
+  server.close();
+});
+
+const log = { warn: (_fields: object, message: string): void => void warnings.push(message) };
+const setsWith = (times: Partial<RemoteKeyTimes> = {}): RemoteKeySets => new RemoteKeySets(log, { ...REMOTE_KEY_TIMES, ...times });
+function tokensOf(remoteKeySets: RemoteKeySets): Tokens {
+  const config = { name: 'acme', keys: [], jwt: { algorithm: 'EdDSA', jwks: url, leeway: '0s', claims: {} } } as unknown as AppConfig;
+  const app: CompiledApp = { name: 'acme', config, label: new Uint8Array(), services: new Set() };
+  return buildIdentityIndex(new Map([['acme', app]]), { readSecret: (text) => text, remoteKeySets, log }).tokens;
+}
+let serial = 0;
+const sign = async (key: KeyObject, kid: string): Promise<string> =>
+  new SignJWT({ iss: 'acme', jti: String(serial++), exp: 2_000_000_000 }).setProtectedHeader({ alg: 'EdDSA', kid }).sign(key);
+async function outcome(tokens: Tokens, token: string): Promise<string> {
+  const result = await tokens.check(token, 1_795_000_000_000);
+  return typeof result === 'string' ? result : result.app.name;
+}
+
+test('keys are fetched once, shared by requests and kept over a reload', async () => {
+  const sets = setsWith();
+  const tokens = tokensOf(sets);
+  const made = await Promise.all(Array.from({ length: 20 }, () => sign(first.privateKey, 'one')));
+  assert.deepEqual(new Set(await Promise.all(made.map((token) => outcome(tokens, token)))), new Set(['acme']));
+  assert.equal(await outcome(tokensOf(sets), await sign(first.privateKey, 'one')), 'acme');
+  assert.equal(fetches, 1);
+});
+
+test('a rotated key is found by its unknown kid; invented ones start no further fetch', async () => {
+  const sets = setsWith({ cooldownMs: 0 });
+  const tokens = tokensOf(sets);
+  assert.equal(await outcome(tokens, await sign(first.privateKey, 'one')), 'acme');
+  keys = [published(second.publicKey, 'two')];
+  assert.equal(await outcome(tokens, await sign(second.privateKey, 'two')), 'acme');
+  assert.equal(await outcome(tokens, await sign(first.privateKey, 'one')), 'invalid');
+  fetches = 0;
+  const calm = tokensOf(setsWith());
+  for (let i = 0; i < 50; i++) assert.equal(await outcome(calm, await sign(second.privateKey, `invented-${i}`)), 'invalid');
+  assert.equal(fetches, 1);
+});
+
+test('an issuer that fails is unauthenticated, said once, and not asked again at once', async () => {
+  for (const bad of ['error', 'redirect', 'nonsense', 'silent'] as const) {
+    [mode, fetches, warnings] = [bad, 0, []];
+    const tokens = tokensOf(setsWith({ timeoutMs: 100 }));
+    const made = await Promise.all(Array.from({ length: 5 }, () => sign(first.privateKey, 'one')));
+    for (const result of await Promise.all(made.map((token) => outcome(tokens, token)))) assert.equal(result, 'invalid');
+    for (let i = 0; i < 5; i++) assert.equal(await outcome(tokens, await sign(first.privateKey, 'one')), 'invalid');
+    assert.equal(fetches, 1, bad);
+    assert.deepEqual(warnings, ['the JWKS cannot be fetched'], bad);
+  }
+});
+
+test('while the issuer is away its last keys hold, for a time', async () => {
+  const tokens = tokensOf(setsWith({ maxAgeMs: 0 }));
+  const brief = tokensOf(setsWith({ maxAgeMs: 0, staleMs: -1 }));
+  for (const set of [tokens, brief]) assert.equal(await outcome(set, await sign(first.privateKey, 'one')), 'acme');
+  mode = 'error';
+  assert.equal(await outcome(tokens, await sign(first.privateKey, 'one')), 'acme');
+  assert.equal(await outcome(tokens, await sign(second.privateKey, 'two')), 'invalid');
+  assert.equal(await outcome(brief, await sign(first.privateKey, 'one')), 'invalid');
+});
+
+test('it is asked again after a while', async () => {
+  const tokens = tokensOf(setsWith({ retryMs: 0 }));
+  mode = 'error';
+  assert.equal(await outcome(tokens, await sign(first.privateKey, 'one')), 'invalid');
+  mode = 'keys';
+  assert.equal(await outcome(tokens, await sign(first.privateKey, 'one')), 'acme');
+});

@@ -1,0 +1,38 @@
+/** The collector's own state, asked over its Unix socket. */
+import { Pool } from 'undici';
+import type { CollectorStatus } from '../control/control-deps.js';
+
+const WITHIN_MS = 500;
+
+export class CollectorStatusClient {
+  readonly #pool: Pool;
+
+  constructor(socketPath: string) {
+    this.#pool = new Pool('http://collector', { socketPath, connections: 2, headersTimeout: WITHIN_MS, bodyTimeout: WITHIN_MS, connectTimeout: WITHIN_MS });
+  }
+
+  /** Null: it does not answer in time. */
+  async read(): Promise<CollectorStatus | null> {
+    try {
+      const answer = await this.#pool.request({ method: 'GET', path: '/status', signal: AbortSignal.timeout(WITHIN_MS) });
+      if (answer.statusCode !== 200) {
+        await answer.body.dump();
+        return null;
+      }
+      return parse(await answer.body.json());
+    } catch {
+      return null;
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#pool.destroy();
+  }
+}
+
+function parse(value: unknown): CollectorStatus | null {
+  if (typeof value !== 'object' || value === null) return null;
+  const { lag_seconds, stored, gaps, repeats, quarantined } = value as Record<string, unknown>;
+  if (![stored, gaps, repeats, quarantined].every((count) => typeof count === 'number')) return null;
+  return { lag_seconds: typeof lag_seconds === 'number' ? lag_seconds : null, stored: stored as number, gaps: gaps as number, repeats: repeats as number, quarantined: quarantined as number };
+}

@@ -1,0 +1,56 @@
+/**
+ * What a worker and the supervisor say to each other over the node's Unix socket: one JSON object a line.
+ * The worker speaks first (`hello`); the supervisor answers with `config`. Whoever is away is done without: a worker goes on with the
+ * configuration and the leases it holds, and connects again.
+ */
+import type { Config } from '../config/schema.js';
+import type { Secrets } from '../config/secrets.js';
+import type { MetricsSnapshot } from '../metrics/metrics-snapshot.js';
+
+/** A limit's key: `qps:gateway`, `qps:service:S`, `qps:route:S/R`, `qps:app:A`, `qpd:app:A:2026-11-21`. */
+export type LimitKey = string;
+
+export type WorkerMessage =
+  | { readonly type: 'hello'; readonly worker: number; readonly pid: number; readonly stream: string;
+      /** Leases held from before, by key: after a supervisor's restart it learns what is out. */
+      readonly held: readonly LeaseHolding[] }
+  /** Each second, and before any `lease` that follows admissions: what was used in all since the stream began, as of event `lastSeq` (written). */
+  | { readonly type: 'used'; readonly lastSeq: number; readonly used: readonly (readonly [LimitKey, number])[] }
+  /** Asks for `want` units of each key; `used` units of it were consumed since the last lease or give_back for that key (rate keys). */
+  | { readonly type: 'lease'; readonly id: number; readonly wants: readonly LeaseWant[] }
+  /** Units not needed, or asked back by a recall. */
+  | { readonly type: 'give_back'; readonly recall: number | null; readonly returns: readonly (readonly [LimitKey, number])[] }
+  | { readonly type: 'metrics'; readonly id: number; readonly snapshot: MetricsSnapshot }
+  /** Result of applying a configuration. */
+  | { readonly type: 'applied'; readonly version: string; readonly error: string | null }
+  | { readonly type: 'listening'; readonly address: string };
+
+export interface LeaseWant { readonly key: LimitKey; readonly want: number; readonly used: number }
+export interface LeaseHolding { readonly key: LimitKey; readonly held: number; readonly used: number }
+
+export interface LeaseGrant {
+  readonly key: LimitKey;
+  /** Units granted; 0: none to be had now. */
+  readonly granted: number;
+  /** What is left at the ledger, and the limit: for RateLimit. */
+  readonly remaining: number;
+  readonly limit: number;
+  /** granted = 0: not before this (ms from now); for a quota, the day's end unless `available` comes. */
+  readonly retryAfterMs: number;
+  /** Quota keys: the bounds of the day (ms since the epoch, half open) this grant is of; rate keys: 0, 0. */
+  readonly dayStartMs: number;
+  readonly dayEndMs: number;
+}
+
+export type SupervisorMessage =
+  /** `config.data_dir` is absolute and `config.node` set; `secrets`: the content of the `file:` references, by reference. */
+  | { readonly type: 'config'; readonly version: string; readonly config: Config; readonly secrets: Secrets }
+  | { readonly type: 'granted'; readonly id: number; readonly grants: readonly LeaseGrant[] }
+  /** Give back what you hold of these keys, now. */
+  | { readonly type: 'recall'; readonly recall: number; readonly keys: readonly LimitKey[] }
+  /** These were empty and are not any more: ask again. */
+  | { readonly type: 'available'; readonly keys: readonly LimitKey[] }
+  /** Room in the spool: bytes of all streams together, as the supervisor sees them, and the bound. */
+  | { readonly type: 'spool'; readonly bytes: number; readonly maxBytes: number }
+  | { readonly type: 'collect_metrics'; readonly id: number }
+  | { readonly type: 'drain' };

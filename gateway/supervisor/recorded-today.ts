@@ -1,0 +1,99 @@
+/**
+ * What was recorded of some apps' days: for a ledger that has lost its journal, or meets an app's quota for the first time. Each row is
+ * counted once, although rows move from the spool to the store meanwhile: the spool is read first, and of a stream found there the store
+ * is asked only for what came before the first row found. A segment goes from the spool only when it is stored and marked.
+ */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { Pool } from 'undici';
+import { TidegateError } from '../../errors/tidegate-error.js';
+import { readStreamEvents } from '../events/read-rows.js';
+import { scanStreams } from '../events/spool.js';
+import type { AppsOfDay, RecordedDay, RecordedToday } from './ledger/recorded-use.js';
+import { spoolDirOf } from './run-files.js';
+
+/** Asked of the collector: counted requests of the day, of every stream, but of those named only rows with seq below `before`. */
+export interface CountedQuestion {
+  readonly days: readonly { readonly startMs: number; readonly endMs: number }[];
+  readonly streams: readonly { readonly stream: string; readonly before: number }[];
+}
+/** `day`: position in the question. */
+export interface CountedAnswer {
+  readonly counts: readonly { readonly day: number; readonly app: string; readonly stream: string; readonly count: number }[];
+}
+
+const COUNTED_PATH = '/counted';
+/** Rows read before the event loop gets its turn. */
+const ROWS_A_TURN = 5000;
+const WITHIN_MS = 30_000;
+
+/** @param collectorSocket where the store is asked, if there is one */
+export function recordedToday(dataDir: string, collectorSocket: string): RecordedToday {
+  const spoolDir = spoolDirOf(dataDir);
+  return async (days) => {
+    const tally = new Tally(days);
+    const streams = scanStreams(spoolDir);
+    const open: { stream: string; lastSeq: number }[] = [];
+    const befores: { stream: string; before: number }[] = [];
+    for (const { stream, dir, state } of streams) {
+      let first = -1;
+      let last = state?.lastSeq ?? -1;
+      let rows = 0;
+      for (const row of readStreamEvents(dir, 0)) {
+        if (first === -1) first = row.seq;
+        last = Math.max(last, row.seq);
+        if (row.counted === 1 && row.requests === 1) tally.addRow(row.app, row.timeMs, stream);
+        if (++rows % ROWS_A_TURN === 0) await nextTurn();
+      }
+      befores.push({ stream, before: first === -1 ? last + 1 : first });
+      if (state === null || state.seal === null) open.push({ stream, lastSeq: last });
+    }
+    if (existsSync(join(dataDir, 'store'))) {
+      const { counts } = await askStore(collectorSocket, { days: days.map(({ startMs, endMs }) => ({ startMs, endMs })), streams: befores });
+      // a stream that was opened meanwhile begins with nothing
+      const known = new Set(streams.map(({ stream }) => stream));
+      const newer = new Set(scanStreams(spoolDir).map(({ stream }) => stream).filter((stream) => !known.has(stream)));
+      for (const { day, app, stream, count } of counts) if (!newer.has(stream)) tally.addCount(day, app, stream, count);
+    }
+    return { open, counts: tally.counts };
+  };
+}
+
+async function askStore(socketPath: string, question: CountedQuestion): Promise<CountedAnswer> {
+  const pool = new Pool('http://collector', { socketPath, headersTimeout: WITHIN_MS, bodyTimeout: WITHIN_MS });
+  try {
+    const answer = await pool.request({ method: 'POST', path: COUNTED_PATH, headers: { 'content-type': 'application/json' }, body: JSON.stringify(question) });
+    if (answer.statusCode !== 200) throw new TidegateError('collector_unavailable', `the collector answered ${answer.statusCode}: ${await answer.body.text()}`);
+    return await answer.body.json() as CountedAnswer;
+  } finally {
+    await pool.destroy();
+  }
+}
+
+class Tally {
+  readonly #days: readonly AppsOfDay[];
+  readonly #apps: readonly ReadonlySet<string>[];
+  readonly #counts = new Map<string, { readonly app: string; readonly stream: string; count: number }>();
+
+  constructor(days: readonly AppsOfDay[]) {
+    this.#days = days;
+    this.#apps = days.map(({ apps }) => new Set(apps));
+  }
+
+  get counts(): RecordedDay['counts'] { return [...this.#counts.values()]; }
+
+  addRow(app: string, timeMs: number, stream: string): void {
+    this.#days.forEach(({ startMs, endMs }, day) => {
+      if (timeMs >= startMs && timeMs < endMs) this.addCount(day, app, stream, 1);
+    });
+  }
+
+  addCount(day: number, app: string, stream: string, count: number): void {
+    if (this.#apps[day]?.has(app) !== true) return;
+    const key = `${app}\n${stream}`;
+    const entry = this.#counts.get(key);
+    if (entry === undefined) this.#counts.set(key, { app, stream, count });
+    else entry.count += count;
+  }
+}

@@ -1,0 +1,88 @@
+/**
+ * Looks after the spool once a second: moves the marks of living streams, settles and seals the streams of dead workers, and tells how
+ * much room is left.
+ *
+ * Two orders matter. A mark is noted only after the ledger has journalled what was used up to it, and a dead stream is settled before
+ * it is sealed: what lies behind a mark or in a sealed stream the collector may delete, and the ledger must not need it any more.
+ */
+import { isAlive } from '../events/process-life.js';
+import { sealStream, updateMark } from '../events/seal.js';
+import { removeLeftovers, scanStreams, type SpooledStream } from '../events/spool.js';
+import type { SpoolLog } from '../events/spool-log.js';
+
+export interface SpoolKeeperOptions {
+  readonly spoolDir: string;
+  /** The stream's worker is dead. Must be harmless when it comes again for the same stream. */
+  readonly beforeSeal: (stream: SpooledStream) => void;
+  readonly onSealed: (stream: string) => void;
+  /** Bytes of all streams together. */
+  readonly onRoom: (bytes: number) => void;
+  readonly log: SpoolLog;
+}
+
+const EVERY_MS = 1000;
+
+export class SpoolKeeper {
+  readonly #options: SpoolKeeperOptions;
+  /** Marks reported since the last tick. */
+  readonly #marks = new Map<string, number>();
+  #timer: NodeJS.Timeout | null = null;
+  #bytes = 0;
+  #streams = 0;
+  /** Streams whose trouble has been told. */
+  readonly #troubled = new Set<string>();
+
+  constructor(options: SpoolKeeperOptions) {
+    this.#options = options;
+  }
+
+  get bytes(): number { return this.#bytes; }
+  get streams(): number { return this.#streams; }
+
+  /** Settles and seals what an earlier run left, then goes on each second. */
+  start(): void {
+    removeLeftovers(this.#options.spoolDir, Date.now());
+    this.tick();
+    this.#timer = setInterval(() => { this.tick(); }, EVERY_MS);
+  }
+
+  stop(): void {
+    if (this.#timer !== null) clearInterval(this.#timer);
+  }
+
+  /** A worker says that everything up to `lastSeq` is written; the ledger has it in its journal. */
+  noteMark(stream: string, lastSeq: number): void {
+    this.#marks.set(stream, lastSeq);
+  }
+
+  /** One round. What fails for one stream is told once, and tried again in the next round. */
+  tick(): void {
+    const streams = scanStreams(this.#options.spoolDir);
+    this.#streams = streams.length;
+    this.#bytes = streams.reduce((sum, stream) => sum + stream.bytes, 0);
+    for (const stream of streams) {
+      if (stream.state !== null && stream.state.seal !== null) continue;
+      try {
+        this.#keep(stream);
+        this.#troubled.delete(stream.stream);
+      } catch (error) {
+        if (!this.#troubled.has(stream.stream)) this.#options.log.error({ stream: stream.stream, err: error }, 'a stream cannot be marked or sealed; trying again each second');
+        this.#troubled.add(stream.stream);
+      }
+    }
+    this.#marks.clear();
+    this.#options.onRoom(this.#bytes);
+  }
+
+  #keep(stream: SpooledStream): void {
+    const { state } = stream;
+    if (state !== null && isAlive(state.pid, state.pidStart, state.bootId)) {
+      // no news: the mark's age shows it
+      const mark = this.#marks.get(stream.stream);
+      if (mark !== undefined) updateMark(stream.dir, mark);
+      return;
+    }
+    this.#options.beforeSeal(stream);
+    if (sealStream(stream.dir, this.#options.log) !== null) this.#options.onSealed(stream.stream);
+  }
+}

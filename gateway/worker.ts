@@ -1,0 +1,185 @@
+/**
+ * A gateway worker: the request path and what feeds it. It opens its stream, connects to the supervisor, takes the configuration, and
+ * listens; afterwards it goes on with what it holds whether the supervisor is there or not.
+ */
+import { TidegateError } from '../errors/tidegate-error.js';
+import { compile, type CompileContext } from './config/compile.js';
+import type { Config } from './config/schema.js';
+import type { Snapshot } from './config/snapshot.js';
+import { Deadlines } from './deadlines.js';
+import { Recorder } from './events/recorder.js';
+import { HttpListener, httpSettings } from './listeners/http/http-listener.js';
+import { WorkerMetrics } from './metrics/worker-metrics.js';
+import { Pipeline } from './pipeline.js';
+import { ClientIpTable } from './policies/client-ip-limit.js';
+import { systemClock } from './policies/limits/clock.js';
+import { LeaseBook } from './policies/limits/lease-book.js';
+import { RemoteKeySets } from './policies/remote-key-sets.js';
+import type { SupervisorMessage } from './supervisor/protocol.js';
+import { WorkerLink } from './supervisor/worker-link.js';
+import { TargetRegistry } from './upstream/target.js';
+
+export interface WorkerLog {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+export interface GatewayWorkerOptions {
+  /** The supervisor's Unix socket. */
+  readonly socketPath: string;
+  readonly spoolDir: string;
+  readonly node: string;
+  /** Slot, 1 to N. */
+  readonly worker: number;
+  readonly segmentBytes: number;
+  readonly log: WorkerLog;
+}
+
+/** How often waits for the ledger are looked at. ms. */
+const LEASE_TICK_MS = 50;
+
+type ConfigMessage = Extract<SupervisorMessage, { type: 'config' }>;
+
+export class GatewayWorker {
+  readonly #log: WorkerLog;
+  readonly #deadlines = new Deadlines();
+  readonly #targets = new TargetRegistry(this.#deadlines);
+  readonly #recorder: Recorder;
+  readonly #leases: LeaseBook;
+  readonly #metrics: WorkerMetrics;
+  readonly #link: WorkerLink;
+  readonly #context: CompileContext;
+  #pipeline: Pipeline | null = null;
+  #listener: HttpListener | null = null;
+  /** Configurations are applied one after another. */
+  #applying: Promise<void> = Promise.resolve();
+  #started: (() => void) | null = null;
+  #startFailed: ((error: Error) => void) | null = null;
+  #draining: Promise<void> | null = null;
+
+  constructor(options: GatewayWorkerOptions) {
+    const { log } = options;
+    this.#log = log;
+    const recorder = Recorder.open(options);
+    this.#recorder = recorder;
+    this.#leases = new LeaseBook({
+      send: (message) => { this.#link.send(message); },
+      clock: systemClock,
+      lastWrittenSeq: () => recorder.lastWrittenSeq,
+    });
+    this.#metrics = new WorkerMetrics({
+      recorded: () => recorder.recorded,
+      dropped: () => Object.entries(recorder.dropped),
+      leases: () => this.#leases.counts(),
+      connections: () => [['http', this.#listener?.connectionCount ?? 0]],
+      targets: () => this.#targetHealth(),
+    });
+    this.#context = {
+      targets: this.#targets, leases: this.#leases, clientIpTable: new ClientIpTable(), remoteKeySets: new RemoteKeySets(log),
+      attachMetrics: (names) => this.#metrics.attach(names), log,
+    };
+    this.#link = new WorkerLink({
+      path: options.socketPath,
+      hello: () => ({ type: 'hello', worker: options.worker, pid: process.pid, stream: recorder.stream, held: this.#leases.holdings() }),
+      onMessage: (message) => { this.#onMessage(message); },
+      onUp: () => { this.#leases.connected(); },
+      onDown: () => { this.#leases.disconnected(); },
+      log,
+    });
+    setInterval(() => { this.#leases.tick(); }, LEASE_TICK_MS).unref();
+  }
+
+  /** Resolves when the first configuration is in force and the listener is bound. */
+  async start(): Promise<void> {
+    const started = new Promise<void>((resolve, reject) => {
+      this.#started = resolve;
+      this.#startFailed = reject;
+    });
+    this.#link.start();
+    await started;
+  }
+
+  /** Answers what has begun, records it, and lets go of everything. Safe to call twice. */
+  drain(): Promise<void> {
+    this.#draining ??= this.#drain();
+    return this.#draining;
+  }
+
+  async #drain(): Promise<void> {
+    await this.#listener?.drain();
+    this.#leases.surrender();
+    await this.#recorder.close();
+    this.#answerMetrics(0);
+    await this.#link.close();
+    this.#metrics.close();
+  }
+
+  #onMessage(message: SupervisorMessage): void {
+    switch (message.type) {
+      case 'config':
+        this.#applying = this.#applying.then(() => this.#apply(message));
+        return;
+      case 'granted': this.#leases.onGranted(message); return;
+      case 'recall': this.#leases.onRecall(message); return;
+      case 'available': this.#leases.onAvailable(message); return;
+      case 'spool':
+        this.#recorder.setRoom(message.bytes, message.maxBytes);
+        return;
+      case 'collect_metrics':
+        this.#answerMetrics(message.id);
+        return;
+      case 'drain':
+        void this.drain();
+        return;
+    }
+  }
+
+  /** A configuration that cannot be applied changes nothing; the supervisor hears why. */
+  async #apply(message: ConfigMessage): Promise<void> {
+    const { version, config } = message;
+    if (this.#draining !== null) return;
+    if (this.#pipeline?.snapshot.version === version) {
+      // a supervisor that was started again wants to know who serves
+      this.#link.send({ type: 'applied', version, error: null });
+      return;
+    }
+    try {
+      const snapshot = compile(config, version, message.secrets, this.#context);
+      if (this.#pipeline === null) await this.#listen(config, snapshot);
+      else {
+        await this.#listener?.apply(httpSettings(config.listeners.http));
+        this.#pipeline.snapshot = snapshot;
+      }
+      this.#targets.retireUnused();
+      this.#log.info({ version }, 'configuration in force');
+      this.#link.send({ type: 'applied', version, error: null });
+    } catch (error) {
+      this.#log.error({ version, err: error }, 'a configuration could not be applied');
+      this.#link.send({ type: 'applied', version, error: (error as Error).message });
+      this.#startFailed?.(error instanceof TidegateError ? error : new TidegateError('internal_error', (error as Error).message, { cause: error }));
+    }
+  }
+
+  async #listen(config: Config, snapshot: Snapshot): Promise<void> {
+    const pipeline = new Pipeline({ snapshot, recorder: this.#recorder, metrics: this.#metrics, log: this.#log, quotas: this.#leases });
+    const listener = new HttpListener(pipeline, this.#deadlines, httpSettings(config.listeners.http));
+    const address = await listener.listen();
+    this.#pipeline = pipeline;
+    this.#listener = listener;
+    this.#link.send({ type: 'listening', address });
+    this.#started?.();
+    this.#startFailed = null;
+  }
+
+  #answerMetrics(id: number): void {
+    this.#link.send({ type: 'metrics', id, snapshot: this.#metrics.snapshot() });
+  }
+
+  #targetHealth(): [service: string, target: string, healthy: boolean][] {
+    const nowMs = performance.now();
+    const services = this.#pipeline?.snapshot.config.services ?? [];
+    return services.flatMap(({ name, upstream }) => upstream.targets.map(({ url }): [string, string, boolean] => [name, url, !(this.#targets.find(name, url)?.isSkipped(nowMs) ?? false)]));
+  }
+}

@@ -1,0 +1,218 @@
+-- The traffic record: raw events, the rollups that views make of each insert, the coverage by which completeness is proven, and the
+-- collector's own notes. Every statement can be repeated.
+--
+-- Exactly once: an insert carries a token, and the window on ALL chained tables (events, traffic_minute, traffic_quarter_hour, coverage)
+-- remembers it, so an insert made again changes nothing, or heals what a crash left half done. A chained table without the window would
+-- count the repetition. fsync_after_insert, because the log's segments are deleted once an insert has returned.
+
+CREATE DATABASE IF NOT EXISTS tidegate;
+
+-- One row a request, and further rows (requests = 0) of long connections. Columns as in EVENT_COLUMNS; what is stored differs where that
+-- pays, and ALIAS columns keep the names.
+--
+-- Bytes an event on disk, 1,000,000 rows after OPTIMIZE FINAL; 2 streams, 3,000 requests/s, the gateway's own part lognormal (250 us):
+--   200 apps x 20 routes, durations lognormal (9 ms), two networks an app, bodies a third fixed, a third of 200 sizes, a third lognormal: 9.3
+--     duration_us 2.0, bytes_out 1.6, caller 1.3, gateway_us 1.2, seq 1.1, call 0.8, bytes_in 0.5, time 0.2, method 0.2, the rest 0.4
+--   the same, one network an app, bodies fixed or of 200 sizes: 8.4
+--   4 apps x 4 routes, durations lognormal (1 ms), bodies fixed: 5.6
+-- Before: one column a name, upstream_us as it comes, ordered by app, service, route, time: 14.3 for the first.
+CREATE TABLE IF NOT EXISTS tidegate.events (
+  stream UInt64 CODEC(ZSTD(3)),
+  node LowCardinality(String) CODEC(ZSTD(3)),
+  worker UInt16 CODEC(ZSTD(3)),
+  -- the order of admission is the table's order, so time and ordinal cost 0.2 bytes together, and a request's id is the primary key;
+  -- seq (the order of ends) pays for the requests in flight: 1.1 bytes. Ordered by app and route instead, each of the three pays 2.
+  ordinal UInt64 CODEC(DoubleDelta, ZSTD(3)),
+  seq UInt64 CODEC(T64('bit'), ZSTD(3)),
+  time DateTime64(3, 'UTC') CODEC(DoubleDelta, ZSTD(3)),
+  duration_us UInt64 CODEC(T64, ZSTD(3)),
+  -- what the gateway itself took: 1.2 bytes, where upstream_us, as noisy as duration_us, took 2.0. Differences wrap, so the sum is exact always.
+  gateway_us UInt64 CODEC(T64, ZSTD(3)),
+  bytes_in UInt64 CODEC(T64, ZSTD(3)),
+  bytes_out UInt64 CODEC(T64, ZSTD(3)),
+  status UInt16 CODEC(ZSTD(3)),
+  method Enum8('other' = 0, 'GET' = 1, 'HEAD' = 2, 'POST' = 3, 'PUT' = 4, 'DELETE' = 5, 'PATCH' = 6, 'OPTIONS' = 7, 'TRACE' = 8, 'CONNECT' = 9, 'PROPFIND' = 10, 'PROPPATCH' = 11, 'MKCOL' = 12, 'COPY' = 13, 'MOVE' = 14, 'LOCK' = 15, 'UNLOCK' = 16, 'REPORT' = 17, 'SEARCH' = 18, 'PURGE' = 19, 'QUERY' = 20) CODEC(ZSTD(3)),
+  outcome Enum8('answered' = 1, 'client_aborted' = 2, 'upstream_unavailable' = 3, 'no_healthy_target' = 4, 'upstream_timeout' = 5, 'upstream_broken' = 6, 'malformed_request' = 7, 'route_not_found' = 8, 'ip_denied' = 9, 'unauthenticated' = 10, 'forbidden' = 11, 'rate_limited' = 12, 'quota_exhausted' = 13, 'ledger_unavailable' = 14, 'request_timeout' = 15, 'draining' = 16, 'internal_error' = 17, 'unframed' = 18) CODEC(ZSTD(3)),
+  protocol Enum8('http/1.0' = 1, 'http/1.1' = 2, 'h2' = 3, 'websocket' = 4, 'grpc' = 5, 'tcp' = 6) CODEC(ZSTD(3)),
+  kind Enum8('request' = 1, 'interim' = 2, 'import' = 3) CODEC(ZSTD(3)),
+  requests UInt8 CODEC(ZSTD(3)),
+  counted UInt8 CODEC(ZSTD(3)),
+  billable UInt8 CODEC(ZSTD(3)),
+  attempts UInt8 CODEC(ZSTD(3)),
+  config_version LowCardinality(String) CODEC(ZSTD(3)),
+  -- app and client together: 1.3 bytes, where apart they took 2.2, for a client tells its app. The same for service, route and target: 0.8 for 1.4.
+  caller LowCardinality(String) CODEC(ZSTD(3)),
+  call LowCardinality(String) CODEC(ZSTD(3)),
+  path LowCardinality(String) CODEC(ZSTD(3)),
+  trace_id String CODEC(ZSTD(3)),
+  stored_at DateTime64(3, 'UTC') DEFAULT now64(3) CODEC(Delta, ZSTD(3)),
+
+  upstream_us UInt64 ALIAS duration_us - gateway_us,
+  app LowCardinality(String) ALIAS extract(caller, '^([^\n]*)'),
+  client LowCardinality(String) ALIAS extract(caller, '\n([^\n]*)$'),
+  service LowCardinality(String) ALIAS extract(call, '^([^\n]*)'),
+  route LowCardinality(String) ALIAS extract(call, '^[^\n]*\n([^\n]*)'),
+  target LowCardinality(String) ALIAS extract(call, '\n([^\n]*)$'),
+  -- 2 for 2xx; 0: no status was sent
+  status_class UInt8 ALIAS intDiv(status, 100),
+  -- as in the table of outcomes
+  let_through Bool ALIAS outcome IN ('answered', 'client_aborted', 'upstream_unavailable', 'no_healthy_target', 'upstream_timeout', 'upstream_broken', 'unframed'),
+  error Bool ALIAS outcome IN ('upstream_unavailable', 'no_healthy_target', 'upstream_timeout', 'upstream_broken', 'ledger_unavailable', 'draining', 'internal_error') OR (outcome IN ('answered', 'unframed') AND status >= 500)
+)
+ENGINE = MergeTree
+PARTITION BY toDate(time)
+ORDER BY (stream, ordinal)
+SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1, old_parts_lifetime = 60;
+
+-- requests, errors, refused: sums of `requests`, so an interim row counts nothing; bytes: of all rows. duration_us and latency: of requests
+-- let through. latency: bucket -> requests; the bucket of d microseconds is floor(8 * log2(max(d, 1))), so each is 9 % wide.
+CREATE TABLE IF NOT EXISTS tidegate.traffic_minute (
+  time DateTime('UTC') CODEC(DoubleDelta, ZSTD(3)),
+  app LowCardinality(String),
+  service LowCardinality(String),
+  route LowCardinality(String),
+  status_class UInt8,
+  requests SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(3)),
+  errors SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(3)),
+  refused SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(3)),
+  bytes_in SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(3)),
+  bytes_out SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(3)),
+  duration_us SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(3)),
+  latency SimpleAggregateFunction(sumMap, Map(UInt16, UInt64)) CODEC(ZSTD(3))
+)
+ENGINE = AggregatingMergeTree
+PARTITION BY toDate(time)
+ORDER BY (app, service, route, status_class, time)
+SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1, old_parts_lifetime = 60;
+
+CREATE TABLE IF NOT EXISTS tidegate.traffic_quarter_hour (
+  time DateTime('UTC') CODEC(DoubleDelta, ZSTD(3)),
+  app LowCardinality(String),
+  service LowCardinality(String),
+  route LowCardinality(String),
+  status_class UInt8,
+  requests SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(3)),
+  errors SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(3)),
+  refused SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(3)),
+  bytes_in SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(3)),
+  bytes_out SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(3)),
+  duration_us SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(3)),
+  latency SimpleAggregateFunction(sumMap, Map(UInt16, UInt64)) CODEC(ZSTD(3))
+)
+ENGINE = AggregatingMergeTree
+PARTITION BY toYYYYMM(time)
+ORDER BY (app, service, route, status_class, time)
+SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1, old_parts_lifetime = 60;
+
+-- Which seqs of a stream are stored, as edges: +1 where a run of them begins, -1 behind its end. Runs that touch cancel out when parts
+-- merge, so a stream without holes is two rows however many inserts it took; the running sum of delta is how often a seq is stored:
+-- 0 a hole, 2 a repeat. at: when the run's first, or last, request ended, so that a hole can be laid to its day.
+CREATE TABLE IF NOT EXISTS tidegate.coverage (
+  stream UInt64,
+  edge UInt64,
+  delta Int64,
+  at DateTime64(3, 'UTC'),
+  node LowCardinality(String),
+  worker UInt16
+)
+ENGINE = SummingMergeTree(delta)
+ORDER BY (stream, edge)
+SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1, old_parts_lifetime = 60;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS tidegate.traffic_minute_view TO tidegate.traffic_minute AS
+SELECT
+  toStartOfMinute(events.time) AS time, app, service, route, status_class,
+  sum(events.requests) AS requests,
+  sumIf(events.requests, error) AS errors,
+  sumIf(events.requests, NOT let_through) AS refused,
+  sum(events.bytes_in) AS bytes_in,
+  sum(events.bytes_out) AS bytes_out,
+  sumIf(events.duration_us, let_through AND events.requests = 1) AS duration_us,
+  sumMapIf(map(toUInt16(floor(8 * log2(greatest(events.duration_us, 1)))), toUInt64(1)), let_through AND events.requests = 1) AS latency
+FROM tidegate.events AS events
+GROUP BY time, app, service, route, status_class;
+
+-- From the minutes of the same insert, not from raw: a third of the cost.
+CREATE MATERIALIZED VIEW IF NOT EXISTS tidegate.traffic_quarter_hour_view TO tidegate.traffic_quarter_hour AS
+SELECT
+  toStartOfFifteenMinutes(minutes.time) AS time, app, service, route, status_class,
+  sum(minutes.requests) AS requests,
+  sum(minutes.errors) AS errors,
+  sum(minutes.refused) AS refused,
+  sum(minutes.bytes_in) AS bytes_in,
+  sum(minutes.bytes_out) AS bytes_out,
+  sum(minutes.duration_us) AS duration_us,
+  sumMap(minutes.latency) AS latency
+FROM tidegate.traffic_minute AS minutes
+GROUP BY time, app, service, route, status_class;
+
+-- The rows come stream by stream in the order of seq, so seq less the row's number is the same within a run and changes at a hole.
+CREATE MATERIALIZED VIEW IF NOT EXISTS tidegate.coverage_view TO tidegate.coverage AS
+SELECT stream, side.1 AS edge, side.2 AS delta, side.3 AS at, node, worker
+FROM (
+  SELECT
+    stream, any(node) AS node, any(worker) AS worker,
+    arrayJoin([
+      (min(seq), toInt64(1), min(time + toIntervalMicrosecond(duration_us))),
+      (max(seq) + 1, toInt64(-1), max(time + toIntervalMicrosecond(duration_us)))
+    ]) AS side
+  FROM tidegate.events
+  GROUP BY stream, seq - rowNumberInBlock()
+);
+
+-- The life of a stream, noted before its directory goes. sealed_at null: it lives.
+CREATE TABLE IF NOT EXISTS tidegate.streams (
+  stream UInt64,
+  node LowCardinality(String),
+  worker UInt16,
+  opened_at DateTime64(3, 'UTC'),
+  sealed_at Nullable(DateTime64(3, 'UTC')),
+  -- last seq written or dropped; -1: none
+  last_seq Int64,
+  -- the machine did not go down under it: the last seq is known for certain
+  proven Bool,
+  noted_at DateTime64(3, 'UTC') DEFAULT now64(3)
+)
+ENGINE = ReplacingMergeTree(noted_at)
+ORDER BY stream
+SETTINGS fsync_after_insert = 1;
+
+-- Events not recorded because the spool was full or could not be written: how many, by app, since the stream began.
+CREATE TABLE IF NOT EXISTS tidegate.drops (
+  stream UInt64,
+  app String,
+  count UInt64,
+  first DateTime64(3, 'UTC'),
+  last DateTime64(3, 'UTC'),
+  noted_at DateTime64(3, 'UTC') DEFAULT now64(3)
+)
+ENGINE = ReplacingMergeTree(noted_at)
+ORDER BY (stream, app)
+SETTINGS fsync_after_insert = 1;
+
+-- Bytes of the log that could not be read; `file` holds them, in collector/quarantine.
+CREATE TABLE IF NOT EXISTS tidegate.quarantine (
+  stream UInt64,
+  segment UInt32,
+  from_offset UInt64,
+  to_offset UInt64,
+  reason String,
+  file String,
+  noted_at DateTime64(3, 'UTC') DEFAULT now64(3)
+)
+ENGINE = ReplacingMergeTree(noted_at)
+ORDER BY (stream, segment, from_offset)
+SETTINGS fsync_after_insert = 1;
+
+-- Rows the log held a second time (it was restored from a copy, say), which were left out of the store.
+CREATE TABLE IF NOT EXISTS tidegate.repeats (
+  stream UInt64,
+  first_seq UInt64,
+  last_seq UInt64,
+  -- the collector's range in which they came
+  range UInt64,
+  noted_at DateTime64(3, 'UTC') DEFAULT now64(3)
+)
+ENGINE = ReplacingMergeTree(noted_at)
+ORDER BY (stream, first_seq, last_seq, range)
+SETTINGS fsync_after_insert = 1;

@@ -1,0 +1,148 @@
+/**
+ * `npm run bench [-- --quick] [-- --only request|recording|collector]`: Tidegate beside its peers, in one run, on one machine. Progress goes to stderr, the report
+ * to stdout; a full run of the compiled program also writes it into docs/benchmarks.md. Ctrl-C ends all that it has started.
+ */
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import os, { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { freePorts } from '../harness/tidegate.js';
+import { programPath } from '../harness/requires.js';
+import { benchCollector, collectorMissing, collectorTable, type CollectorResult } from './collector-bench.js';
+import { describeMachine, describeVersions, loadAverage } from './machine.js';
+import { packageRoot } from './package-root.js';
+import { goPeer } from './peers/go.js';
+import { nginxPeer, startUpstream } from './peers/nginx.js';
+import { fastifyPeer, undiciPeer } from './peers/node-proxies.js';
+import type { Peer } from './peers/peer.js';
+import { recordingPeer, unrecordedPeer } from './peers/recording.js';
+import { barePeer, tidegatePeer } from './peers/tidegate.js';
+import { Processes } from './processes.js';
+import { writeReport } from './report-file.js';
+import { CLIENT_CORE, CONNECTIONS, PROXY_CORE, runPairs, runRounds, startPeers, type Arm, type RequestPathTools, type RoundPlan } from './request-path.js';
+import { notes, peerTable, recordingTable } from './request-path-report.js';
+
+const PEERS: readonly Peer[] = [tidegatePeer, barePeer, nginxPeer, goPeer, undiciPeer, fastifyPeer];
+const PARTS = ['request', 'recording', 'collector'] as const;
+type Part = (typeof PARTS)[number];
+
+interface Plan {
+  readonly rounds: RoundPlan;
+  readonly pairs: RoundPlan;
+  readonly events: number;
+}
+
+const FULL: Plan = { rounds: { rounds: 5, seconds: 4 }, pairs: { rounds: 7, seconds: 2 }, events: 2_000_000 };
+const QUICK: Plan = { rounds: { rounds: 3, seconds: 1 }, pairs: { rounds: 3, seconds: 1 }, events: 400_000 };
+
+const say = (line: string): void => { console.error(`[${(performance.now() / 1000).toFixed(0).padStart(4)} s] ${line}`); };
+
+async function bench(plan: Plan, parts: readonly Part[], processes: Processes, folder: string): Promise<string> {
+  const load = loadAverage();
+  if (load > 0.5) say(`others use this machine (load average ${load.toFixed(1)}): ratios hold better than figures`);
+  const sections = [
+    `${new Date().toISOString().slice(0, 10)}, ${describeMachine()}. ${describeVersions()}.`
+    + ` Load average when it began: ${load.toFixed(1)}.`,
+  ];
+  const tools: RequestPathTools = { processes, wrk: programPath('wrk') ?? 'wrk', say };
+  for (const [part, run] of [['request', requestSections], ['recording', recordingSections]] as const) {
+    if (!parts.includes(part)) continue;
+    const own = join(folder, part);
+    mkdirSync(own);
+    const [port] = await freePorts(1) as [number];
+    const upstream = await startUpstream({ processes, folder: own, port, core: CLIENT_CORE });
+    sections.push(...await run(plan, { processes, folder: own, upstream: new URL(upstream.url).origin, core: PROXY_CORE }, tools));
+    // what one part has started would disturb the next
+    await processes.stopAll();
+  }
+  if (parts.includes('collector')) {
+    const missing = collectorMissing();
+    sections.push(missing === null ? collectorTable(await collectorResults(plan, processes, folder)) : `Left out: the collector (${missing} is not installed).`);
+  }
+  return `${sections.join('\n\n')}\n`;
+}
+
+type Context = Parameters<typeof startPeers>[1];
+
+async function requestSections(plan: Plan, context: Context, tools: RequestPathTools): Promise<string[]> {
+  const { arms, leftOut } = await startPeers(PEERS, context, tools);
+  await runRounds(arms, plan.rounds, tools);
+  const { rounds, seconds } = plan.rounds;
+  return [
+    `${CONNECTIONS} connections, ${rounds} rounds of ${seconds} s each in turn, medians.`,
+    peerTable(arms, [nginxPeer.name, goPeer.name]),
+    ...notes(arms, leftOut),
+  ];
+}
+
+async function recordingSections(plan: Plan, context: Context, tools: RequestPathTools): Promise<string[]> {
+  const { arms, leftOut } = await startPeers([recordingPeer, unrecordedPeer], context, tools);
+  if (arms.length === 2) await runPairs(arms[0] as Arm, arms[1] as Arm, plan.pairs, tools);
+  return [...(arms.length === 2 ? [recordingTable(arms[0] as Arm, arms[1] as Arm)] : []), ...notes(arms, leftOut)];
+}
+
+async function collectorResults(plan: Plan, processes: Processes, folder: string): Promise<CollectorResult[]> {
+  return [
+    await benchCollector(processes, folder, 'wide', plan.events, say),
+    // for its bytes on disk: an event of a small deployment holds less noise
+    await benchCollector(processes, folder, 'narrow', plan.events / 4, say),
+  ];
+}
+
+/** What the bench itself cannot do without. */
+function missingTools(parts: readonly Part[]): string[] {
+  const programs = parts.some((part) => part !== 'collector') ? ['wrk', 'nginx', 'taskset'] : ['taskset'];
+  return [
+    ...programs.filter((name) => programPath(name) === null),
+    ...(process.platform === 'linux' ? [] : ['Linux (it reads /proc)']),
+    ...(os.cpus().length > PROXY_CORE ? [] : ['two cores']),
+  ];
+}
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({ options: { quick: { type: 'boolean', default: false }, only: { type: 'string', multiple: true } } });
+  const parts = values.only === undefined ? PARTS : PARTS.filter((part) => values.only?.includes(part));
+  const unknown = values.only?.filter((part) => !PARTS.some((known) => known === part)) ?? [];
+  if (unknown.length > 0) {
+    console.error(`--only takes ${PARTS.join(', ')}, not ${unknown.join(', ')}`);
+    return 2;
+  }
+  const missing = missingTools(parts);
+  if (missing.length > 0) {
+    console.error(`the bench needs ${missing.join(', ')}`);
+    return 2;
+  }
+  const folder = mkdtempSync(join(tmpdir(), 'tidegate-bench-'));
+  const processes = new Processes();
+  const end = async (): Promise<void> => {
+    await processes[Symbol.asyncDispose]();
+    rmSync(folder, { recursive: true, force: true });
+  };
+  let interrupted = false;
+  const onSignal = (signal: NodeJS.Signals): void => {
+    if (interrupted) return;
+    interrupted = true;
+    say(`${signal}: ending all that was started`);
+    void end().finally(() => { process.exit(signal === 'SIGINT' ? 130 : 143); });
+  };
+  process.on('SIGINT', onSignal);
+  process.on('SIGTERM', onSignal);
+  try {
+    const report = await bench(values.quick ? QUICK : FULL, parts, processes, folder);
+    if (!interrupted) {
+      console.log(report);
+      const ofRecord = !values.quick && values.only === undefined && fileURLToPath(import.meta.url).endsWith('.js');
+      if (ofRecord) writeReport(join(packageRoot(), 'docs/benchmarks.md'), report);
+      else say('docs/benchmarks.md is left as it is: that takes a full run of the compiled program');
+    }
+  } catch (error) {
+    // what an interrupted run still stumbles over is not worth a word
+    if (!interrupted) throw error;
+  } finally {
+    if (!interrupted) await end();
+  }
+  return (interrupted ? new Promise<number>(() => {}) : 0);
+}
+
+process.exitCode = await main();

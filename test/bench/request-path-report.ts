@@ -1,0 +1,54 @@
+/** The request path's figures as markdown. Medians of the rounds; a ratio is the median of the rounds' ratios. */
+import { EVERYTHING_ON } from './peers/tidegate.js';
+import type { Arm, LeftOut, Sample } from './request-path.js';
+import { ratios, spreadOf } from './statistics.js';
+import { figure, grouped, markdownTable } from './table.js';
+
+const HEAD = ['proxy', 'CPU a request, us', 'least-most', 'x nginx', 'x Go', 'requests/s', 'p50, ms', 'p99, ms', 'RSS, MB'];
+
+/** `references`: the names of nginx and Go, in the order of the head. */
+export function peerTable(arms: readonly Arm[], references: readonly [string, string]): string {
+  const [nginx, go] = references.map((name) => arms.find(({ peer }) => peer.name === name) ?? null) as [Arm | null, Arm | null];
+  const rows = arms.flatMap((arm) => {
+    const row = (name: string, cpu: (sample: Sample) => number, memory: (sample: Sample) => number, speed: readonly string[]): string[] => {
+      const values = arm.samples.map(cpu);
+      const { median, least, most } = spreadOf(values);
+      const to = (other: Arm | null): string => (other === null ? '-' : figure(spreadOf(ratios(values, other.samples.map((sample) => sample.cpuUs))).median));
+      return [name, figure(median), `${figure(least)}-${figure(most)}`, to(nginx), to(go), ...speed, figure(medianOf(arm, memory) / 1e6)];
+    };
+    const speed = [grouped(medianOf(arm, (s) => s.rps)), figure(medianOf(arm, (s) => s.p50Ms)), figure(medianOf(arm, (s) => s.p99Ms))];
+    const own = row(arm.peer.name, (s) => s.cpuUs, (s) => s.rssBytes, speed);
+    return arm.peer.name === EVERYTHING_ON ? [own, row('- its whole node', (s) => s.allCpuUs, (s) => s.allRssBytes, ['', '', ''])] : [own];
+  });
+  return markdownTable(HEAD, rows);
+}
+
+export function recordingTable(recording: Arm, without: Arm): string {
+  const cpu = (arm: Arm): number[] => arm.samples.map((sample) => sample.cpuUs);
+  const added = spreadOf(ratios(cpu(recording), cpu(without)).map((ratio) => (ratio - 1) * 100));
+  const row = (name: string, arm: Arm): string[] => {
+    const { median, least, most } = spreadOf(cpu(arm));
+    return [name, median.toFixed(2), `${least.toFixed(2)}-${most.toFixed(2)}`, grouped(medianOf(arm, (s) => s.rps))];
+  };
+  return [
+    markdownTable(['the data path alone', 'CPU a request, us', 'least-most', 'requests/s'], [
+      row('answers together at the turn\'s end, not recorded', without),
+      row('recorded before answered, counted in metrics', recording),
+    ]),
+    '',
+    `Recording adds ${added.median.toFixed(1)} % of CPU a request (median of ${recording.samples.length} pairs, ${added.least.toFixed(1)} to ${added.most.toFixed(1)} %).`,
+  ].join('\n');
+}
+
+/** Who is missing, and whose answers were not all good. */
+export function notes(arms: readonly Arm[], leftOut: readonly LeftOut[]): string[] {
+  const failures = arms.map(({ peer, samples }) => ({ name: peer.name, failed: samples.reduce((sum, sample) => sum + sample.failed, 0) }));
+  return [
+    ...leftOut.map(({ name, why }) => `Left out: ${name} (${why.split('\n')[0] ?? ''}).`),
+    ...failures.filter(({ failed }) => failed > 0).map(({ name, failed }) => `${name}: ${grouped(failed)} requests failed; its figures mean little.`),
+  ];
+}
+
+function medianOf(arm: Arm, of: (sample: Sample) => number): number {
+  return spreadOf(arm.samples.map(of)).median;
+}

@@ -1,0 +1,124 @@
+/** The request path: every proxy in turn, round after round, so that what disturbs the machine disturbs them alike. */
+import { cpuSeconds, rssBytes, untilQuiet } from './proc-cpu.js';
+import type { Peer, PeerContext, RunningPeer } from './peers/peer.js';
+import type { Processes } from './processes.js';
+import { freePorts } from '../harness/tidegate.js';
+import { runWrk } from './wrk.js';
+
+/** The client and the upstream on one core, the proxy on the other. */
+export const CLIENT_CORE = 0;
+export const PROXY_CORE = 1;
+export const CONNECTIONS = 64;
+const QUIET_WITHIN_MS = 8000;
+
+export interface RoundPlan {
+  readonly rounds: number;
+  readonly seconds: number;
+}
+
+/** One round of one peer. Microseconds of CPU are a request's share. */
+export interface Sample {
+  readonly cpuUs: number;
+  /** With the processes beside it, until they rest again. */
+  readonly allCpuUs: number;
+  readonly rps: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  readonly rssBytes: number;
+  readonly allRssBytes: number;
+  readonly failed: number;
+}
+
+export interface Arm {
+  readonly peer: Peer;
+  readonly running: RunningPeer;
+  readonly samples: Sample[];
+}
+
+export interface LeftOut {
+  readonly name: string;
+  readonly why: string;
+}
+
+export interface RequestPathTools {
+  readonly processes: Processes;
+  readonly wrk: string;
+  readonly say: (line: string) => void;
+}
+
+/** Starts each peer that can be, and warms it up; the rest are named. */
+export async function startPeers(peers: readonly Peer[], context: Omit<PeerContext, 'port'>, tools: RequestPathTools): Promise<{ arms: Arm[]; leftOut: LeftOut[] }> {
+  const arms: Arm[] = [];
+  const leftOut: LeftOut[] = [];
+  for (const peer of peers) {
+    const missing = peer.missing();
+    if (missing !== null) {
+      leftOut.push({ name: peer.name, why: `${missing} is not installed` });
+      continue;
+    }
+    tools.say(`starting ${peer.name}`);
+    const [port] = await freePorts(1) as [number];
+    try {
+      const running = await peer.start({ ...context, port });
+      const { failed } = await measure({ peer, running, samples: [] }, 2, tools);
+      if (failed > 0) throw new Error(`${failed} requests failed while it warmed up`);
+      arms.push({ peer, running, samples: [] });
+    } catch (error) {
+      leftOut.push({ name: peer.name, why: (error as Error).message });
+    }
+    const left = leftOut.find(({ name }) => name === peer.name);
+    if (left !== undefined) tools.say(`left out: ${left.name}: ${left.why}`);
+  }
+  return { arms, leftOut };
+}
+
+/** Each round begins with another peer. */
+export async function runRounds(arms: readonly Arm[], plan: RoundPlan, tools: RequestPathTools): Promise<void> {
+  for (let round = 0; round < plan.rounds; round++) {
+    for (let turn = 0; turn < arms.length; turn++) {
+      const arm = arms[(round + turn) % arms.length] as Arm;
+      const sample = await measure(arm, plan.seconds, tools);
+      arm.samples.push(sample);
+      tools.say(`round ${round + 1}/${plan.rounds}  ${arm.peer.name}: ${sample.cpuUs.toFixed(1)} us a request, ${Math.round(sample.rps)}/s`);
+    }
+  }
+}
+
+/**
+ * Two arms that differ by little: short runs, A B B A in each round, so that a drift of the machine falls on both. One sample a round,
+ * the mean of its two runs.
+ */
+export async function runPairs(a: Arm, b: Arm, plan: RoundPlan, tools: RequestPathTools): Promise<void> {
+  for (let round = 0; round < plan.rounds; round++) {
+    const [first, second] = round % 2 === 0 ? [a, b] : [b, a];
+    const runs = new Map<Arm, Sample[]>([[a, []], [b, []]]);
+    for (const arm of [first, second, second, first]) runs.get(arm)?.push(await measure(arm, plan.seconds, tools));
+    for (const arm of [a, b]) arm.samples.push(meanOf(runs.get(arm) as Sample[]));
+    const [cpuA, cpuB] = [a, b].map((arm) => arm.samples.at(-1)?.cpuUs ?? Number.NaN) as [number, number];
+    tools.say(`pair ${round + 1}/${plan.rounds}  ${a.peer.name} ${cpuA.toFixed(2)} us, ${b.peer.name} ${cpuB.toFixed(2)} us: ${((cpuA / cpuB - 1) * 100).toFixed(1)} %`);
+  }
+}
+
+async function measure({ running }: Arm, seconds: number, { processes, wrk }: RequestPathTools): Promise<Sample> {
+  const own = running.own();
+  const all = running.all();
+  const before = { own: cpuSeconds(own), all: cpuSeconds(all) };
+  const { url, headers } = running;
+  const result = await runWrk(processes, wrk, { url, headers, seconds, connections: CONNECTIONS, core: CLIENT_CORE });
+  const used = cpuSeconds(own) - before.own;
+  const memory = { rssBytes: rssBytes(own), allRssBytes: rssBytes(all) };
+  await untilQuiet(running.all, QUIET_WITHIN_MS);
+  const allUsed = cpuSeconds(all) - before.all;
+  return {
+    cpuUs: used * 1e6 / result.requests, allCpuUs: allUsed * 1e6 / result.requests, rps: result.requests / result.seconds,
+    p50Ms: result.p50Ms, p99Ms: result.p99Ms, failed: result.failed, ...memory,
+  };
+}
+
+function meanOf(samples: readonly Sample[]): Sample {
+  const mean = (of: (sample: Sample) => number): number => samples.reduce((sum, sample) => sum + of(sample), 0) / samples.length;
+  return {
+    cpuUs: mean((s) => s.cpuUs), allCpuUs: mean((s) => s.allCpuUs), rps: mean((s) => s.rps), p50Ms: mean((s) => s.p50Ms), p99Ms: mean((s) => s.p99Ms),
+    rssBytes: mean((s) => s.rssBytes), allRssBytes: mean((s) => s.allRssBytes), failed: samples.reduce((sum, s) => sum + s.failed, 0),
+  };
+}

@@ -1,0 +1,147 @@
+/** SECURITY.md's "Requests": what must not pass, sent as bytes. Each is answered with its status, recorded, and nothing of it reaches the upstream. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { answerEach, oneService, RawClient, startDataPath, startRawUpstream } from './data-path.js';
+
+const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
+const post = (fields: string, body: string): string => `POST /p HTTP/1.1\r\nHost: a\r\n${fields}\r\n\r\n${body}`;
+const get = (fields: string, target = '/'): string => `GET ${target} HTTP/1.1\r\n${fields}\r\n\r\n`;
+
+const REFUSED: readonly (readonly [name: string, request: string, status: number, code: string])[] = [
+  ['Content-Length with Transfer-Encoding', post('Content-Length: 5\r\nTransfer-Encoding: chunked', '0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n'), 400, 'malformed_request'],
+  ['Transfer-Encoding with Content-Length', post('Transfer-Encoding: chunked\r\nContent-Length: 5', '0\r\n\r\n'), 400, 'malformed_request'],
+  ['two different Content-Lengths', post('Content-Length: 5\r\nContent-Length: 6', 'abcdef'), 400, 'malformed_request'],
+  ['two equal Content-Lengths', post('Content-Length: 5\r\nContent-Length: 5', 'abcde'), 400, 'malformed_request'],
+  ['a list in Content-Length', post('Content-Length: 5, 5', 'abcde'), 400, 'malformed_request'],
+  ['a signed Content-Length', post('Content-Length: +5', 'abcde'), 400, 'malformed_request'],
+  ['a hexadecimal Content-Length', post('Content-Length: 0x5', 'abcde'), 400, 'malformed_request'],
+  ['Transfer-Encoding: xchunked', post('Transfer-Encoding: xchunked', '0\r\n\r\n'), 400, 'malformed_request'],
+  ['Transfer-Encoding: gzip, chunked', post('Transfer-Encoding: gzip, chunked', '0\r\n\r\n'), 400, 'malformed_request'],
+  ['Transfer-Encoding: chunked, chunked', post('Transfer-Encoding: chunked, chunked', '0\r\n\r\n'), 400, 'malformed_request'],
+  ['two Transfer-Encodings', post('Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked', '0\r\n\r\n'), 400, 'malformed_request'],
+  ['Transfer-Encoding: identity', post('Transfer-Encoding: identity', 'abc'), 400, 'malformed_request'],
+  ['Transfer-Encoding with HTTP/1.0', 'POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n', 400, 'malformed_request'],
+  ['a chunk extension ended by a bare LF', post('Transfer-Encoding: chunked', '3;x\nabc\r\n0\r\n\r\n'), 400, 'malformed_request'],
+  ['a chunk size that is no number', post('Transfer-Encoding: chunked', 'zz\r\nabc\r\n0\r\n\r\n'), 400, 'malformed_request'],
+  ['a chunk longer than its size', post('Transfer-Encoding: chunked', '3\r\nabcd\r\n0\r\n\r\n'), 400, 'malformed_request'],
+  ['bare LF line ends', 'GET / HTTP/1.1\nHost: a\n\n', 400, 'malformed_request'],
+  ['a bare LF inside the head', 'GET / HTTP/1.1\r\nHost: a\nX: b\r\n\r\n', 400, 'malformed_request'],
+  ['a bare CR inside a value', get('Host: a\r\nX: b\rc'), 400, 'malformed_request'],
+  ['a NUL inside a value', get('Host: a\r\nX: b\0c'), 400, 'malformed_request'],
+  ['a space before the colon', get('Host : a'), 400, 'malformed_request'],
+  ['a field name with a space', get('Host: a\r\nX Y: b'), 400, 'malformed_request'],
+  ['an empty field name', get('Host: a\r\n: b'), 400, 'malformed_request'],
+  ['a folded line', get('Host: a\r\nX: b\r\n c'), 400, 'malformed_request'],
+  ['a line before the first field that begins with a space', 'GET / HTTP/1.1\r\n Host: a\r\n\r\n', 400, 'malformed_request'],
+  ['no Host', get('X: a'), 400, 'bad_host'],
+  ['two Hosts', get('Host: a\r\nHost: b'), 400, 'bad_host'],
+  ['two equal Hosts', get('Host: a\r\nHost: a'), 400, 'bad_host'],
+  ['an empty Host', get('Host: '), 400, 'bad_host'],
+  ['a Host with user information', get('Host: a@b'), 400, 'bad_host'],
+  ['a Host with a path', get('Host: a/b'), 400, 'bad_host'],
+  ['a Host with a comma', get('Host: a, b'), 400, 'bad_host'],
+  ['absolute-form to another host', get('Host: a', 'http://b/'), 400, 'bad_host'],
+  ['absolute-form of another scheme', get('Host: a', 'https://a/'), 400, 'malformed_request'],
+  ['a fragment', get('Host: a', '/a#b'), 400, 'malformed_request'],
+  ['an encoded slash', get('Host: a', '/a%2fb'), 400, 'bad_path'],
+  ['an encoded backslash', get('Host: a', '/a%5cb'), 400, 'bad_path'],
+  ['a backslash', get('Host: a', '/a\\b'), 400, 'bad_path'],
+  ['an encoded NUL', get('Host: a', '/a%00'), 400, 'bad_path'],
+  ['overlong UTF-8', get('Host: a', '/a%c0%af'), 400, 'bad_path'],
+  ['a climb above the root', get('Host: a', '/../etc/passwd'), 400, 'bad_path'],
+  ['an encoded climb above the root', get('Host: a', '/%2e%2e/etc/passwd'), 400, 'bad_path'],
+  ['CONNECT', 'CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n', 501, 'upgrade_not_supported'],
+  ['HTTP/2 by prior knowledge', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 505, 'version_not_supported'],
+  ['HTTP/2.0 in a request line', 'GET / HTTP/2.0\r\nHost: a\r\n\r\n', 505, 'version_not_supported'],
+  ['HTTP/0.9', 'GET /\r\n\r\n', 505, 'version_not_supported'],
+  ['an unknown version', 'GET / HTTP/1.2\r\nHost: a\r\n\r\n', 400, 'malformed_request'],
+  ['a TLS hello', '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03', 400, 'malformed_request'],
+  ['an unknown method', 'FROB / HTTP/1.1\r\nHost: a\r\n\r\n', 400, 'malformed_request'],
+  ['an expectation that cannot be met', get('Host: a\r\nExpect: a-pony'), 417, 'expectation_failed'],
+  ['a head larger than its limit', get(`Host: a\r\nX: ${'b'.repeat(17 * 1024)}`), 431, 'head_too_large'],
+  ['more fields than the limit', get(`Host: a\r\n${Array.from({ length: 100 }, (_, i) => `X-${i}: 1`).join('\r\n')}`), 431, 'head_too_large'],
+  ['a target longer than its limit', get('Host: a', `/${'a'.repeat(8 * 1024)}`), 414, 'uri_too_long'],
+  ['a body larger than its limit', post('Content-Length: 2049', ''), 413, 'body_too_large'],
+];
+
+for (const [name, request, status, code] of REFUSED) {
+  test(`refused with ${status}: ${name}`, async (t) => {
+    const upstream = await startRawUpstream(t, answerEach(OK));
+    const path = await startDataPath(t, oneService(upstream.port), '    limits: { body: 2KiB }');
+    const client = await RawClient.connect(t, path.port);
+    client.send(request);
+    const received = await client.untilClosed();
+    assert.match(received, new RegExp(`^HTTP/1.1 ${status} `));
+    assert.equal([...received.matchAll(/HTTP\/1\.1 \d{3} /g)].length, 1, 'one answer');
+    const body = JSON.parse(received.slice(received.indexOf('\r\n\r\n') + 4)) as Record<string, unknown>;
+    assert.equal(body['code'], code);
+    assert.doesNotMatch(received, / at .*\.[jt]s/, 'no stack trace');
+    const [row] = await path.rowsOf(1);
+    // A body's fault shows when its request is on its way already.
+    assert.equal(row?.outcome, 'malformed_request');
+    assert.equal(row.status, status);
+    assert.equal(row.counted, 0);
+    const complete = upstream.seen.filter((text) => /\r\n0\r\n\r\n$/.test(text) || (text !== '' && !text.includes('chunked')));
+    assert.deepEqual(complete, [], 'no whole request reached the upstream');
+    assert.ok(!upstream.seen.join('').includes('smuggled'));
+  });
+}
+
+test('a large body sent in chunks is cut off at the limit', async (t) => {
+  const upstream = await startRawUpstream(t, () => {});
+  const path = await startDataPath(t, oneService(upstream.port), '    limits: { body: 2KiB }');
+  const client = await RawClient.connect(t, path.port);
+  client.send(post('Transfer-Encoding: chunked', `400\r\n${'a'.repeat(1024)}\r\n400\r\n${'a'.repeat(1024)}\r\n1\r\na\r\n0\r\n\r\n`));
+  assert.match(await client.untilClosed(), /^HTTP\/1.1 413 /);
+});
+
+test('what follows a request that was refused for its form is not taken for a request', async (t) => {
+  const upstream = await startRawUpstream(t, answerEach(OK));
+  const path = await startDataPath(t, oneService(upstream.port));
+  const client = await RawClient.connect(t, path.port);
+  client.send('GET /first HTTP/1.1\r\nHost: a\r\n\r\nGET /bad HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\nGET /after HTTP/1.1\r\nHost: a\r\n\r\n');
+  const received = await client.untilClosed();
+  assert.deepEqual([...received.matchAll(/HTTP\/1.1 (\d+)/g)].map(([, status]) => status), ['200', '400']);
+  assert.ok(upstream.seen.join('').includes('/first'));
+  assert.ok(!upstream.seen.join('').includes('/after'));
+});
+
+test('an Upgrade is not sent on, and what follows it on the connection is not a request', async (t) => {
+  const upstream = await startRawUpstream(t, answerEach(OK));
+  const path = await startDataPath(t, oneService(upstream.port));
+  const client = await RawClient.connect(t, path.port);
+  client.send('GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n');
+  const received = await client.untilClosed();
+  assert.match(received, /^HTTP\/1.1 200 OK\r\n/);
+  assert.match(received, /Connection: close/);
+  const sent = upstream.seen.join('');
+  assert.doesNotMatch(sent, /upgrade|http2-settings|smuggled/i);
+});
+
+test('fields of one hop are dropped with all that Connection names; ours cannot be stripped', async (t) => {
+  const upstream = await startRawUpstream(t, answerEach(OK));
+  const path = await startDataPath(t, oneService(upstream.port));
+  const client = await RawClient.connect(t, path.port);
+  client.send('GET /a HTTP/1.1\r\nHost: api.example.com:8080\r\nConnection: keep-alive, X-Secret, X-Forwarded-For, X-Request-Id, Host\r\nX-Secret: 1\r\nKeep-Alive: 5\r\nTE: gzip\r\n'
+    + 'Proxy-Connection: keep-alive\r\nProxy-Authorization: Basic x\r\nX-App: admin\r\nx-forwarded-for: 1.2.3.4\r\nX-Forwarded-Proto: https\r\nForwarded: for=1.2.3.4\r\nX-Request-Id: mine\r\nX-Kept: yes\r\n\r\n');
+  await client.until('ok');
+  const sent = upstream.seen.join('');
+  assert.doesNotMatch(sent, /x-secret|keep-alive|proxy-|x-app|1\.2\.3\.4|https|^te:/im);
+  assert.match(sent, /\r\nHost: api\.example\.com:8080\r\n/);
+  assert.match(sent, /\r\nX-Kept: yes\r\n/);
+  assert.match(sent, /\r\nX-Forwarded-For: 127\.0\.0\.1\r\n/);
+  assert.match(sent, /\r\nX-Forwarded-Host: api\.example\.com:8080\r\n/);
+  assert.match(sent, /\r\nX-Client-Request-Id: mine\r\n/);
+  assert.match(sent, /\r\ntraceparent: 00-[0-9a-f]{32}-[0-9a-f]{16}-00\r\n/);
+  const id = /\r\nX-Request-Id: (\S+)\r\n/.exec(sent)?.[1];
+  assert.ok(client.received.includes(`X-Request-Id: ${String(id)}`));
+});
+
+test('the path that was matched is the path that is sent on', async (t) => {
+  const upstream = await startRawUpstream(t, answerEach(OK));
+  const path = await startDataPath(t, oneService(upstream.port));
+  const client = await RawClient.connect(t, path.port);
+  client.send('GET //a/./b/../%63//d;v=1?q=/../%2f#HTTP/1.1\r\n'.replace('#', ' ') + 'Host: a\r\n\r\n');
+  await client.until('ok');
+  assert.match(upstream.seen.join(''), /^GET \/a\/c\/d;v=1\?q=\/\.\.\/%2f HTTP\/1\.1\r\n/);
+});

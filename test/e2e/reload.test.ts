@@ -1,0 +1,78 @@
+/** Reloads and stops under load: no request fails, no connection is dropped by a reload; at SIGTERM every request begun is answered. */
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { eventually } from '../harness/deadline.js';
+import { requires } from '../harness/requires.js';
+import { TestNode, type TestConfig } from '../harness/tidegate.js';
+import { TestUpstream } from '../harness/upstream.js';
+import { MatchedLoad } from '../faults/matched-load.js';
+
+const KEY = 'key-acme-0123456789abcdef';
+const config = (upstream: TestUpstream): TestConfig => ({
+  workers: 2,
+  services: [{ name: 'bytes', upstream: { targets: [{ url: upstream.url }] }, routes: [{ name: 'all', match: { path: '/*' }, authentication: ['api_key'] }] }],
+  apps: [{ name: 'acme', services: ['bytes'], keys: [{ id: 'k', sha256: createHash('sha256').update(KEY).digest('hex') }], limits: { qps: 50_000, qpd: 10_000_000 } }],
+});
+const startLoad = (node: TestNode): MatchedLoad => {
+  const load = new MatchedLoad({ port: node.port, connections: 20, keys: new Map([['acme', KEY]]), maxBytes: 2000 });
+  load.start();
+  return load;
+};
+
+test('100 reloads under load: no failed request, no dropped connection', { skip: requires('chdb', 'linux'), timeout: 180_000 }, async () => {
+  const upstream = await TestUpstream.start();
+  await using node = await TestNode.start(config(upstream));
+  const load = startLoad(node);
+  let version = '';
+  for (let i = 0; i < 100; i++) {
+    node.rewriteConfig((whole) => {
+      (whole['apps'] as { limits: object }[])[0]!.limits = { qps: 50_000 + i, qpd: 10_000_000 };
+      (whole['services'] as { routes: object[] }[])[0]!.routes = [
+        { name: 'all', match: { path: '/*' }, authentication: ['api_key'] }, ...(i % 2 === 0 ? [{ name: 'extra', match: { path: `/extra${i}/*` } }] : []),
+      ];
+    });
+    const { version: now } = await node.control<{ version: string }>('/v1/reload', { method: 'POST' });
+    assert.notEqual(now, version);
+    version = now;
+  }
+  await load.stop();
+  assert.equal(load.cut, 0);
+  assert.deepEqual([...load.other], []);
+  assert.ok(load.requests.size > 100);
+  assert.ok([...load.requests.values()].every((request) => request.answered?.bytes === request.bytes));
+  const { entries } = await node.control<{ entries: readonly unknown[] }>('/v1/config/history?limit=200');
+  assert.ok(entries.length >= 100, `${entries.length} changes in the history`);
+  await upstream.stop();
+});
+
+test('a watched file: a good change is in force within seconds, a bad one changes nothing, is counted and shown', { skip: requires('chdb', 'linux'), timeout: 60_000 }, async () => {
+  const upstream = await TestUpstream.start();
+  await using node = await TestNode.start(config(upstream));
+  const before = await node.control<{ config: { version: string } }>('/v1/status');
+  node.rewriteConfig((whole) => { whole['trusted_proxies'] = ['10.0.0.0/8']; });
+  const changed = await eventually('the new version', async () => {
+    const { config: { version } } = await node.control<{ config: { version: string } }>('/v1/status');
+    return version === before.config.version ? null : version;
+  }, 5000, 20);
+  writeFileSync(node.configPath, 'version: 1\nlisteners: [\n');
+  await eventually('the rejection in the metrics', async () => (/tidegate_config_reloads_total\{result="rejected"\} [1-9]/.test(await node.metrics()) ? true : null), 5000, 50);
+  const status = await node.control<{ config: { version: string; rejected: unknown } }>('/v1/status');
+  assert.equal(status.config.version, changed);
+  assert.match(JSON.stringify(status), /config_syntax/);
+  await upstream.stop();
+});
+
+test('SIGTERM under load: every request whose first byte was read is answered, and all of them are stored', { skip: requires('chdb', 'linux'), timeout: 60_000 }, async () => {
+  const upstream = await TestUpstream.start();
+  await using node = await TestNode.start(config(upstream));
+  const load = startLoad(node);
+  await eventually('some answers', () => (load.count(200) > 500 ? true : null), 20_000, 10);
+  load.connectNoMore();
+  assert.equal(await node.stop('SIGTERM'), 0);
+  await load.stop();
+  const unanswered = [...load.requests.values()].filter((request) => request.answered === null).length;
+  assert.equal(unanswered, 0, `${unanswered} of ${load.requests.size} requests were not answered`);
+  await upstream.stop();
+});

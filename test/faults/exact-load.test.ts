@@ -1,0 +1,67 @@
+/**
+ * Exact under load: `hey -n` (a count, not a duration) over 4 apps and 2 workers; the report, raw rows, every rollup, /metrics and the
+ * upstream's own count agree to the request. TEST_LOAD is the number of requests (default 100,000; 1,000,000 for the long run).
+ */
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { promisify } from 'node:util';
+import { Store } from '../../collector/store/store.js';
+import { eventually } from '../harness/deadline.js';
+import { programPath, requires } from '../harness/requires.js';
+import { TestNode } from '../harness/tidegate.js';
+import { TestUpstream } from '../harness/upstream.js';
+
+const REQUESTS = Number(process.env['TEST_LOAD'] ?? 100_000);
+const APPS = ['north', 'east', 'south', 'west'];
+const keyOf = (app: string): string => `key-${app}-0123456789abcdef`;
+
+test(`${REQUESTS} requests over 4 apps, 2 workers: every count agrees to the request`, { skip: requires('chdb', 'hey', 'linux'), timeout: 900_000 }, async () => {
+  const upstream = await TestUpstream.start();
+  await using node = await TestNode.start({
+    workers: 2,
+    services: [{ name: 'bytes', upstream: { targets: [{ url: upstream.url }] }, routes: [{ name: 'all', match: { path: '/bytes/*' }, authentication: ['api_key'] }] }],
+    apps: APPS.map((name) => ({ name, services: ['bytes'], keys: [{ id: 'k', sha256: createHash('sha256').update(keyOf(name)).digest('hex') }], limits: { qps: 100_000, qpd: 10_000_000 } })),
+  });
+  const from = new Date(Date.now() - 60_000).toISOString();
+  const startedMs = performance.now();
+  await Promise.all(APPS.map(async (app) => {
+    const { stdout } = await promisify(execFile)(programPath('hey') ?? 'hey', [
+      '-n', String(REQUESTS / 4), '-c', '10', '-t', '60', '-H', `X-Api-Key: ${keyOf(app)}`, `${node.url}/bytes/64`,
+    ], { maxBuffer: 16 * 1024 * 1024 });
+    assert.match(stdout, new RegExp(`\\[200\\]\\s+${REQUESTS / 4} responses`), stdout);
+  }));
+  const seconds = (performance.now() - startedMs) / 1000;
+  assert.equal(upstream.requests, REQUESTS);
+  const report = `/v1/reports/traffic?from=${from}&to=${new Date(Date.now() + 3_600_000).toISOString()}&interval=total&group_by=app`;
+  const rows = await eventually('the whole count in the report', async () => {
+    const { rows: found } = await node.control<{ rows: readonly { app: string; requests: number; bytes_out: number }[] }>(report);
+    return found.reduce((sum, row) => sum + row.requests, 0) >= REQUESTS ? found : null;
+  }, 30_000, 250);
+  assert.deepEqual(rows.map((row) => [row.app, row.requests, row.bytes_out]).sort(), APPS.map((app) => [app, REQUESTS / 4, REQUESTS / 4 * 64]).sort());
+  const metrics = await node.metrics();
+  const counted = (name: string): number => [...metrics.matchAll(new RegExp(`^${name}\\{[^}]*\\} (\\d+)$`, 'gm'))].reduce((sum, [, count]) => sum + Number(count), 0);
+  assert.equal(counted('tidegate_requests_total'), REQUESTS);
+  assert.equal(Number(/^tidegate_events_total\{stage="recorded"\} (\d+)$/m.exec(metrics)?.[1]), REQUESTS);
+  const leases = [...metrics.matchAll(/^tidegate_quota_leases_total\{result="(\w+)"\} (\d+)$/gm)].map(([, result, count]) => `${result ?? ''} ${count ?? ''}`);
+  const day = new Date().toISOString().slice(0, 10);
+  const { streams } = await node.control<{ streams: readonly { missing: number; twice: number; dropped: number }[] }>(`/v1/completeness?day=${day}`);
+  assert.ok(streams.length >= 2);
+  assert.ok(streams.every((stream) => stream.missing === 0 && stream.twice === 0 && stream.dropped === 0), JSON.stringify(streams));
+  assert.equal(await node.stop(), 0);
+  const store = await Store.open(join(node.dataDir, 'store'));
+  try {
+    const [sums] = await store.query<Record<string, number>>(`SELECT
+      (SELECT toFloat64(count()) FROM tidegate.events) AS raw, (SELECT toFloat64(sum(requests)) FROM tidegate.traffic_minute) AS minute,
+      (SELECT toFloat64(sum(requests)) FROM tidegate.traffic_quarter_hour) AS quarter_hour, (SELECT -toFloat64(sum(toInt64(edge) * delta)) FROM tidegate.coverage) AS coverage`);
+    assert.deepEqual(sums, { raw: REQUESTS, minute: REQUESTS, quarter_hour: REQUESTS, coverage: REQUESTS });
+    const [lag] = await store.query<{ p50: number; p99: number; worst: number }>(`SELECT quantile(0.5)(lag) AS p50, quantile(0.99)(lag) AS p99, max(lag) AS worst FROM
+      (SELECT toUnixTimestamp64Milli(stored_at) - toUnixTimestamp64Milli(time) - duration_us / 1000 AS lag FROM tidegate.events)`);
+    console.log(`${REQUESTS} requests at ${Math.round(REQUESTS / seconds)}/s: all counts agree; request end to insert: p50 ${lag?.p50.toFixed(0)} ms, p99 ${lag?.p99.toFixed(0)} ms, worst ${lag?.worst.toFixed(0)} ms; leases: ${leases.join(', ')}`);
+  } finally {
+    await store.close();
+  }
+  await upstream.stop();
+});

@@ -1,0 +1,62 @@
+/**
+ * What a test needs beyond node and the packages. A test that lacks it is skipped by name and says how to get it; with TEST_REQUIRE=all,
+ * as in CI, it fails instead.
+ */
+import { accessSync, constants, existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { delimiter, join } from 'node:path';
+
+interface Requirement { readonly present: () => boolean; readonly get: string }
+
+const REQUIREMENTS = {
+  nginx: { present: () => onPath('nginx'), get: 'apt-get install nginx-light (or nginx)' },
+  wrk: { present: () => onPath('wrk'), get: 'apt-get install wrk' },
+  hey: { present: () => onPath('hey'), get: 'apt-get install hey' },
+  curl: { present: () => onPath('curl'), get: 'apt-get install curl' },
+  go: { present: () => onPath('go'), get: 'apt-get install golang' },
+  chdb: { present: () => resolvable('chdb'), get: 'npm ci (without --omit=optional), on Linux with glibc or macOS' },
+  linux: { present: () => process.platform === 'linux' && existsSync('/proc/self/stat'), get: 'run on Linux: the test reads /proc' },
+  root: { present: () => process.getuid?.() === 0, get: 'run as root: the test mounts a file system' },
+} as const satisfies Record<string, Requirement>;
+
+export type RequirementName = keyof typeof REQUIREMENTS;
+
+/**
+ * For `test(name, { skip: requires('nginx', 'hey') }, …)`: false if all is there, else why the test is skipped.
+ * @throws Error with TEST_REQUIRE=all
+ */
+export function requires(...names: readonly RequirementName[]): string | false {
+  const missing = names.filter((name) => !REQUIREMENTS[name].present());
+  if (missing.length === 0) return false;
+  const reason = missing.map((name) => `${name} is missing: ${REQUIREMENTS[name].get}`).join('; ');
+  if (process.env['TEST_REQUIRE'] === 'all') throw new Error(`TEST_REQUIRE=all, and ${reason}`);
+  return reason;
+}
+
+/** Absolute path of a program, or null. */
+export function programPath(name: string): string | null {
+  const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/sbin'];
+  return folders.map((folder) => join(folder, name)).find(isExecutable) ?? null;
+}
+
+function onPath(name: string): boolean {
+  return programPath(name) !== null;
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function resolvable(name: string): boolean {
+  try {
+    createRequire(import.meta.url).resolve(name);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,54 @@
+/** The lint rules that hold the house together fire where they should: a rule that silently stopped matching would look like clean code. */
+import { test } from 'node:test';
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { ESLint } from 'eslint';
+
+const root = repositoryRoot(dirname(fileURLToPath(import.meta.url)));
+const eslint = new ESLint({ cwd: root });
+
+/** Rules that `code`, standing in the existing file `path`, breaks. */
+async function broken(path: string, code: string): Promise<string[]> {
+  const [result] = await eslint.lintText(code, { filePath: join(root, path) });
+  const messages = result?.messages ?? [];
+  assert.deepEqual(messages.filter((message) => message.fatal), [], 'it could not be linted at all');
+  return messages.map((message) => message.ruleId ?? message.message);
+}
+
+const imports = (path: string): string => `import { x } from '${path}';\nexport const y: unknown = x;\n`;
+
+for (const [from, to, allowed] of [
+  ['gateway/exchange.ts', '../collector/store/store.js', false],
+  ['gateway/metrics/sampled.ts', '../../collector/store/store.js', false],
+  ['gateway/metrics/sampled.ts', '../../cli/log.js', false],
+  ['gateway/metrics/sampled.ts', '../../test/harness/requires.js', false],
+  ['gateway/metrics/metrics.test.ts', '../../test/harness/requires.js', true],
+  ['gateway/metrics/metrics.test.ts', '../../collector/store/store.js', false],
+  ['gateway/metrics/sampled.ts', '../../errors/codes.js', true],
+  ['gateway/metrics/sampled.ts', '../events/event.js', true],
+  ['collector/reports/percentiles.ts', '../../gateway/events/event.js', true],
+  ['collector/reports/percentiles.ts', '../../gateway/config/schema.js', true],
+  ['collector/reports/percentiles.ts', '../../gateway/supervisor/protocol.js', false],
+  ['collector/reports/percentiles.ts', '../../cli/log.js', false],
+  ['errors/codes.ts', '../gateway/exchange.js', false],
+  ['cli/log.ts', '../gateway/exchange.js', true],
+] as const) {
+  test(`${from} ${allowed ? 'may' : 'may not'} import ${to}`, async () => {
+    assert.equal((await broken(from, imports(to))).includes('no-restricted-imports'), !allowed);
+  });
+}
+
+test('no default export, no enum, no any, no comparison by ==', async () => {
+  const file = 'gateway/exchange.ts';
+  assert.ok((await broken(file, 'export default 1;\n')).includes('no-restricted-exports'));
+  assert.ok((await broken(file, 'export enum A { b }\n')).includes('no-restricted-syntax'));
+  assert.ok((await broken(file, 'export const a: any = 1;\n')).includes('@typescript-eslint/no-explicit-any'));
+  assert.ok((await broken(file, 'export const f = (a: number): boolean => a == 1;\n')).includes('eqeqeq'));
+  assert.ok((await broken(file, 'export async function f(): Promise<void> { await 1; f(); }\n')).includes('@typescript-eslint/no-floating-promises'));
+});
+
+function repositoryRoot(from: string): string {
+  return existsSync(join(from, 'eslint.config.js')) ? from : repositoryRoot(dirname(from));
+}
