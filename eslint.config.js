@@ -4,20 +4,23 @@ import tseslint from 'typescript-eslint';
 const ROOMS = ['errors', 'gateway', 'collector', 'cli', 'migrations', 'test'];
 
 /** The border of one room: refuses relative imports that lead into another, but for those that begin with one of `allowed`. */
-function border(room, allowed) {
+function border(room, allowed, patterns = []) {
   const others = ROOMS.filter((other) => other !== room).join('|');
   const open = allowed.length === 0 ? '' : `(?!(?:${allowed.join('|')}))`;
   return {
     'no-restricted-imports': ['error', {
-      patterns: [{ regex: `^(?:\\.{1,2}/)+${open}(?:${others})/`, message: `${room}/ may import ${allowed.join(', ') || 'nothing'} of the other rooms.` }],
+      patterns: [...patterns, { regex: `^(?:\\.{1,2}/)+${open}(?:${others})/`, message: `${room}/ may import ${allowed.join(', ') || 'nothing'} of the other rooms.` }],
     }],
   };
 }
 
-/** Unit tests stand in the rooms, and may use the test harness. */
+/** What tests share stands beside them, as *.fixture.ts. */
+const NO_FIXTURE = { regex: '\\.fixture\\.js$', message: 'Fixtures are for tests.' };
+
+/** Unit tests and their fixtures stand in the rooms, and may use the test harness. */
 const inRoom = (room, allowed) => [
-  { files: [`${room}/**/*.ts`], rules: border(room, allowed) },
-  { files: [`${room}/**/*.test.ts`], rules: border(room, [...allowed, 'test/harness/', 'migrations/']) },
+  { files: [`${room}/**/*.ts`], rules: border(room, allowed, [NO_FIXTURE]) },
+  { files: [`${room}/**/*.test.ts`, `${room}/**/*.fixture.ts`], rules: border(room, [...allowed, 'test/harness/', 'migrations/']) },
 ];
 
 export default tseslint.config(
@@ -44,6 +47,7 @@ export default tseslint.config(
   },
   // node:test's `test()` answers a promise that the runner awaits
   { files: ['**/*.test.ts'], rules: { '@typescript-eslint/no-floating-promises': 'off' } },
+  { files: ['cli/**/*.ts'], ignores: ['**/*.test.ts', '**/*.fixture.ts'], rules: { 'no-restricted-imports': ['error', { patterns: [NO_FIXTURE] }] } },
   ...inRoom('errors', []),
   ...inRoom('gateway', ['errors/']),
   ...inRoom('collector', ['errors/', 'gateway/events/', 'gateway/config/']),

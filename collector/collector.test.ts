@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
-import { appendFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync, copyFileSync, cpSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync, copyFileSync, cpSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import type { TidegateError } from '../errors/tidegate-error.js';
 import { segmentPath } from '../gateway/events/segment.js';
 import { requires } from '../test/harness/requires.js';
 import { Collector, type CollectorOptions } from './collector.js';
-import { addSums, noSums, RandomStream, silentLog } from './log/random-events.js';
-import { disagreements, storedSums } from './log/stored-sums.js';
+import { addSums, noSums, RandomStream, silentLog } from './log/random-events.fixture.js';
+import { disagreements, storedSums } from './log/stored-sums.fixture.js';
 
 const RETENTION = { eventsMs: 30 * 86_400_000, minutesMs: 90 * 86_400_000, quarterHoursMs: 1100 * 86_400_000, maxBytes: 50 * 1024 ** 3 };
 const DAY_MS = 86_400_000;
@@ -190,4 +190,35 @@ test('days past their time go, and the oldest past the bound on disk; the day in
   await eventually('one day is left', async () => (await days()).length === 1);
   assert.deepEqual(await days(), [dayOf(midnight)]);
   for (const { recorder } of [old, lately, today]) await recorder.close();
+});
+
+test('a stream of long ago is forgotten once the manifest names it no more, and the collector starts again at every point', { skip }, async () => {
+  const now = Date.now();
+  const old = new RandomStream(spoolDir, 1, now - 1200 * DAY_MS).write(310).seal();
+  const name = basename(old.dir);
+  await collectAll();
+  /** As if it had been sealed then: nothing else says when it was. */
+  await (await collecting()).store.command(`INSERT INTO tidegate.streams (stream, node, worker, opened_at, sealed_at, last_seq, proven, noted_at)
+    SELECT stream, node, worker, opened_at, toDateTime64('2020-01-01 00:00:00', 3, 'UTC'), last_seq, proven, noted_at + INTERVAL 1 SECOND FROM tidegate.streams FINAL`);
+  const covered = async (): Promise<boolean> => (await (collector as Collector).store.query(`SELECT 1 FROM tidegate.coverage WHERE stream = 0x${name}`)).length > 0;
+  const retained = async (): Promise<void> => {
+    const file = join(dataDir, 'collector/quarantine/old.bin');
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, 'x');
+    utimesSync(file, 0, 0);
+    (collector as Collector).setRetention(RETENTION);
+    await eventually('retention has been looked at', () => !existsSync(file));
+  };
+  await retained();
+  assert.equal(await covered(), true, 'the manifest names it');
+  await (collector as Collector).stop();
+  await collecting();
+  const today = new RandomStream(spoolDir, 2, Math.floor(now / DAY_MS) * DAY_MS).write(310).seal();
+  await eventually('a later range is stored', () => (collector as Collector).status().stored === 310);
+  await retained();
+  assert.equal(await covered(), false);
+  await (collector as Collector).stop();
+  const { store } = await collecting();
+  assert.deepEqual((await store.query<{ n: number }>('SELECT count() AS n FROM tidegate.streams')).map(({ n }) => n), [1]);
+  for (const { recorder } of [old, today]) await recorder.close();
 });

@@ -9,12 +9,14 @@ import { ProcessLock } from '../gateway/events/process-lock.js';
 import type { SpoolLog } from '../gateway/events/spool-log.js';
 import { removeLeftovers, scanStreams, type SpooledStream } from '../gateway/events/spool.js';
 import { completeness, type Completeness, type SpooledFacts } from './completeness/completeness.js';
+import { FaultCounts } from './completeness/fault-counts.js';
 import { dropFacts } from './completeness/stream-coverage.js';
 import { Collect } from './log/collect.js';
 import type { RangeLimits } from './log/log-reader.js';
+import { readManifest } from './log/manifest.js';
 import { SpoolCleaner } from './log/spool-cleaner.js';
 import { migrate } from './store/migrate.js';
-import { applyRetention, type Retention } from './store/retention.js';
+import { applyRetention, pruneQuarantine, pruneStreams, type Retention } from './store/retention.js';
 import { Store } from './store/store.js';
 
 export interface CollectorOptions {
@@ -28,10 +30,13 @@ export interface CollectorOptions {
 export interface CollectorStatus {
   /** Since this process began. */
   readonly stored: number;
+  /** Met again and left out, or stored twice. */
   readonly repeats: number;
   readonly quarantined: number;
   readonly ranges: number;
-  /** Missing events of today and yesterday (UTC), and events stored twice. */
+  /** Found missing since this process began: never goes down, as a counter must not. */
+  readonly gapsTotal: number;
+  /** Missing events of today and yesterday (UTC), and events stored twice, as of now. */
   readonly gaps: number;
   readonly twice: number;
   /** How long ago everything that was recorded was stored. */
@@ -52,6 +57,7 @@ const DAY_MS = 86_400_000;
 export class Collector {
   readonly store: Store;
   readonly #spoolDir: string;
+  readonly #collectorDir: string;
   readonly #log: SpoolLog;
   readonly #lock: ProcessLock;
   readonly #collect: Collect;
@@ -61,7 +67,7 @@ export class Collector {
   readonly #behind = new Map<string, { readonly seq: number; readonly sinceMs: number }>();
   readonly #due = new Map<string, number>();
   #caughtUpMs = Date.now();
-  #gaps = { missing: 0, twice: 0 };
+  readonly #faults = new FaultCounts();
   #failing: CollectorStatus['failing'] = null;
   #retryMs = RETRY_FROM_MS;
   #stopping = false;
@@ -71,6 +77,7 @@ export class Collector {
   private constructor(options: CollectorOptions, lock: ProcessLock, store: Store, collect: Collect) {
     this.store = store;
     this.#spoolDir = join(options.dataDir, 'spool');
+    this.#collectorDir = join(options.dataDir, 'collector');
     this.#log = options.log;
     this.#lock = lock;
     this.#collect = collect;
@@ -137,7 +144,8 @@ export class Collector {
   status(): CollectorStatus {
     const { storedRows, repeatedRows, quarantined, ranges } = this.#collect.totals;
     return {
-      stored: storedRows, repeats: repeatedRows, quarantined, ranges, gaps: this.#gaps.missing, twice: this.#gaps.twice,
+      stored: storedRows, repeats: repeatedRows + this.#faults.twiceTotal, quarantined, ranges,
+      gapsTotal: this.#faults.missingTotal, gaps: this.#faults.missing, twice: this.#faults.twice,
       lagSeconds: Math.max(0, Date.now() - this.#caughtUpMs - EVERY_MS) / 1000, failing: this.#failing,
     };
   }
@@ -161,7 +169,7 @@ export class Collector {
       this.#watchMarks(streams, startedMs);
       if (caughtUp) this.#caughtUpMs = startedMs;
       if (this.#isDue('clean', CLEAN_EVERY_MS) || this.#stopping) await this.#cleaner.clean(scanStreams(this.#spoolDir));
-      if (this.#isDue('retain', RETAIN_EVERY_MS)) await applyRetention(this.store, this.#retention, Date.now(), this.#log);
+      if (this.#isDue('retain', RETAIN_EVERY_MS)) await this.#retain(Date.now());
       if (this.#isDue('judge', JUDGE_EVERY_MS)) await this.#judge(startedMs);
       if (this.#failing !== null) this.#log.info({ since: this.#failing.since }, 'storing works again');
       this.#failing = null;
@@ -177,13 +185,20 @@ export class Collector {
     }
   }
 
+  async #retain(nowMs: number): Promise<void> {
+    await applyRetention(this.store, this.#retention, nowMs, this.#log);
+    const spans = readManifest(join(this.#collectorDir, 'manifest.json'))?.spans ?? [];
+    const inUse = new Set([...scanStreams(this.#spoolDir), ...spans].map(({ stream }) => stream));
+    for (const stream of await pruneStreams(this.store, this.#retention, inUse, nowMs, this.#log)) this.#collect.forget(stream);
+    await pruneQuarantine(this.store, join(this.#collectorDir, 'quarantine'), this.#retention, nowMs, this.#log);
+  }
+
   async #judge(nowMs: number): Promise<void> {
     const midnightMs = Math.floor(nowMs / DAY_MS) * DAY_MS;
     const { streams } = await this.completeness(midnightMs - DAY_MS, midnightMs + DAY_MS);
-    const missing = streams.reduce((sum, stream) => sum + stream.missing, 0);
-    const twice = streams.reduce((sum, stream) => sum + stream.twice, 0);
-    if (missing > this.#gaps.missing || twice > this.#gaps.twice) this.#log.error({ missing, twice }, 'the record has gaps or repeats; see tidegate status and /v1/completeness');
-    this.#gaps = { missing, twice };
+    const grown = this.#faults.take(streams);
+    const { missing, twice } = this.#faults;
+    if (grown) this.#log.error({ missing, twice }, 'the record has gaps or repeats; see tidegate status and /v1/completeness');
   }
 
   #watchMarks(streams: readonly SpooledStream[], nowMs: number): void {

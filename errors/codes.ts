@@ -72,7 +72,7 @@ export const ERROR_CODES = {
   spool_full: entry(0, 'The spool is full; events are dropped and tallied', 'Make room, raise event_log.spool.max_bytes, or mend the collector.'),
   spool_write_failed: entry(0, 'The spool cannot be written; events are dropped and tallied', 'Check the disk.'),
   spool_version: entry(0, 'A spool segment was written by a newer version', 'Run that version, or a later one, to read it.'),
-  spool_corrupt: entry(0, 'Part of a spool segment cannot be read; it went to quarantine', 'See tidegate completeness and docs/operations.md.'),
+  spool_corrupt: entry(0, 'Part of a spool segment cannot be read; it went to quarantine', 'See GET /v1/completeness and docs/operations.md.'),
   store_unavailable: entry(0, 'The store cannot be opened', 'Install the optional dependency chdb (npm ci without --omit=optional), on Linux with glibc or macOS.'),
   store_version: entry(0, 'The store was written by a newer version', 'Run that version, or a later one.'),
   store_without_manifest: entry(0, 'The store holds coverage but the collector\'s manifest is missing', 'Restore collector/manifest.json from the backup of the same moment; see docs/operations.md.'),

@@ -8,6 +8,7 @@ import { monotonicMs } from './deadlines.js';
 import { KINDS, METHODS, type EventFacts, type Method } from './events/event.js';
 import { OUTCOMES, type Outcome } from './events/outcomes.js';
 import type { LimitAnswer, PolicyExchange, Refusal } from './exchange.js';
+import { classifyField, FIELD_PLAIN } from './http1/fields.js';
 import type { MessageHead } from './http1/message-parser.js';
 import type { Pipeline } from './pipeline.js';
 import type { Target } from './upstream/target.js';
@@ -60,6 +61,7 @@ export abstract class ActiveExchange implements PolicyExchange, EventFacts, Upst
   target: Target | null = null;
   attempts = 0;
   #tried: Target[] | null = null;
+  #lastFailure: AttemptFailure | null = null;
   #waiting = false;
   #connection: UpstreamConnection | null = null;
   #bodySent = false;
@@ -182,6 +184,7 @@ export abstract class ActiveExchange implements PolicyExchange, EventFacts, Upst
       else this.fail('upstream_unavailable', 'upstream_unavailable', `no target of ${service.name} could be reached`);
       return;
     }
+    if (this.#lastFailure !== null) this.pipeline.metrics.retry(service.name, this.#lastFailure);
     this.attempts++;
     this.target = target;
     this.#waiting = true;
@@ -300,13 +303,13 @@ export abstract class ActiveExchange implements PolicyExchange, EventFacts, Upst
       case 'connect_timeout':
         this.pipeline.log.debug({ target: this.target?.url, failure, detail, request_id: this.requestId }, 'attempt failed');
         (this.#tried ??= []).push(this.target as Target);
-        this.pipeline.metrics.retry(this.route.service.name, failure);
+        this.#lastFailure = failure;
         this.attempt();
         return;
       case 'stale':
         // The upstream closed a kept connection as we wrote on it. Only what may be repeated, and is whole in hand, goes again.
         if (IDEMPOTENT.has(this.method) && !this.#bodySent && !this.answering && this.attempts < 3) {
-          this.pipeline.metrics.retry(this.route.service.name, failure);
+          this.#lastFailure = failure;
           this.attempt();
           return;
         }
@@ -330,6 +333,8 @@ export abstract class ActiveExchange implements PolicyExchange, EventFacts, Upst
     const id = OUTCOMES[outcome].id;
     this.outcomeId = id;
     const interim = this.kindId === KINDS.interim;
+    // A later row carries its own time: what it adds belongs to no day that may be closed by now.
+    if (interim) this.timeMs = Date.now();
     this.#measure();
     if (!interim && this.admitted) {
       this.counted = route.service.counted[id] as 0 | 1;
@@ -355,8 +360,6 @@ export abstract class ActiveExchange implements PolicyExchange, EventFacts, Upst
     this.requests = 0;
     this.counted = 0;
     this.billable = 0;
-    // A later row carries its own time.
-    this.timeMs = Date.now();
   }
 
   get totalBytesIn(): number { return this.#bytesInRecorded + this.bytesIn; }
@@ -384,7 +387,7 @@ export abstract class ActiveExchange implements PolicyExchange, EventFacts, Upst
 
   #endRequest(connection: UpstreamConnection): void {
     this.#requestSent = true;
-    if (this.chunkedUpstream) connection.write(lastChunk(this.#trailers));
+    if (this.chunkedUpstream) connection.write(lastChunk(this.#trailers, this.snapshot.identityFields));
     connection.requestEnded();
   }
 
@@ -402,10 +405,18 @@ export abstract class ActiveExchange implements PolicyExchange, EventFacts, Upst
   }
 }
 
-/** The end of a chunked body (RFC 9112 7.1), with its trailers. */
-export function lastChunk(trailers: readonly string[] | null): string {
+/**
+ * The end of a chunked body (RFC 9112 7.1), with its trailers. Fields that a head is cleared of, framing, the hop's and those of identity,
+ * may not come in behind it either (RFC 9110 6.5.1).
+ * @param dropped names in lower case, besides; null: none
+ */
+export function lastChunk(trailers: readonly string[] | null, dropped: ReadonlySet<string> | null): string {
   if (trailers === null) return '0\r\n\r\n';
   let text = '0\r\n';
-  for (let i = 0; i < trailers.length; i += 2) text += `${trailers[i] as string}: ${trailers[i + 1] as string}\r\n`;
+  for (let i = 0; i < trailers.length; i += 2) {
+    const name = trailers[i] as string;
+    if (classifyField(name) !== FIELD_PLAIN || dropped?.has(name.toLowerCase().replaceAll('_', '-')) === true) continue;
+    text += `${name}: ${trailers[i + 1] as string}\r\n`;
+  }
   return text + '\r\n';
 }

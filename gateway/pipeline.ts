@@ -14,6 +14,7 @@ import type { WorkerMetrics } from './metrics/worker-metrics.js';
 
 export interface PipelineLog {
   debug(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
   error(fields: object, message: string): void;
 }
 
@@ -140,6 +141,7 @@ export class Pipeline {
   onInterim(exchange: ActiveExchange): void {
     this.#describe(exchange);
     this.metrics.observe(exchange.route.metricsSlot, exchange.methodId, exchange.status, exchange.durationUs, exchange.bytesIn, exchange.bytesOut);
+    if (exchange.counted === 0) this.#returnQuota(exchange);
     const { quotaKey } = exchange;
     exchange.quotaKey = null;
     this.recorder.record(exchange, { release: () => { if (quotaKey !== null) this.#quotas.recorded(quotaKey); } });

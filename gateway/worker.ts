@@ -2,6 +2,7 @@
  * A gateway worker: the request path and what feeds it. It opens its stream, connects to the supervisor, takes the configuration, and
  * listens; afterwards it goes on with what it holds whether the supervisor is there or not.
  */
+import { availableParallelism } from 'node:os';
 import { TidegateError } from '../errors/tidegate-error.js';
 import { compile, type CompileContext } from './config/compile.js';
 import type { Config } from './config/schema.js';
@@ -65,9 +66,13 @@ export class GatewayWorker {
     const recorder = Recorder.open(options);
     this.#recorder = recorder;
     this.#leases = new LeaseBook({
-      send: (message) => { this.#link.send(message); },
+      send: (message) => {
+        if (message.type === 'used') recorder.noteTold();
+        this.#link.send(message);
+      },
       clock: systemClock,
       lastWrittenSeq: () => recorder.lastWrittenSeq,
+      shares: () => this.#wantedWorkers(),
     });
     this.#metrics = new WorkerMetrics({
       recorded: () => recorder.recorded,
@@ -84,7 +89,10 @@ export class GatewayWorker {
       path: options.socketPath,
       hello: () => ({ type: 'hello', worker: options.worker, pid: process.pid, stream: recorder.stream, held: this.#leases.holdings() }),
       onMessage: (message) => { this.#onMessage(message); },
-      onUp: () => { this.#leases.connected(); },
+      onUp: () => {
+        this.#metrics.resend();
+        this.#leases.connected();
+      },
       onDown: () => { this.#leases.disconnected(); },
       log,
     });
@@ -130,9 +138,6 @@ export class GatewayWorker {
       case 'collect_metrics':
         this.#answerMetrics(message.id);
         return;
-      case 'drain':
-        void this.drain();
-        return;
     }
   }
 
@@ -146,12 +151,11 @@ export class GatewayWorker {
       return;
     }
     try {
+      // An address that cannot be bound is found before anything has changed.
+      await this.#listener?.apply(httpSettings(config.listeners.http));
       const snapshot = compile(config, version, message.secrets, this.#context);
       if (this.#pipeline === null) await this.#listen(config, snapshot);
-      else {
-        await this.#listener?.apply(httpSettings(config.listeners.http));
-        this.#pipeline.snapshot = snapshot;
-      }
+      else this.#pipeline.snapshot = snapshot;
       this.#targets.retireUnused();
       this.#log.info({ version }, 'configuration in force');
       this.#link.send({ type: 'applied', version, error: null });
@@ -174,7 +178,12 @@ export class GatewayWorker {
   }
 
   #answerMetrics(id: number): void {
-    this.#link.send({ type: 'metrics', id, snapshot: this.#metrics.snapshot() });
+    this.#link.send({ type: 'metrics', id, snapshot: this.#metrics.changes() });
+  }
+
+  #wantedWorkers(): number {
+    const workers = this.#pipeline?.snapshot.config.workers ?? 1;
+    return workers === 'auto' ? availableParallelism() : workers;
   }
 
   #targetHealth(): [service: string, target: string, healthy: boolean][] {

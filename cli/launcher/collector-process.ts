@@ -17,8 +17,8 @@ await life.run(async () => {
     completeness: (fromMs, toMs) => collector.completeness(fromMs, toMs),
     kept: () => retentionOf(store),
     status: () => {
-      const { stored, gaps, repeats, quarantined, lagSeconds, failing } = collector.status();
-      return { stored, gaps, repeats, quarantined, lag_seconds: lagSeconds, failing };
+      const { stored, gaps, gapsTotal, repeats, quarantined, lagSeconds, failing } = collector.status();
+      return { stored, gaps, gaps_total: gapsTotal, repeats, quarantined, lag_seconds: lagSeconds, failing };
     },
   });
   await listenCollectorApi(api, collectorSocket(life.runDir));

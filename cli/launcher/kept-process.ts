@@ -23,37 +23,55 @@ export class KeptProcess {
   #timer: NodeJS.Timeout | null = null;
   #waitMs = FIRST_WAIT_MS;
   #retired = false;
-  readonly #ended: Promise<void>;
-  #resolveEnded: () => void = () => {};
+  readonly #gone: Promise<void>;
+  #resolveGone: () => void = () => {};
 
   constructor(options: KeptProcessOptions) {
     this.#options = options;
-    this.#ended = new Promise((resolve) => { this.#resolveEnded = resolve; });
+    this.#gone = new Promise((resolve) => { this.#resolveGone = resolve; });
   }
 
   get running(): boolean { return this.#child !== null; }
 
   start(): void {
     this.#timer = null;
-    const child = this.#options.spawn();
+    const { log, name, onMessage, spawn } = this.#options;
     const startedAt = performance.now();
+    let child: ChildProcess;
+    try {
+      child = spawn();
+    } catch (error) {
+      log.error({ err: error }, `the ${name} cannot be started`);
+      this.#ended(null, null, startedAt);
+      return;
+    }
     this.#child = child;
-    child.on('message', (message) => { this.#options.onMessage(message as ChildMessage); });
-    // a child that cannot even be spawned, or a message to one that is just ending: 'exit' follows, or nothing is lost
-    child.on('error', (error) => { this.#options.log.debug({ err: error }, this.#options.name); });
-    child.on('exit', (exitCode, signal) => {
-      this.#child = null;
-      this.#options.onExit(exitCode, signal);
-      if (this.#retired) {
-        this.#resolveEnded();
+    child.on('message', (message) => { onMessage(message as ChildMessage); });
+    child.on('error', (error) => {
+      // a message to a child that is just ending: 'exit' follows, and nothing is lost
+      if (child.pid !== undefined) {
+        log.debug({ err: error }, name);
         return;
       }
-      if (performance.now() - startedAt >= SETTLED_MS) this.#waitMs = FIRST_WAIT_MS;
-      const waitMs = exitCode === FATAL_EXIT ? LONGEST_WAIT_MS : this.#waitMs;
-      this.#options.log.warn({ exitCode, signal, restartInMs: waitMs }, `the ${this.#options.name} ended and is started again`);
-      this.#timer = setTimeout(() => { this.start(); }, waitMs);
-      this.#waitMs = Math.min(this.#waitMs * 2, LONGEST_WAIT_MS);
+      // no process, no memory, no file descriptor to be had: no 'exit' will come
+      log.error({ err: error }, `the ${name} cannot be started`);
+      this.#ended(null, null, startedAt);
     });
+    child.on('exit', (exitCode, signal) => { this.#ended(exitCode, signal, startedAt); });
+  }
+
+  #ended(exitCode: number | null, signal: NodeJS.Signals | null, startedAt: number): void {
+    this.#child = null;
+    this.#options.onExit(exitCode, signal);
+    if (this.#retired) {
+      this.#resolveGone();
+      return;
+    }
+    if (performance.now() - startedAt >= SETTLED_MS) this.#waitMs = FIRST_WAIT_MS;
+    const waitMs = exitCode === FATAL_EXIT ? LONGEST_WAIT_MS : this.#waitMs;
+    this.#options.log.warn({ exitCode, signal, restartInMs: waitMs }, `the ${this.#options.name} ended and is started again`);
+    this.#timer = setTimeout(() => { this.start(); }, waitMs);
+    this.#waitMs = Math.min(this.#waitMs * 2, LONGEST_WAIT_MS);
   }
 
   send(message: LauncherMessage): void {
@@ -81,7 +99,7 @@ export class KeptProcess {
       this.#options.log.error({ withinMs }, `the ${this.#options.name} did not end in time and is killed`);
       this.#child?.kill('SIGKILL');
     }, withinMs);
-    await this.#ended;
+    await this.#gone;
     clearTimeout(deadline);
     return inTime;
   }

@@ -46,12 +46,12 @@ beforeEach(() => {
 });
 afterEach(() => { rmSync(folder, { recursive: true }); });
 
-function launch(scripts: Partial<Record<'supervisor' | 'worker' | 'collector', string>> = {}): Promise<number> {
+function launch(scripts: Partial<Record<'supervisor' | 'worker' | 'collector', string>> = {}, log = pino({ level: 'silent' })): Promise<number> {
   for (const [role, script] of Object.entries({ supervisor: SUPERVISOR, worker: WORKER, collector: COLLECTOR, ...scripts })) {
     const constants = `const ROLE = ${JSON.stringify(role)}; const JOURNAL = ${JSON.stringify(join(folder, 'journal'))};`;
     writeFileSync(join(folder, `${role}.cjs`), constants + SAY + script);
   }
-  return new Launcher({ configPath: 'unused.yaml', log: pino({ level: 'silent' }), entry: (role) => join(folder, `${role}.cjs`) }).run();
+  return new Launcher({ configPath: 'unused.yaml', log, entry: (role) => join(folder, `${role}.cjs`) }).run();
 }
 
 async function allStarted(): Promise<void> {
@@ -80,6 +80,24 @@ test('what is killed is started again, and its siblings go on', async () => {
   for (const name of ['worker1', 'collector', 'supervisor']) process.kill(started(name)[0] as number, 'SIGKILL');
   await eventually('three restarts', () => (['worker1', 'collector', 'supervisor'].every((name) => started(name).length === 2) ? true : null));
   assert.equal(started('worker2').length, 1);
+  process.kill(process.pid, 'SIGTERM');
+  assert.equal(await node, 0);
+  assertNobodyLeft();
+});
+
+test('a worker that cannot be spawned for a while comes back, and the node goes on', async () => {
+  const lines: string[] = [];
+  const node = launch({}, pino({ level: 'error' }, { write: (line: string) => { lines.push(line); } }));
+  await allStarted();
+  const { execPath } = process;
+  try {
+    process.execPath = '/no/such/program';
+    process.kill(started('worker1')[0] as number, 'SIGKILL');
+    await eventually('an attempt that fails', () => (lines.some((line) => line.includes('worker 1 cannot be started')) ? true : null));
+  } finally {
+    process.execPath = execPath;
+  }
+  await eventually('its return', () => (started('worker1').length === 2 ? true : null));
   process.kill(process.pid, 'SIGTERM');
   assert.equal(await node, 0);
   assertNobodyLeft();

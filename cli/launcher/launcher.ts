@@ -196,7 +196,12 @@ export class Launcher {
   }
 
   #forkWorker(slot: number): ChildProcess {
-    return cluster.fork({ ...this.#env(), [ENV.worker]: String(slot) }).process;
+    const worker = cluster.fork({ ...this.#env(), [ENV.worker]: String(slot) });
+    // node:cluster repeats the process's errors, which KeptProcess takes; without a listener they would end the launcher
+    worker.on('error', () => {
+      if (worker.process.pid === undefined) delete cluster.workers?.[worker.id];
+    });
+    return worker.process;
   }
 }
 

@@ -33,13 +33,16 @@ function head(terminal: Terminal, { node, version, started_at: started, ready, r
 
 function workers(terminal: Terminal, status: NodeStatus): string {
   if (status.workers.length === 0) return line('workers', styled(terminal, 'red', 'none'));
-  return renderTable(terminal, [
+  const table = renderTable(terminal, [
     { head: 'worker', align: 'right' }, { head: 'pid', align: 'right' }, { head: 'state', align: 'left' }, { head: 'connections', align: 'right' },
     { head: 'memory', align: 'right' }, { head: 'config', align: 'left' }, { head: 'stream', align: 'left', shrinks: true },
   ], status.workers.map((worker) => [
     String(worker.worker), String(worker.pid), { text: worker.state, style: worker.state === 'serving' ? 'green' : 'yellow' },
     known(worker.connections, count), known(worker.rss_bytes, bytes), worker.config_version ?? '-', worker.stream,
   ]));
+  const failed = status.workers.filter(({ config_error: error }) => error !== null);
+  return table + failed.map(({ worker, config_error: error }) =>
+    `${styled(terminal, 'red', printable(`worker ${worker} could not apply the configuration: ${error ?? ''}`))}\n`).join('');
 }
 
 function targets(terminal: Terminal, status: NodeStatus): string {

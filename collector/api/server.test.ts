@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { formatRequestId } from '../../gateway/events/request-id.js';
+import { insertEvents, type MadeEvent } from '../store/insert-events.fixture.js';
 import { migrate } from '../store/migrate.js';
 import { Store } from '../store/store.js';
 import { createCollectorApi, listenCollectorApi } from './server.js';
@@ -26,14 +27,13 @@ before(async () => {
   await migrate(store);
   // one request a second for 20 s, acme and globex by turns; the last one is a long connection with an interim row
   const rows = Array.from({ length: 20 }, (_, index) => row(index, index, NOW - (20 - index) * 1000, 1));
-  await store.command(`INSERT INTO tidegate.events (stream, node, worker, ordinal, seq, time, duration_us, gateway_us, bytes_in, bytes_out, status, method, outcome,
-    protocol, kind, requests, counted, billable, attempts, config_version, caller, call, path, trace_id) VALUES ${[...rows, row(19, 20, NOW - 900, 0)].join(', ')}`);
+  await insertEvents(store, [...rows, row(19, 20, NOW - 900, 0)]);
   api = createCollectorApi({
     store, asOfMs: () => NOW, nowMs: () => nowMs, status: () => ({ lag_seconds: 0.5 }),
     kept: () => ({ eventsMs: 30 * 86_400_000, minutesMs: 90 * 86_400_000, quarterHoursMs: 1100 * 86_400_000 }),
     completeness: (fromMs, toMs) => {
       completenessAsked.push([new Date(fromMs).toISOString(), new Date(toMs).toISOString()]);
-      return Promise.resolve({ complete: false, reasons: ['stream x silent'], streams: [{ stream: STREAM, stored: 20 }], dropped: [{ app: 'acme', count: 1 }, { app: 'globex', count: 2 }] });
+      return Promise.resolve({ complete: false, reasons: ['3 events of stream x (node n1, worker 2) were dropped'], streams: [{ stream: STREAM, stored: 20 }], dropped: [{ app: 'acme', count: 1 }, { app: 'globex', count: 2 }] });
     },
     log: { error: (fields) => errors.push(fields) },
   });
@@ -45,9 +45,11 @@ after(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-function row(ordinal: number, seq: number, timeMs: number, requests: 0 | 1): string {
-  return `(0x${STREAM}, 'n1', 2, ${ordinal}, ${seq}, fromUnixTimestamp64Milli(${timeMs}, 'UTC'), 2500, 500, 10, 20, 200, 'GET', 'answered', 'http/1.1', `
-    + `'${requests === 1 ? 'request' : 'interim'}', ${requests}, 1, 1, 1, 'aaaaaaaaaaaa', '${ordinal % 2 === 0 ? 'acme' : 'globex'}\\n10.0.0.0/24', 'catalogue\\nitems\\nhttp://127.0.0.1:9001', '/items', '')`;
+function row(ordinal: number, seq: number, timeMs: number, requests: 0 | 1): MadeEvent {
+  return {
+    stream: STREAM, node: 'n1', worker: 2, ordinal, seq, timeMs, durationUs: 2500, upstreamUs: 2000, bytesIn: 10, bytesOut: 20, kind: requests === 1 ? 'request' : 'interim', requests,
+    configVersion: 'aaaaaaaaaaaa', app: ordinal % 2 === 0 ? 'acme' : 'globex', client: '10.0.0.0/24', service: 'catalogue', route: 'items', target: 'http://127.0.0.1:9001', path: '/items',
+  };
 }
 
 interface Answer { readonly status: number; readonly body: Record<string, unknown>; readonly text: string; readonly headers: Record<string, unknown> }
@@ -71,7 +73,7 @@ test('a report in JSON and CSV, by parameter and by Accept', async () => {
   const json = await ask('/v1/reports/traffic?interval=total&group_by=app,service', 'operator');
   const rows = json.body['rows'] as Record<string, unknown>[];
   assert.deepEqual(rows.map((one) => [one['app'], one['service'], one['requests'], one['bytes_out']]), [['acme', 'catalogue', 10, 200], ['globex', 'catalogue', 10, 220]]);
-  assert.deepEqual([json.body['complete'], json.body['missing'], json.body['as_of']], [false, ['stream x silent'], '2026-11-21T10:07:31.250Z']);
+  assert.deepEqual([json.body['complete'], json.body['missing'], json.body['as_of']], [false, ['3 events of stream x (node n1, worker 2) were dropped'], '2026-11-21T10:07:31.250Z']);
   for (const csv of [await ask('/v1/reports/traffic?format=csv', 'operator'), await ask('/v1/reports/traffic', 'operator', { accept: 'text/csv' })]) {
     assert.match(String(csv.headers['content-type']), /^text\/csv/);
     assert.match(String(csv.headers['content-disposition']), /filename="traffic.csv"/);
@@ -111,7 +113,12 @@ test('a request is found by its id, by its own app and the operator only', async
     target: 'http://127.0.0.1:9001', method: 'GET', status: 200, outcome: 'answered', protocol: 'http/1.1', kind: 'request', duration_us: 2500, upstream_us: 2000,
     bytes_in: 10, bytes_out: 20, requests: 1, counted: 1, billable: 1, attempts: 1, client: '10.0.0.0/24', path: '/items', trace_id: '', config_version: 'aaaaaaaaaaaa', stored_at: '',
   });
-  assert.equal((await ask(`/v1/requests/${id}`, 'app:acme')).status, 200);
+  const own = (await ask(`/v1/requests/${id}`, 'app:acme')).body;
+  assert.deepEqual(Object.keys(body).filter((name) => !(name in own)).sort(), ['config_version', 'node', 'target', 'worker'], 'how the operator\'s side is built is not told to apps');
+  for (const query of ['target=x', 'config_version=x', 'group_by=target', 'group_by=app,config_version']) {
+    const refused = await ask(`/v1/reports/traffic?${query}`, 'app:acme');
+    assert.deepEqual([refused.status, refused.body['code'], String(refused.body['detail']).split(':')[0]], [403, 'operator_only', query.split('=')[0]], query);
+  }
   const foreign = await ask(`/v1/requests/${id}`, 'app:globex');
   const unknown = await ask(`/v1/requests/${formatRequestId(STREAM, 999)}`, 'app:globex');
   assert.deepEqual([foreign.status, foreign.body['code'], foreign.body['title']], [404, 'not_found', unknown.body['title']]);
@@ -152,11 +159,13 @@ test('live numbers stream, one event a second', { timeout: 10_000 }, async () =>
 test('a day is whose it is, and an app is told nothing of the others', async () => {
   completenessAsked.length = 0;
   const all = (await ask('/v1/completeness?day=2026-11-20', 'operator')).body;
-  assert.deepEqual([all['complete'], all['reasons'], (all['streams'] as unknown[]).length], [false, ['stream x silent'], 1]);
+  assert.deepEqual([all['complete'], all['reasons'], (all['streams'] as unknown[]).length], [false, ['3 events of stream x (node n1, worker 2) were dropped'], 1]);
   const own = await ask('/v1/completeness?day=2026-11-20', 'app:acme', { 'x-tidegate-time-zone': 'Asia/Kolkata' });
   assert.deepEqual(own.body, {
-    day: '2026-11-20', time_zone: 'Asia/Kolkata', from: '2026-11-19T18:30:00.000Z', to: '2026-11-20T18:30:00.000Z', complete: false, reasons: ['stream x silent'], dropped: [{ app: 'acme', count: 1 }],
+    day: '2026-11-20', time_zone: 'Asia/Kolkata', from: '2026-11-19T18:30:00.000Z', to: '2026-11-20T18:30:00.000Z', complete: false, dropped: [{ app: 'acme', count: 1 }],
+    reasons: ['Something of this time is missing, or not proven to be there; the operator can see what.', '1 events of this app were dropped: its requests were answered, and not recorded.'],
   });
+  assert.equal((await ask('/v1/reports/traffic', 'app:acme')).text.includes('n1'), false);
   assert.equal((await ask('/v1/completeness', 'operator')).body['day'], '2026-11-21');
   await ask('/v1/completeness?day=2026-03-08&time_zone=America/New_York', 'operator');
   assert.deepEqual(completenessAsked, [
@@ -191,6 +200,44 @@ test('the supervisor is told what counts against quotas, less what it has read i
   assert.deepEqual(await counted([{ stream: STREAM, before: 0 }]), []);
   assert.deepEqual(await counted([{ stream: '0000000000000001', before: 0 }], [{ startMs: 0, endMs: 1 }, whole]), [`1 acme ${STREAM} 10`, `1 globex ${STREAM} 10`]);
   assert.equal((await api.inject({ method: 'POST', url: '/counted', payload: { days: [], streams: [{ stream: "1'", before: 0 }] } })).statusCode, 400);
+});
+
+test('what the ledger asks goes ahead of the reports that wait', { timeout: 10_000 }, async () => {
+  const asked: string[] = [];
+  let last: Promise<unknown> = Promise.resolve();
+  let open: () => void = () => undefined;
+  const gate = new Promise<void>((resolve) => { open = resolve; });
+  let came: (sql: string) => void = () => undefined;
+  const comes = (form: RegExp): Promise<void> => new Promise((resolve) => { came = (sql) => { if (form.test(sql)) resolve(); }; });
+  /** One statement after the other, as the store has it; the first stays until it is let go. */
+  const serial = {
+    query: (sql: string): Promise<unknown[]> => {
+      came(sql);
+      const run = last.then(async () => {
+        asked.push(/counted = 1/.test(sql) ? 'counted' : /coverage/.test(sql) ? 'completeness' : 'report');
+        await gate;
+        return [];
+      });
+      last = run;
+      return run;
+    },
+  };
+  const busy = createCollectorApi({
+    store: serial, asOfMs: () => NOW, status: () => ({}), kept: () => ({ eventsMs: 1e12, minutesMs: 1e12, quarterHoursMs: 1e12 }), log: { error: () => undefined },
+    completeness: async () => { await serial.query('coverage'); return { complete: true, reasons: [], streams: [] }; },
+  });
+  const headers = { 'x-tidegate-principal': 'operator' };
+  const first = comes(/./);
+  const waiting = Array.from({ length: 8 }, (_, index) => [busy.inject({ url: '/v1/reports/traffic?interval=minute', headers }), busy.inject({ url: `/v1/completeness?day=2026-11-0${index + 1}`, headers })]).flat();
+  await first;
+  const countedComes = comes(/counted = 1/);
+  const counted = busy.inject({ method: 'POST', url: '/counted', payload: { days: [{ startMs: 0, endMs: 1 }], streams: [] } });
+  await countedComes;
+  open();
+  assert.equal((await counted).statusCode, 200);
+  assert.deepEqual((await Promise.all(waiting)).map(({ statusCode }) => statusCode), waiting.map(() => 200));
+  assert.equal(asked.indexOf('counted'), 1, asked.join());
+  await busy.close();
 });
 
 test('a store that fails tells the log why, not the asker', async () => {

@@ -10,6 +10,7 @@ import { InvalidParameterError } from '../../errors/invalid-parameter.js';
 import { problem } from '../../errors/problem.js';
 import { TidegateError } from '../../errors/tidegate-error.js';
 import { LiveCounters } from '../counters/live-counters.js';
+import { CompletenessAnswers, toldTo, type CompletenessAnswer } from '../reports/completeness-answers.js';
 import { CountedQuestion, countedRequests } from '../reports/counted.js';
 import { bucketBounds, formatInstant, isTimeZone } from '../reports/calendar.js';
 import { liveEvent, liveReport } from '../reports/live.js';
@@ -24,22 +25,13 @@ export interface CollectorApiDeps {
   readonly store: QueryStore;
   /** ms since the epoch; everything admitted and answered before it is stored. */
   asOfMs(): number;
-  /** See collector/completeness: of [fromMs, toMs). */
+  /** See collector/completeness: of [fromMs, toMs). Reads the store; asked when the line of reports has come to it. */
   completeness(fromMs: number, toMs: number): Promise<CompletenessAnswer>;
   kept: TrafficDeps['kept'];
   /** The collector's own state, for the supervisor's status and metrics. */
   status(): unknown;
   nowMs?: () => number;
   readonly log: { error(fields: Readonly<Record<string, unknown>>, message: string): void };
-}
-
-export interface CompletenessAnswer {
-  readonly complete: boolean;
-  readonly reasons: readonly string[];
-  /** Every stream with a part in the range. */
-  readonly streams: readonly unknown[];
-  /** Events dropped because the spool was full, by app. */
-  readonly dropped?: readonly { readonly app: string; readonly count: number }[];
 }
 
 const CompletenessParameters = Type.Object({
@@ -59,8 +51,9 @@ export function createCollectorApi(deps: CollectorApiDeps): FastifyInstance {
   const nowMs = deps.nowMs ?? Date.now;
   const store = new ReportStore(deps.store);
   const counters = new LiveCounters({ store, asOfMs: () => deps.asOfMs(), nowMs });
+  const completeness = new CompletenessAnswers({ line: store, nowMs, judge: (fromMs, toMs) => deps.completeness(fromMs, toMs) });
   const traffic: TrafficDeps = {
-    store, nowMs, kept: () => deps.kept(), asOfMs: () => deps.asOfMs(), completeness: (fromMs, toMs) => deps.completeness(fromMs, toMs),
+    store, nowMs, kept: () => deps.kept(), asOfMs: () => deps.asOfMs(), completeness: (fromMs, toMs, asker) => completeness.of(fromMs, toMs, asker),
   };
   const server = Fastify({
     requestTimeout: REQUEST_TIMEOUT_MS, connectionTimeout: 0, forceCloseConnections: true,
@@ -93,17 +86,17 @@ export function createCollectorApi(deps: CollectorApiDeps): FastifyInstance {
   });
 
   server.get<{ Params: { id: string } }>('/v1/requests/:id', { schema: { querystring: NoParameters } }, (request, reply) =>
-    requestEvent(store, request.params.id, principalOf(request), goneSignal(reply)));
+    requestEvent(store, request.params.id, { principal: principalOf(request), signal: goneSignal(reply) }));
 
-  server.get<{ Querystring: Static<typeof CompletenessParameters> }>('/v1/completeness', { schema: { querystring: CompletenessParameters } }, async (request) => {
+  server.get<{ Querystring: Static<typeof CompletenessParameters> }>('/v1/completeness', { schema: { querystring: CompletenessParameters } }, async (request, reply) => {
     const principal = principalOf(request);
     const timeZone = zone(request.query.time_zone, request);
     const [fromMs, toMs] = dayBounds(request.query.day, timeZone, nowMs());
-    const { complete, reasons, streams, dropped = [], ...rest } = await deps.completeness(fromMs, toMs);
-    const day = { day: request.query.day ?? formatInstant(fromMs, timeZone).slice(0, 10), time_zone: timeZone, from: new Date(fromMs).toISOString(), to: new Date(toMs).toISOString(), complete, reasons };
-    // streams carry all apps' counts: an app is told whether the day is whole, and what of its own was dropped
-    if (principal.kind === 'app') return { ...day, dropped: dropped.filter((drop) => drop.app === principal.app) };
-    return { ...day, ...rest, dropped, streams };
+    const answer = await completeness.of(fromMs, toMs, { principal, signal: goneSignal(reply) });
+    const { complete, reasons, dropped } = toldTo(principal, answer);
+    const day = { day: request.query.day ?? formatInstant(fromMs, timeZone).slice(0, 10), time_zone: timeZone, from: new Date(fromMs).toISOString(), to: new Date(toMs).toISOString() };
+    // streams carry names of nodes and all apps' counts
+    return principal.kind === 'app' ? { ...day, complete, reasons, dropped } : { ...day, ...answer, dropped };
   });
   return server;
 }

@@ -6,7 +6,7 @@
  * 10 s, so the engine leaves out all older ones.
  */
 import { bucketBounds } from '../reports/calendar.js';
-import { REPORT_SETTINGS, type ReportStore, type Row } from '../reports/report-store.js';
+import { REPORT_SETTINGS, type Asker, type Query, type ReportStore, type Row } from '../reports/report-store.js';
 
 export const RATE_WINDOW_S = 10;
 /** How long an answer is good for. */
@@ -56,24 +56,28 @@ export class LiveCounters {
     this.#deps = deps;
   }
 
-  /** @param timeZone an IANA name: whose today */
-  read(timeZone: string): Promise<LiveNumbers> {
+  /**
+   * @param timeZone an IANA name: whose today
+   * @param asker in whose place in the line they are read, if they are; others who ask meanwhile get the same
+   */
+  read(timeZone: string, { principal }: Asker): Promise<LiveNumbers> {
     const nowMs = this.#deps.nowMs();
     const known = this.#answers.get(timeZone);
     if (known !== undefined && nowMs - known.atMs < FRESH_MS && nowMs >= known.atMs) return known.numbers;
     for (const [zone, answer] of this.#answers) if (nowMs - answer.atMs > 10_000) this.#answers.delete(zone);
-    const numbers = this.#compute(timeZone, nowMs);
+    // one turn for both statements, and without the signal: others wait for it too
+    const numbers = this.#deps.store.turn({ principal }, (query) => this.#compute(query, timeZone, nowMs));
     this.#answers.set(timeZone, { atMs: nowMs, numbers });
     // a failure is told to whoever waits, and tried again by the next
     numbers.catch(() => { if (this.#answers.get(timeZone)?.numbers === numbers) this.#answers.delete(timeZone); });
     return numbers;
   }
 
-  async #compute(timeZone: string, nowMs: number): Promise<LiveNumbers> {
+  async #compute(query: Query, timeZone: string, nowMs: number): Promise<LiveNumbers> {
     const [dayStartMs, dayEndMs] = bucketBounds('day', timeZone, nowMs, nowMs + 1) as [number, number];
     const asOfMs = Math.min(this.#deps.asOfMs(), nowMs);
-    const today = await this.#deps.store.query(TODAY_SQL, { from_s: dayStartMs / 1000, to_s: dayEndMs / 1000 });
-    const lately = await this.#deps.store.query(RATE_SQL, { from_ms: asOfMs - RATE_WINDOW_S * 1000, to_ms: asOfMs });
+    const today = await query(TODAY_SQL, { from_s: dayStartMs / 1000, to_s: dayEndMs / 1000 });
+    const lately = await query(RATE_SQL, { from_ms: asOfMs - RATE_WINDOW_S * 1000, to_ms: asOfMs });
     const counts = new Map<string, Map<string, LiveCount>>();
     const countOf = (row: Row): LiveCount => {
       const app = String(row['app']);

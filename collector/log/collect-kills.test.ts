@@ -12,16 +12,16 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { requires } from '../../test/harness/requires.js';
 import { Store } from '../store/store.js';
-import type { FaultPlace } from './fault.js';
-import { addSums, noSums, RandomStream } from './random-events.js';
-import { disagreements, storedSums } from './stored-sums.js';
+import type { KillPlace } from './collector-to-kill.fixture.js';
+import { addSums, noSums, RandomStream } from './random-events.fixture.js';
+import { disagreements, storedSums } from './stored-sums.fixture.js';
 
-const CHILD = fileURLToPath(new URL(`./collector-to-kill${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url));
+const CHILD = fileURLToPath(new URL(`./collector-to-kill.fixture${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url));
 
 /** @returns the signal it died by, or its exit code */
-async function collect(dataDir: string, place?: FaultPlace, afterMs = 0): Promise<NodeJS.Signals | number | null> {
-  const child = spawn(process.execPath, [...process.execArgv.filter((option) => !option.startsWith('--test')), CHILD, dataDir, '3000'], {
-    env: { ...process.env, TIDEGATE_FAULT: place ?? '', TIDEGATE_FAULT_MS: String(afterMs) }, stdio: ['ignore', 'inherit', 'inherit'],
+async function collect(dataDir: string, place?: KillPlace, afterMs = 0): Promise<NodeJS.Signals | number | null> {
+  const child = spawn(process.execPath, [...process.execArgv.filter((option) => !option.startsWith('--test')), CHILD, dataDir, '3000', ...(place === undefined ? [] : [place, String(afterMs)])], {
+    stdio: ['ignore', 'inherit', 'inherit'],
   });
   const timer = setTimeout(() => child.kill('SIGKILL'), 60_000);
   const [code, signal] = await once(child, 'exit') as [number | null, NodeJS.Signals | null];
@@ -34,7 +34,7 @@ test('killed at any point, the collector loses nothing and stores nothing twice'
   t.after(() => { rmSync(dataDir, { recursive: true, force: true }); });
   const streams = [1, 2].map((worker) => new RandomStream(join(dataDir, 'spool'), worker, Date.now() - 2_500_000, 200_000));
   const more = (): void => { for (const stream of streams) stream.write(2500).mark(); };
-  const places: readonly (readonly [FaultPlace, number])[] = [
+  const places: readonly (readonly [KillPlace, number])[] = [
     ['before-manifest', 0], ['after-manifest', 0], ['between-raw-and-rollup', 0], ['after-insert', 0], ['before-delete', 0],
     ...[1, 3, 6, 10, 20].map((ms) => ['mid-insert', ms] as const),
   ];

@@ -13,7 +13,6 @@ import type { SpoolLog } from '../../gateway/events/spool-log.js';
 import { scanStreams, type SpooledStream } from '../../gateway/events/spool.js';
 import { INSERT_SETTINGS, insertStatement, ROW_STRUCTURE } from '../store/insert-statement.js';
 import type { Store } from '../store/store.js';
-import { faultPlace, faultSoon, isFault } from './fault.js';
 import { pickRange, readAgain, START, type PickedRange, type RangeLimits } from './log-reader.js';
 import { readManifest, writeManifest, type Manifest, type Place } from './manifest.js';
 import { quarantine } from './quarantine.js';
@@ -113,11 +112,9 @@ export class Collect {
     await this.#noteRepeats(picked);
     const range = this.#range + 1;
     const staged = await writeStaging(this.#stagingFile(range), picked.pieces);
-    const plan = { token: `range-${range}-${this.#firstSpanName(picked)}`, structure: ROW_STRUCTURE, settings: INSERT_SETTINGS, leaveOut: picked.leaveOut };
+    const plan = { token: `range-${range}-${this.#firstSpanName(picked)}`, structure: ROW_STRUCTURE, settings: INSERT_SETTINGS, paces: picked.paces, leaveOut: picked.leaveOut };
     const manifest: Manifest = { format: 1, range, plan, spans: picked.spans, repeats: picked.repeats, rows: picked.rows, ...staged };
-    faultPlace('before-manifest');
     writeManifest(this.#manifestPath, manifest);
-    faultPlace('after-manifest');
     this.#range = range;
     this.#intent = { manifest, picked };
     await this.#finishIntent(manifest, picked);
@@ -128,21 +125,13 @@ export class Collect {
   /** Inserts, then advances. */
   async #finishIntent(manifest: Manifest, picked: PickedRange | null): Promise<void> {
     const file = this.#stagingFile(manifest.range);
-    if (manifest.rows > 0) {
-      if (isFault('between-raw-and-rollup')) await this.#options.store.command('DETACH TABLE tidegate.traffic_minute_view SYNC');
-      const insert = this.#options.store.command(insertStatement(manifest.plan, file));
-      faultSoon('mid-insert');
-      await insert;
-      faultPlace('between-raw-and-rollup');
-    }
-    faultPlace('after-insert');
+    if (manifest.rows > 0) await this.#options.store.command(insertStatement(manifest.plan, file));
     for (const { stream, to } of manifest.spans) this.#places.set(stream, to);
     for (const { stream, first, last } of picked?.runs ?? []) this.stored(stream).add(first, last);
     this.totals.storedRows += picked?.runs.reduce((sum, run) => sum + run.last - run.first + 1, 0) ?? 0;
     this.totals.ranges++;
     this.#intent = null;
     unlinkSync(file);
-    faultPlace('before-delete');
   }
 
   async #resume(manifest: Manifest): Promise<void> {

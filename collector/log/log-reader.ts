@@ -7,6 +7,7 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { readFrames, type FrameItem, type UnreadableItem } from '../../gateway/events/read-segment.js';
+import { decodeRow, RowCursor } from '../../gateway/events/read-rows.js';
 import type { SpooledStream } from '../../gateway/events/spool.js';
 import type { Place, SeqRunOfStream, Span } from './manifest.js';
 import { SeqSet } from './seq-set.js';
@@ -25,6 +26,8 @@ export interface PickedRange {
   readonly runs: readonly SeqRunOfStream[];
   readonly repeats: readonly SeqRunOfStream[];
   readonly leaveOut: readonly SeqRunOfStream[];
+  /** Rows a second of each stream that has rows in it. */
+  readonly paces: readonly { readonly stream: string; readonly rowsASecond: number }[];
   readonly unreadable: readonly { readonly source: SpooledStream; readonly item: UnreadableItem }[];
   /** True: the end of every stream was reached; false: there is more to pick at once. */
   readonly caughtUp: boolean;
@@ -34,6 +37,9 @@ export interface PickedRange {
 
 /** The event loop also serves reports: it is let go after so many frames, about a megabyte. */
 const ITEMS_A_TURN = 256;
+
+/** More is a clock that was set. */
+const MOST_ROWS_A_SECOND = 1_000_000;
 
 export const START: Place = { segment: 0, offset: 0, seq: 0 };
 
@@ -58,6 +64,7 @@ export async function pickRange(
     runs: parts.flatMap((part) => part.runs),
     repeats: parts.flatMap((part) => part.repeats),
     leaveOut: parts.flatMap((part) => part.leaveOut),
+    paces: parts.filter((part) => part.rows > 0).map((part) => ({ stream: part.source.stream, rowsASecond: part.rowsASecond })),
     unreadable: parts.flatMap((part) => part.unreadable.map((item) => ({ source: part.source, item }))),
     caughtUp: parts.every((part) => part.ended),
     finished: new Set(parts.filter((part) => part.finished).map((part) => part.source.stream)),
@@ -113,6 +120,16 @@ class StreamPart {
 
   get runs(): SeqRunOfStream[] {
     return this.#new.runs.map((run) => ({ stream: this.source.stream, ...run }));
+  }
+
+  /** From the ends of the first and of the last frame's first requests; 0: too little to tell. */
+  get rowsASecond(): number {
+    const [first, last] = [this.pieces[0], this.pieces.at(-1)];
+    if (first === undefined || last === undefined) return 0;
+    const [a, b] = [decodeRow(new RowCursor(first)), decodeRow(new RowCursor(last))];
+    const seconds = (b.timeMs - a.timeMs) / 1000 + (b.durationUs - a.durationUs) / 1e6;
+    const pace = Math.round((b.seq - a.seq) / seconds);
+    return pace > 0 && pace <= MOST_ROWS_A_SECOND ? pace : 0;
   }
 
   #take(item: FrameItem, known: readonly { first: number; last: number }[]): void {

@@ -2,8 +2,7 @@
 import { InvalidParameterError } from '../../errors/invalid-parameter.js';
 import { TidegateError } from '../../errors/tidegate-error.js';
 import { parseRequestId } from '../../gateway/events/request-id.js';
-import type { Principal } from './principal.js';
-import { REPORT_SETTINGS, type ReportStore, type Row } from './report-store.js';
+import { REPORT_SETTINGS, type Asker, type ReportStore, type Row } from './report-store.js';
 
 /** A long connection has several rows: the first (requests 1), then interim ones. Read whole, so that the last one's totals are seen. */
 const SQL = `SELECT
@@ -20,22 +19,27 @@ ORDER BY t.seq
 LIMIT 1000
 ${REPORT_SETTINGS}`;
 
+/** How the operator's side is built: not told to apps. */
+const OPERATOR_COLUMNS: ReadonlySet<string> = new Set(['node', 'worker', 'target', 'config_version']);
+
 /**
  * @returns the request's event, and under `interim` the later rows of a long connection
  * @throws invalid_parameter for what is no request id; not_found, the same whether it does not exist or is another app's
  */
-export async function requestEvent(store: ReportStore, id: string, principal: Principal, signal?: AbortSignal): Promise<Record<string, unknown>> {
+export async function requestEvent(store: ReportStore, id: string, asker: Asker): Promise<Record<string, unknown>> {
   const parsed = parseRequestId(id);
   if (parsed === null) throw new InvalidParameterError('id', 'must be an X-Request-Id: 16 hexadecimal digits, -, and the request\'s number');
+  const { principal } = asker;
   const rows = await store.query(SQL, {
     stream: BigInt(`0x${parsed.stream}`).toString(), ordinal: parsed.ordinal, tenant: principal.kind === 'app' ? principal.app : '',
-  }, signal);
-  const [first, ...interim] = rows.map(eventJson);
+  }, asker);
+  const [first, ...interim] = rows.map((row) => eventJson(row, principal.kind === 'operator'));
   if (first === undefined) throw new TidegateError('not_found', `No event of request ${id} is stored. An event is stored within about 2 s of the request's end, and kept for a time.`);
   return { id, ...first, ...(interim.length > 0 ? { interim } : {}) };
 }
 
-function eventJson(row: Row): Record<string, unknown> {
+function eventJson(row: Row, whole: boolean): Record<string, unknown> {
   const { time_ms, stored_ms, ...columns } = row;
-  return { time: new Date(Number(time_ms)).toISOString(), ...columns, stored_at: new Date(Number(stored_ms)).toISOString() };
+  const told = whole ? columns : Object.fromEntries(Object.entries(columns).filter(([name]) => !OPERATOR_COLUMNS.has(name)));
+  return { time: new Date(Number(time_ms)).toISOString(), ...told, stored_at: new Date(Number(stored_ms)).toISOString() };
 }

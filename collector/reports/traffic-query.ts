@@ -12,6 +12,8 @@ import { MAX_ROWS } from './report-store.js';
 export const ROLLUP_GROUPS = ['app', 'service', 'route', 'status_class'] as const;
 /** Known of raw events only. */
 export const RAW_GROUPS = ['status', 'method', 'outcome', 'target', 'config_version'] as const;
+/** How the operator's side is built: no groups and no filters of an app's. */
+const OPERATOR_GROUPS = ['target', 'config_version'] as const;
 export const GROUPS = [...ROLLUP_GROUPS, ...RAW_GROUPS] as const;
 export type Group = (typeof GROUPS)[number];
 export const FORMATS = ['json', 'csv'] as const;
@@ -32,8 +34,8 @@ export const TrafficParameters = Type.Object({
   status: Type.Optional(Type.Array(Type.Integer({ minimum: 0, maximum: 999 }), { maxItems: 1000, description: 'Only these statuses; repeatable; while raw events are kept.' })),
   method: Type.Optional(Type.Array(Type.Enum(Object.keys(METHODS)), { description: 'Only these methods; repeatable; while raw events are kept.' })),
   outcome: Type.Optional(Type.Array(Type.Enum(Object.keys(OUTCOMES)), { description: 'Only these outcomes; repeatable; while raw events are kept.' })),
-  target: Texts('Only these targets; repeatable; while raw events are kept.'),
-  config_version: Texts('Only these versions of the configuration; repeatable; while raw events are kept.'),
+  target: Texts('Only these targets; repeatable; while raw events are kept. The operator\'s only.'),
+  config_version: Texts('Only these versions of the configuration; repeatable; while raw events are kept. The operator\'s only.'),
   format: oneOf(FORMATS, 'Default: as Accept says, else json.'),
 }, { additionalProperties: false });
 export type TrafficParameters = Static<typeof TrafficParameters>;
@@ -77,7 +79,7 @@ export interface QueryContext {
   readonly accept: string;
 }
 
-/** @throws invalid_parameter naming the parameter; operator_only where an app asks for another one */
+/** @throws invalid_parameter naming the parameter; operator_only where an app asks for another one, or for what is the operator's */
 export function parseTrafficQuery(parameters: TrafficParameters, context: QueryContext): TrafficQuery {
   const toMs = parameters.to === undefined ? (Math.floor(context.nowMs / QUARTER_MS) + 1) * QUARTER_MS : parseInstant('to', parameters.to);
   const fromMs = parameters.from === undefined ? toMs - DAY_MS : parseInstant('from', parameters.from);
@@ -87,9 +89,10 @@ export function parseTrafficQuery(parameters: TrafficParameters, context: QueryC
   if (most > MAX_ROWS) throw new InvalidParameterError('interval', `the range has ${Math.ceil(most)} buckets of this length; at most ${MAX_ROWS}`);
   const timeZone = parameters.time_zone ?? context.defaultTimeZone;
   if (!isTimeZone(timeZone)) throw new InvalidParameterError('time_zone', 'must be an IANA name such as Asia/Kolkata');
+  const groupBy = parseGroups(parameters.group_by ?? []);
+  if (context.principal.kind === 'app') refuseOperatorGroups(groupBy, parameters);
   return {
-    fromMs, toMs, interval, timeZone,
-    groupBy: parseGroups(parameters.group_by ?? []),
+    fromMs, toMs, interval, timeZone, groupBy,
     texts: {
       app: parameters.app ?? [], service: parameters.service ?? [], route: parameters.route ?? [], method: parameters.method ?? [],
       outcome: parameters.outcome ?? [], target: parameters.target ?? [], config_version: parameters.config_version ?? [],
@@ -108,6 +111,13 @@ function parseGroups(values: readonly string[]): Group[] {
     if (!groups.includes(group)) groups.push(group);
   }
   return groups;
+}
+
+function refuseOperatorGroups(groupBy: readonly Group[], parameters: TrafficParameters): void {
+  for (const name of OPERATOR_GROUPS) {
+    if (groupBy.includes(name)) throw new TidegateError('operator_only', `group_by: ${name} is for the operator only`);
+    if (parameters[name] !== undefined) throw new TidegateError('operator_only', `${name}: for the operator only`);
+  }
 }
 
 /** An app that names another one gets an error, the same for every name, rather than zeros that look like no traffic. */

@@ -8,7 +8,8 @@ import { TidegateError } from '../../errors/tidegate-error.js';
 import type { QueryParams } from '../store/store.js';
 import { bucketBounds, formatInstant } from './calendar.js';
 import { summarise, type DurationSummary } from './percentiles.js';
-import { MAX_ROWS, REPORT_SETTINGS, type ReportStore, type Row } from './report-store.js';
+import { toldTo, type Verdict } from './completeness-answers.js';
+import { MAX_ROWS, REPORT_SETTINGS, type Asker, type ReportStore, type Row } from './report-store.js';
 import { needsRaw, type Group, type TrafficQuery } from './traffic-query.js';
 
 /** One row of the answer: a bucket, the groups asked for, and the sums. */
@@ -45,7 +46,7 @@ export interface TrafficDeps {
   /** ms since the epoch; everything admitted and answered before it is stored. */
   asOfMs(): number;
   /** Is what was recorded in the range there and whole, as far as time has gone? */
-  completeness(fromMs: number, toMs: number): Promise<{ readonly complete: boolean; readonly reasons: readonly string[] }>;
+  completeness(fromMs: number, toMs: number, asker: Asker): Promise<Verdict>;
   /** How far back each is kept. */
   kept(): { readonly eventsMs: number; readonly minutesMs: number; readonly quarterHoursMs: number };
   nowMs(): number;
@@ -100,16 +101,17 @@ export async function trafficReport(deps: TrafficDeps, query: TrafficQuery, sign
   const bounds = bucketBounds(query.interval, query.timeZone, query.fromMs, query.toMs);
   if (bounds.length - 1 > MAX_ROWS) throw new TidegateError('report_too_large', `The range has ${bounds.length - 1} buckets; at most ${MAX_ROWS}.`);
   const source = chooseSource(query, bounds);
-  await requireKept(deps, query, source, signal);
-  const completeness = await deps.completeness(query.fromMs, query.toMs);
+  const asker: Asker = { principal: query.tenant === null ? { kind: 'operator' } : { kind: 'app', app: query.tenant }, ...(signal === undefined ? {} : { signal }) };
+  await requireKept(deps, query, source, asker);
+  const verdict = toldTo(asker.principal, await deps.completeness(query.fromMs, query.toMs, asker));
   const asOfMs = deps.asOfMs();
-  const found = await deps.store.query(statement(query, source), statementParams(query, bounds), signal);
+  const found = await deps.store.query(statement(query, source), statementParams(query, bounds), asker);
   if (found.length > MAX_ROWS) throw new TidegateError('report_too_large', `The report has more than ${MAX_ROWS} rows.`);
   const zone = query.timeZone;
   return {
     as_of: formatInstant(asOfMs, zone), from: formatInstant(query.fromMs, zone), to: formatInstant(query.toMs, zone),
     interval: query.interval, time_zone: zone,
-    complete: completeness.complete, missing: completeness.reasons,
+    complete: verdict.complete, missing: verdict.reasons,
     rows: toRows(found, query, bounds, asOfMs),
   };
 }
@@ -128,13 +130,13 @@ FROM tidegate.traffic_quarter_hour AS t
 WHERE t.time >= toDateTime({from_s:UInt32}, 'UTC') AND t.time < toDateTime({to_s:UInt32}, 'UTC')
 ${REPORT_SETTINGS}`;
 
-async function requireKept(deps: TrafficDeps, query: TrafficQuery, source: Source, signal?: AbortSignal): Promise<void> {
+async function requireKept(deps: TrafficDeps, query: TrafficQuery, source: Source, asker: Asker): Promise<void> {
   const kept = deps.kept();
   const keptMs = source === 'events' ? kept.eventsMs : source === 'minutes' ? kept.minutesMs : kept.quarterHoursMs;
   const earliestMs = deps.nowMs() - keptMs;
   if (query.fromMs < earliestMs) throw notKept(query, source, earliestMs);
   if (source !== 'events') return;
-  const [row] = await deps.store.query(GONE_SQL, { from_s: Math.floor(query.fromMs / QUARTER_MS) * 900, to_s: Math.floor(query.toMs / 1000) }, signal);
+  const [row] = await deps.store.query(GONE_SQL, { from_s: Math.floor(query.fromMs / QUARTER_MS) * 900, to_s: Math.floor(query.toMs / 1000) }, asker);
   const goneMs = Number(row?.['gone_s'] ?? 0) * 1000;
   const restMs = Number(row?.['kept_s'] ?? 0) * 1000;
   // a quarter of an hour begins up to 15 minutes before the first event in it

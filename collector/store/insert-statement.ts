@@ -11,6 +11,8 @@ export interface InsertPlan {
   /** RowBinary columns of the staging file, as ClickHouse's `structure`. */
   readonly structure: string;
   readonly settings: Readonly<Record<string, number>>;
+  /** Rows a second of each stream within the range: seq is stored as what it differs from the end that this lets expect. Any number gives the same seq back. */
+  readonly paces: readonly { readonly stream: string; readonly rowsASecond: number }[];
   /** Seqs in the file that are stored already, ends included. */
   readonly leaveOut: readonly { readonly stream: string; readonly first: number; readonly last: number }[];
 }
@@ -36,23 +38,48 @@ export const INSERT_SETTINGS: InsertPlan['settings'] = {
   max_partitions_per_insert_block: 0,
 };
 
-const STORED_DIFFERENTLY: Readonly<Record<string, readonly [column: string, expression: string]>> = {
-  upstream_us: ['gateway_us', 'duration_us - upstream_us'],
-  app: ['caller', "concat(app, '\\n', client)"],
-  service: ['call', "concat(service, '\\n', route, '\\n', target)"],
+/** How far the end came from where the stream's pace puts it. Wraps around below 0; its sign then goes into the lowest bit, so that small stays small. */
+const SEQ_OFF = 'toUInt64(seq - ordinal - intDiv(duration_us * row_pace, 1000000))';
+
+/** Column of the table -> what of the row it is made of. The table's ALIAS columns are the way back. */
+const STORED_DIFFERENTLY: Readonly<Record<string, readonly (readonly [column: string, expression: string])[]>> = {
+  seq: [['pace', 'row_pace'], ['seq_off', `bitXor(bitShiftLeft(${SEQ_OFF}, 1), toUInt64(0) - bitShiftRight(${SEQ_OFF}, 63))`]],
+  upstream_us: [['gateway_us', 'duration_us - upstream_us']],
+  bytes_in: [['bytes_in_low', 'toUInt8(bitAnd(bytes_in, 255))'], ['bytes_in_high', 'bitShiftRight(bytes_in, 8)']],
+  bytes_out: [['bytes_out_low', 'toUInt8(bitAnd(bytes_out, 255))'], ['bytes_out_high', 'bitShiftRight(bytes_out, 8)']],
+  status: [['verdict', `reinterpretAsFixedString(${packed([['status', 16], ['outcome', 8], ['protocol', 8], ['kind', 8], ['attempts', 8], ['requests', 1], ['counted', 1], ['billable', 1]])})`]],
+  app: [['caller', "concat(app, '\\n', client)"]],
+  service: [['call', "concat(service, '\\n', route, '\\n', target, '\\n', toString(method))"]],
 };
-const FOLDED: ReadonlySet<string> = new Set(['client', 'route', 'target']);
+const FOLDED: ReadonlySet<string> = new Set(['client', 'route', 'target', 'method', 'outcome', 'protocol', 'kind', 'attempts', 'requests', 'counted', 'billable']);
+
+const STORED = EVENT_COLUMNS.filter(([name]) => !FOLDED.has(name)).flatMap(([name]) => STORED_DIFFERENTLY[name] ?? [[name, name] as const]);
 
 /** @param file absolute path of the staging file */
 export function insertStatement(plan: InsertPlan, file: string): string {
-  const columns = EVENT_COLUMNS.filter(([name]) => !FOLDED.has(name)).map(([name]) => STORED_DIFFERENTLY[name] ?? [name, name] as const);
   const settings = Object.entries(plan.settings).map(([name, value]) => `${name} = ${value}`);
   const where = plan.leaveOut.map(({ stream, first, last }) => `NOT (stream = 0x${stream} AND seq BETWEEN ${first} AND ${last})`);
-  return `INSERT INTO tidegate.events (${columns.map(([column]) => column).join(', ')})`
-    + ` SETTINGS insert_deduplication_token = ${quoted(plan.token)}, ${settings.join(', ')}`
-    + ` SELECT ${columns.map(([, expression]) => expression).join(', ')}`
-    + ` FROM file(${quoted(file)}, 'RowBinary', ${quoted(plan.structure)})`
-    + (where.length === 0 ? '' : ` WHERE ${where.join(' AND ')}`);
+  return insertRows(`file(${quoted(file)}, 'RowBinary', ${quoted(plan.structure)})`, plan.paces,
+    [`insert_deduplication_token = ${quoted(plan.token)}`, ...settings]) + (where.length === 0 ? '' : ` WHERE ${where.join(' AND ')}`);
+}
+
+/** @param source what has the columns of EVENT_COLUMNS, enums as their numbers */
+export function insertRows(source: string, paces: InsertPlan['paces'], settings: readonly string[] = []): string {
+  const pace = paces.length === 0 ? 'toUInt32(0)'
+    : `transform(stream, [${paces.map(({ stream }) => `toUInt64(0x${stream})`).join(', ')}], [${paces.map(({ rowsASecond }) => `toUInt32(${rowsASecond})`).join(', ')}], toUInt32(0))`;
+  return `INSERT INTO tidegate.events (${STORED.map(([column]) => column).join(', ')})${settings.length === 0 ? '' : ` SETTINGS ${settings.join(', ')}`}`
+    + ` WITH ${pace} AS row_pace SELECT ${STORED.map(([, expression]) => expression).join(', ')} FROM ${source}`;
+}
+
+/** Bit fields of one UInt64, the first in the lowest bits. */
+function packed(fields: readonly (readonly [column: string, bits: number])[]): string {
+  let shift = 0;
+  const parts = fields.map(([column, bits]) => {
+    const part = `bitShiftLeft(toUInt64(${column}), ${shift})`;
+    shift += bits;
+    return part;
+  });
+  return parts.reduce((sum, part) => `bitOr(${sum}, ${part})`);
 }
 
 const quoted = (text: string): string => `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`;

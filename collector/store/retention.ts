@@ -1,9 +1,13 @@
 /**
  * How long the store keeps what, and how much: whole partitions go (days of events and minutes, months of quarter hours), at once and exactly when they are
  * due. A TTL of the engine would do the same within its merges, some hours late, and a changed one would rewrite its tables.
+ *
+ * What is noted of streams goes when no number of their time is left that it could speak for; what went to quarantine, with the raw events of its time.
  */
+import { readdirSync, statSync, unlinkSync } from 'node:fs';
+import { join } from 'node:path';
 import type { SpoolLog } from '../../gateway/events/spool-log.js';
-import type { Store } from './store.js';
+import type { QueryParams, Store } from './store.js';
 
 export interface Retention {
   readonly eventsMs: number;
@@ -43,6 +47,58 @@ export async function applyRetention(store: Store, retention: Retention, nowMs: 
     dropped.push(`events/${partition.id}`);
   }
   return dropped;
+}
+
+/** `streams` last: a kill between them leaves the stream there, to be taken up again. */
+const NOTED_BY_STREAM = ['coverage', 'drops', 'repeats', 'streams'] as const;
+/** So many in one statement, and so many each time. */
+const STREAMS_AT_ONCE = 1000;
+
+/**
+ * Removes what is noted of streams that were sealed, and whose newest event ended, before everything that is kept. Streams that are not sealed stay: nobody
+ * knows what they held.
+ * @param inUse streams that the spool or the manifest names: the collector holds their places against their coverage when it starts
+ * @returns those removed. @throws store_failed
+ */
+export async function pruneStreams(store: Store, { eventsMs, minutesMs, quarterHoursMs }: Retention, inUse: ReadonlySet<string>, nowMs: number, log: SpoolLog): Promise<readonly string[]> {
+  const before = nowMs - Math.max(eventsMs, minutesMs, quarterHoursMs);
+  const past = await store.query<{ stream: string }>(
+    `SELECT leftPad(lower(hex(stream)), 16, '0') AS stream FROM tidegate.streams AS streams FINAL
+     WHERE sealed_at < fromUnixTimestamp64Milli({before:Int64}) AND streams.stream NOT IN (SELECT stream FROM tidegate.coverage WHERE at >= fromUnixTimestamp64Milli({before:Int64}))
+     ORDER BY sealed_at LIMIT ${STREAMS_AT_ONCE + inUse.size}`, { before });
+  const gone = past.map(({ stream }) => stream).filter((stream) => !inUse.has(stream)).slice(0, STREAMS_AT_ONCE);
+  if (gone.length === 0) return gone;
+  const where = `stream IN (${gone.map((stream) => `0x${stream}`).join(', ')})`;
+  for (const table of NOTED_BY_STREAM) await remove(store, table, where, {});
+  log.info({ streams: gone.length }, 'streams past the time that anything is kept: what was noted of them was removed');
+  return gone;
+}
+
+/** Removes bytes that could not be read, and their rows, as long after they were put aside as raw events are kept. @returns the files removed. @throws store_failed */
+export async function pruneQuarantine(store: Store, directory: string, { eventsMs }: Retention, nowMs: number, log: SpoolLog): Promise<readonly string[]> {
+  const before = nowMs - eventsMs;
+  const past = filesOf(directory).filter((file) => statSync(join(directory, file)).mtimeMs < before);
+  for (const file of past) {
+    unlinkSync(join(directory, file));
+    log.info({ file }, 'in quarantine for as long as raw events are kept: removed');
+  }
+  const [old] = await store.query<{ n: number }>('SELECT count() AS n FROM tidegate.quarantine WHERE noted_at < fromUnixTimestamp64Milli({before:Int64})', { before });
+  if ((old?.n ?? 0) > 0) await remove(store, 'quarantine', 'noted_at < fromUnixTimestamp64Milli({before:Int64})', { before });
+  return past;
+}
+
+function filesOf(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+/** Waits until the rows are gone. @param where fixed text and the names of streams, never what a request says */
+async function remove(store: Store, table: string, where: string, params: QueryParams): Promise<void> {
+  await store.command(`ALTER TABLE tidegate.${table} DELETE WHERE ${where} SETTINGS mutations_sync = 1`, params);
 }
 
 /** Oldest first. */

@@ -67,7 +67,7 @@ export function compile(config: Config, version: string, secrets: Secrets, conte
   }
   return {
     config, version, versionLabel: encodeLabels(version), routes: RouteTable.build(entries), apps, noRoute: noRoute(first, context),
-    identityFields: identities.claimHeaderNames, trustedProxies: compileCidrs(config.trusted_proxies),
+    identityFields: new Set([...identities.claimHeaderNames].map((name) => name.replaceAll('_', '-'))), trustedProxies: compileCidrs(config.trusted_proxies),
   };
 }
 

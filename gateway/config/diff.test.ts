@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { hash, LISTENER } from './config-folder.js';
+import { hash, LISTENER } from './config-folder.fixture.js';
 import { diffConfigs, renderDiff } from './diff.js';
 import { parseConfig } from './load.js';
 import { redactConfig } from './redact.js';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { appendFileSync, readFileSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { configFolder } from './config-folder.js';
+import { configFolder } from './config-folder.fixture.js';
 import { appendHistory, readHistory } from './history.js';
 import type { Change } from './diff.js';
 

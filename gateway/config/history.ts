@@ -9,9 +9,9 @@ export interface HistoryEntry {
   readonly version: string;
   /** RFC 3339. */
   readonly time: string;
-  /** What brought it: `start`, `file`, `api`, `signal`. */
+  /** What brought it: `start`, `file`, `api`. */
   readonly source: string;
-  /** Who, as far as is known: the token's name, the file's owner; '' if not known. */
+  /** Who, as far as is known: of `api` who asked, else the owner of the configuration file; '' if not known. */
   readonly author: string;
   /** At most MAX_CHANGES, values cut to what a reader can take in; `more` counts the rest. */
   readonly diff: readonly Change[];

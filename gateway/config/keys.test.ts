@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { configFolder, hash, LISTENER } from './config-folder.js';
+import { configFolder, hash, LISTENER } from './config-folder.fixture.js';
 import { hashKey, KeyStore, newKey } from './keys.js';
 import { parseConfig } from './load.js';
 import type { TidegateError } from '../../errors/tidegate-error.js';

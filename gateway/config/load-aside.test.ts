@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { it } from 'node:test';
-import { configFolder, hash, LISTENER } from './config-folder.js';
+import { configFolder, hash, LISTENER } from './config-folder.fixture.js';
 import { loadConfigAside } from './load-aside.js';
 import { loadConfig } from './load.js';
 

@@ -4,7 +4,7 @@ import { chmodSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { checkFile } from './check.js';
-import { configFolder, hash, LISTENER } from './config-folder.js';
+import { configFolder, hash, LISTENER } from './config-folder.fixture.js';
 import { formatProblem } from './config-problem.js';
 import { KeyStore } from './keys.js';
 import { loadConfig } from './load.js';

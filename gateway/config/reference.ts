@@ -111,10 +111,10 @@ ${rows.join('\n')}
 export function renderOutcomes(): string {
   const yes = (value: boolean): string => (value ? 'yes' : '');
   const rows = Object.entries(OUTCOMES).map(([name, entry]) =>
-    `| \`${name}\` | ${name === 'answered' ? 'if 5xx' : yes(entry.error)} | ${yes(entry.counted)} | ${yes(entry.billable)} | ${yes(entry.letThrough)} | ${cell(entry.meaning)} |`);
+    `| \`${name}\` | ${name === 'answered' ? 'if 5xx' : yes(entry.error)} | ${yes(entry.counted)} | ${yes(entry.billable)} | ${name === 'client_aborted' ? 'if tried' : yes(entry.letThrough)} | ${cell(entry.meaning)} |`);
   return `# Outcomes
 
-Rendered from \`gateway/events/outcomes.ts\` by \`npm run docs\`. Each request's event says how it ended. \`counted\`: against the app's daily quota; a service may override this and \`billable\` under \`outcomes\`. \`let through\`: sent to an upstream; only these stand in latency percentiles.
+Rendered from \`gateway/events/outcomes.ts\` by \`npm run docs\`. Each request's event says how it ended. \`counted\`: against the app's daily quota; a service may override this and \`billable\` under \`outcomes\`. \`let through\`: sent to an upstream; only these stand in latency percentiles. A client may leave before its request has passed the policies: then no upstream was tried (\`attempts\` is 0), and it was not let through.
 
 | outcome | error | counted | billable | let through | meaning |
 |---|---|---|---|---|---|

@@ -17,7 +17,7 @@ export interface Snapshot {
   readonly apps: ReadonlyMap<string, CompiledApp>;
   /** What a request that matches no route carries: empty names, and the gateway's own policies. */
   readonly noRoute: CompiledRoute;
-  /** Fields (lower case) that carry identity upstream: taken off what clients send. */
+  /** Fields (lower case, `-` for `_`) that carry identity upstream: taken off what clients send. */
   readonly identityFields: ReadonlySet<string>;
   readonly trustedProxies: CompiledCidrs | null;
 }

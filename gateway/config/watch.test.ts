@@ -3,7 +3,7 @@ import { mkdirSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync }
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import type { TestContext } from 'node:test';
-import { configFolder, hash, LISTENER } from './config-folder.js';
+import { configFolder, hash, LISTENER } from './config-folder.fixture.js';
 import { KeyStore } from './keys.js';
 import { loadConfig } from './load.js';
 import type { LoadResult } from './load.js';

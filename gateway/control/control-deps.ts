@@ -14,14 +14,16 @@ export type Principal =
   | { readonly kind: 'app'; readonly app: string };
 
 export interface ControlDeps {
-  /** The operator's token (token.ts makes one at the first start). Compared in constant time. */
-  readonly token: string;
+  /** The operator's token in force (token.ts makes one at the first start). Compared in constant time. */
+  token(): string;
   /** Path of the collector's Unix socket. */
   readonly collectorSocket: string;
   /** The app that this API key or JWT belongs to; null: none, or not allowed to read reports. Never throws for a bad credential. */
   identify(bearer: string): Promise<string | null>;
   /** The app's IANA zone; null: no such app. */
   timeZoneOf(app: string): string | null;
+  /** `control.address` as in force. */
+  address(): string;
   /** `control.metrics_open` as in force. */
   metricsOpen(): boolean;
 
@@ -106,6 +108,8 @@ export interface WorkerStatus {
   readonly stream: string;
   readonly state: 'starting' | 'serving' | 'draining';
   readonly config_version: string | null;
+  /** Why it could not apply the configuration in force; null: it could, or has not tried yet. */
+  readonly config_error: string | null;
   readonly rss_bytes: number | null;
   readonly connections: number | null;
 }
@@ -135,7 +139,11 @@ export interface CollectorStatus {
   /** Age of the oldest event not stored yet. */
   readonly lag_seconds: number | null;
   readonly stored: number;
+  /** Events of today and yesterday (UTC) that are missing now. */
   readonly gaps: number;
+  /** Since the collector's start: events found missing, whether they have come since or not. */
+  readonly gaps_total: number;
+  /** Since the collector's start: events met again and left out, or stored twice. */
   readonly repeats: number;
   readonly quarantined: number;
 }

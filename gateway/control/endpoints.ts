@@ -7,7 +7,7 @@ import { METHODS } from '../events/event.js';
 import { OUTCOMES } from '../events/outcomes.js';
 
 /**
- * `open`: anyone; `loopback`: without a token from the same machine, else the operator; `operator`; `reports`: the operator, and each app
+ * `open`: anyone; `loopback`: without a token from the same machine (and asked for under a name of it), else the operator; `operator`; `reports`: the operator, and each app
  * for itself.
  */
 export type Access = 'open' | 'loopback' | 'operator' | 'reports';
@@ -40,12 +40,12 @@ const TRAFFIC_QUERY = {
   app: texts('Only these apps.'),
   service: texts('Only these services.'),
   route: texts('Only these routes.'),
-  group_by: texts('app, service, route, status_class; while raw events are kept also status, method, outcome, target, config_version. Commas or repeated.'),
+  group_by: texts('app, service, route, status_class; while raw events are kept also status, method, outcome, and for the operator target, config_version. Commas or repeated.'),
   status: Type.Array(Type.Integer({ minimum: 0, maximum: 999 }), { description: 'Only these statuses; while raw events are kept.' }),
   method: Type.Array(Type.Enum(Object.keys(METHODS)), { description: 'Only these methods; while raw events are kept.' }),
   outcome: Type.Array(Type.Enum(Object.keys(OUTCOMES)), { description: 'Only these outcomes; while raw events are kept.' }),
-  target: texts('Only these targets; while raw events are kept.'),
-  config_version: texts('Only these versions of the configuration; while raw events are kept.'),
+  target: texts('Only these targets; while raw events are kept. The operator\'s only.'),
+  config_version: texts('Only these versions of the configuration; while raw events are kept. The operator\'s only.'),
   format: oneOf(['json', 'csv'], 'Default: as Accept says, else json.'),
 };
 

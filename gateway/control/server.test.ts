@@ -22,15 +22,16 @@ const collectorSocket = join(folder, 'collector.sock');
 let ready = true;
 let metricsOpen = false;
 let rejected = false;
+let token = TOKEN;
 const made: unknown[] = [];
 const logged: string[] = [];
 const log = { info: (fields: unknown, text: string) => logged.push(JSON.stringify(fields) + text), warn: () => undefined, error: (fields: unknown) => logged.push(JSON.stringify(fields)) };
 
 const deps: ControlDeps = {
-  token: TOKEN, collectorSocket, log,
+  token: () => token, collectorSocket, log,
   identify: (bearer) => Promise.resolve(bearer === ACME_KEY ? 'acme' : null),
   timeZoneOf: (app) => (app === 'acme' ? 'Asia/Kolkata' : app === 'globex' ? 'America/New_York' : null),
-  metricsOpen: () => metricsOpen,
+  address: () => 'Gateway.internal:9180', metricsOpen: () => metricsOpen,
   readiness: () => ({ ready, reasons: ready ? [] : ['no worker serves'] }),
   metrics: (accept) => Promise.resolve({ contentType: accept.includes('openmetrics') ? 'application/openmetrics-text' : 'text/plain', body: 'tidegate_workers 2\n' }),
   status: () => Promise.resolve({ node: 'n' } as NodeStatus),
@@ -104,6 +105,16 @@ test('who may ask what', async () => {
   }
 });
 
+test('a token that is replaced while the node runs is the only one at once', async () => {
+  token = 'operator-token-of-tomorrow';
+  try {
+    assert.equal((await ask('GET', '/v1/status', TOKEN)).status, 401);
+    assert.equal((await ask('GET', '/v1/status', 'operator-token-of-tomorrow')).status, 200);
+  } finally {
+    token = TOKEN;
+  }
+});
+
 test('bearers that look like the token are not the token', async () => {
   for (const bearer of [TOKEN.slice(0, -1), `${TOKEN}x`, TOKEN.toUpperCase(), '', ' ']) {
     assert.equal((await ask('GET', '/v1/status', bearer)).status, 401, bearer);
@@ -136,6 +147,20 @@ test('readiness gives its reasons to loopback and the operator only', async () =
   assert.deepEqual((await ask('GET', '/readyz', TOKEN, { remoteAddress })).body, { ready: false, reasons: ['no worker serves'] });
   ready = true;
   assert.equal((await ask('GET', '/readyz', null)).status, 200);
+});
+
+test('a page whose name was made to point here reads neither metrics nor reasons: the Host must be a name of this machine', async () => {
+  ready = false;
+  for (const [host, local] of [
+    ['localhost:9180', true], ['LOCALHOST', true], ['127.0.0.1:9180', true], ['127.8.8.8', true], ['[::1]:9180', true], ['gateway.internal:9180', true], ['GATEWAY.internal', true],
+    ['evil.example:9180', false], ['evil.example', false], ['127.0.0.1.evil.example:9180', false], ['localhost.evil.example', false], ['gateway.internal.evil.example', false], ['10.0.0.1', false],
+    ['[::1', false], ['a@localhost', false], ['localhost:9180:x', false], [':9180', false],
+  ] as const) {
+    assert.equal((await ask('GET', '/metrics', null, { headers: { host } })).status, local ? 200 : 401, host);
+    assert.equal('reasons' in (await ask('GET', '/readyz', null, { headers: { host } })).body, local, host);
+  }
+  assert.equal((await ask('GET', '/metrics', TOKEN, { headers: { host: 'evil.example' } })).status, 200, 'with the token, under any name');
+  ready = true;
 });
 
 test('every answer carries the security headers and no CORS', async () => {

@@ -6,7 +6,7 @@ import { problem } from '../../errors/problem.js';
 import { TidegateError } from '../../errors/tidegate-error.js';
 import type { ConfigProblem } from '../config/config-problem.js';
 import type { KeyScope } from '../config/keys.js';
-import { admit, identifyPrincipal, isLoopback } from './access.js';
+import { admit, identifyPrincipal, isLocal } from './access.js';
 import type { ControlDeps, Principal } from './control-deps.js';
 import { ENDPOINTS, type Endpoint, type EndpointName } from './endpoints.js';
 import { CollectorForward } from './forward.js';
@@ -74,7 +74,7 @@ function createHandlers(deps: ControlDeps, forward: CollectorForward, descriptio
     healthz: () => ({ status: 'ok' }),
     readyz: async (request, reply) => {
       const { ready, reasons } = deps.readiness();
-      const told = isLoopback(request) || (await identifyPrincipal(deps, request.headers.authorization))?.kind === 'operator';
+      const told = isLocal(deps, request) || (await identifyPrincipal(deps, request.headers.authorization))?.kind === 'operator';
       return reply.code(ready ? 200 : 503).send({ ready, ...(told ? { reasons } : {}) });
     },
     metrics: async (request, reply) => {

@@ -1,14 +1,19 @@
 /**
  * The tally of events that could not be written, per app. The page is made with real bytes when the stream opens, so that a full disk cannot refuse it.
  *
- *      0  header, 128 bytes: magic "TIDEDROP" | stream u64 | last dropped seq i64 (-1: none) | rows by reason u64 x 3 | 0s | crc u32 at 124
+ *      0  header, 128 bytes: magic "TIDEDROP" | stream u64 | last dropped seq i64 (-1: none) | rows by reason u64 x 3 | told seq + 1 u64 (0: none) |
+ *         rows as of told seq u64 | 0s | crc u32 at 124
  *    128  entry of all apps that found no room
  *    256  entry, entry, …: one an app, in the order of their first drop
  *
- *   entry, 128 bytes: name length u8 | name, 71 | rows u64 | requests u64 | counted u64 | first ms i64 | last ms i64 | 0s | crc u32 at 124
+ *   entry, 128 bytes: name length u8 | name, 71 | rows u64 | requests u64 | counted u64 | first ms i64 | last ms i64 |
+ *         counted as of told seq u64 | 0s | crc u32 at 124
  *
  * All little endian; crc is the CRC-32 of the 124 bytes before it. An entry is written by one pwrite and never crosses a memory page, so a kill leaves
  * the old one or the new one. First the entries, then the header, and only then are the answers let go: what was answered is tallied.
+ *
+ * `told seq` is up to where the ledger has been told what was used. When the worker dies, the ledger needs what was dropped after that: so it is noted just
+ * before it is told, the header first. A told seq beyond the ledger's own mark then says that the word did not arrive, and that the figures are no help.
  */
 import { closeSync, fdatasyncSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
@@ -42,6 +47,8 @@ export interface DroppedOfApp {
   /** Sum of `requests`, and of `counted`, of these rows. */
   readonly requests: number;
   readonly counted: number;
+  /** Of `counted`: up to the told seq. */
+  readonly toldCounted: number;
   /** Earliest and latest `time` among them, ms since the epoch. */
   readonly firstMs: number;
   readonly lastMs: number;
@@ -52,13 +59,17 @@ export interface StreamDrops {
   /** -1: none. */
   readonly lastSeq: number;
   readonly rows: number;
+  /** Up to where the ledger has been told, as of the last drop before; -1: not since the first drop. */
+  readonly toldSeq: number;
+  /** Of `rows`: up to the told seq. */
+  readonly toldRows: number;
   readonly byReason: Readonly<Record<DropReason, number>>;
   readonly apps: readonly DroppedOfApp[];
   /** Entries whose checksum is wrong: their counts are unknown. */
   readonly damaged: number;
 }
 
-interface Tally { slot: number; name: Buffer; rows: number; requests: number; counted: number; firstMs: number; lastMs: number; changed: boolean }
+interface Tally { slot: number; name: Buffer; rows: number; requests: number; counted: number; firstMs: number; lastMs: number; toldCounted: number; changed: boolean }
 
 /** The worker's side of the page. */
 export class DropPage {
@@ -70,6 +81,9 @@ export class DropPage {
   /** Tallies that have changed since they were written. */
   readonly #changed: Tally[] = [];
   #lastSeq = -1;
+  #rows = 0;
+  #toldSeq = -1;
+  #toldRows = 0;
   #headerWritten = true;
 
   private constructor(fd: number, stream: string) {
@@ -87,6 +101,11 @@ export class DropPage {
     page.commit();
     fdatasyncSync(fd);
     return page;
+  }
+
+  /** Opens the page of a stream that nothing was tallied of yet. */
+  static open(streamDir: string, stream: string): DropPage {
+    return new DropPage(openSync(join(streamDir, DROPS_FILE), 'r+'), stream);
   }
 
   /** Rows tallied since the stream was opened. The object is live. */
@@ -109,6 +128,7 @@ export class DropPage {
     if (!tally.changed) this.#changed.push(tally);
     tally.changed = true;
     this.#byReason[reason]++;
+    this.#rows++;
     this.#lastSeq = Math.max(this.#lastSeq, row.seq);
     this.#headerWritten = false;
   }
@@ -124,6 +144,29 @@ export class DropPage {
     for (const tally of this.#changed) this.#writeTally(tally);
     for (const tally of this.#changed) tally.changed = false;
     this.#changed.length = 0;
+    this.#writeHeader();
+    this.#headerWritten = true;
+  }
+
+  /** The ledger is about to be told what was used up to `seq`, the last row written or tallied. Throws as `commit` does; then too much counts as used. */
+  noteTold(seq: number): void {
+    if (this.#rows === this.#toldRows) return;
+    this.commit();
+    this.#toldSeq = seq;
+    this.#toldRows = this.#rows;
+    this.#writeHeader();
+    for (const tally of [...this.#tallies.values(), this.#overflow]) {
+      if (tally.toldCounted === tally.counted) continue;
+      tally.toldCounted = tally.counted;
+      this.#writeTally(tally);
+    }
+  }
+
+  close(): void {
+    closeSync(this.#fd);
+  }
+
+  #writeHeader(): void {
     const header = Buffer.alloc(ENTRY_BYTES);
     const { high, low } = streamNumber(this.#stream);
     header.write(MAGIC, 0, 'latin1');
@@ -131,12 +174,9 @@ export class DropPage {
     header.writeUInt32LE(high, 12);
     header.writeBigInt64LE(BigInt(this.#lastSeq), 16);
     DROP_REASONS.forEach((reason, i) => header.writeBigUInt64LE(BigInt(this.#byReason[reason]), 24 + 8 * i));
+    header.writeBigUInt64LE(BigInt(this.#toldSeq + 1), 48);
+    header.writeBigUInt64LE(BigInt(this.#toldRows), 56);
     this.#writeEntry(0, header);
-    this.#headerWritten = true;
-  }
-
-  close(): void {
-    closeSync(this.#fd);
   }
 
   #writeTally(tally: Tally): void {
@@ -145,6 +185,7 @@ export class DropPage {
     tally.name.copy(entry, 1);
     [tally.rows, tally.requests, tally.counted].forEach((value, i) => entry.writeBigUInt64LE(BigInt(value), 72 + 8 * i));
     [tally.firstMs, tally.lastMs].forEach((value, i) => entry.writeBigInt64LE(BigInt(Math.floor(value)), 96 + 8 * i));
+    entry.writeBigUInt64LE(BigInt(tally.toldCounted), 112);
     this.#writeEntry(tally.slot, entry);
   }
 
@@ -176,6 +217,8 @@ export function readDrops(streamDir: string): StreamDrops | null {
     stream: streamName(page.readUInt32LE(12), page.readUInt32LE(8)),
     lastSeq: Number(page.readBigInt64LE(16)),
     rows: apps.reduce((sum, entry) => sum + entry.rows, 0),
+    toldSeq: Number(page.readBigUInt64LE(48)) - 1,
+    toldRows: Number(page.readBigUInt64LE(56)),
     byReason: {
       spool_full: Number(page.readBigUInt64LE(24)), disk_full: Number(page.readBigUInt64LE(32)), write_failed: Number(page.readBigUInt64LE(40)),
     },
@@ -190,6 +233,7 @@ function decodeEntry(entry: Buffer, slot: number): DroppedOfApp {
     rows: Number(entry.readBigUInt64LE(72)),
     requests: Number(entry.readBigUInt64LE(80)),
     counted: Number(entry.readBigUInt64LE(88)),
+    toldCounted: Number(entry.readBigUInt64LE(112)),
     firstMs: Number(entry.readBigInt64LE(96)),
     lastMs: Number(entry.readBigInt64LE(104)),
   };
@@ -203,5 +247,5 @@ function isSound(entry: Buffer): boolean {
 function newTally(slot: number, app: string): Tally {
   const name = Buffer.alloc(MAX_NAME_BYTES);
   const { written } = new TextEncoder().encodeInto(app, name);
-  return { slot, name: name.subarray(0, written), rows: 0, requests: 0, counted: 0, firstMs: 0, lastMs: 0, changed: false };
+  return { slot, name: name.subarray(0, written), rows: 0, requests: 0, counted: 0, firstMs: 0, lastMs: 0, toldCounted: 0, changed: false };
 }

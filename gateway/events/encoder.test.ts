@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MAX_PATH_BYTES, RowEncoder } from './encoder.js';
-import { sampleFacts } from './event-samples.js';
+import { sampleFacts } from './event-samples.fixture.js';
 import { FRAME_HEADER_BYTES } from './frame.js';
 import { encodeLabels } from './labels.js';
 import { decodeRows, type EventRow } from './read-rows.js';

@@ -8,7 +8,7 @@ export interface OutcomeEntry {
   readonly error: boolean;
   readonly counted: boolean;
   readonly billable: boolean;
-  /** True: it passed every policy and was let through to an upstream; only these have a place in latency percentiles. */
+  /** True: it passed every policy and was let through to an upstream; only these have a place in latency percentiles. See wasLetThrough(). */
   readonly letThrough: boolean;
   readonly meaning: string;
 }
@@ -40,3 +40,8 @@ export const OUTCOMES = {
 } as const satisfies Record<string, OutcomeEntry>;
 
 export type Outcome = keyof typeof OUTCOMES;
+
+/** A client may leave before the policies are done with its request: it was let through only if an upstream was tried. Column `let_through` of the store. */
+export function wasLetThrough(outcome: Outcome, attempts: number): boolean {
+  return OUTCOMES[outcome].letThrough && (outcome !== 'client_aborted' || attempts > 0);
+}

@@ -2,9 +2,12 @@
  * A lock that says which process holds a data directory: a small file with its pid, start time and boot id. A dead holder's lock is taken over,
  * so nothing has to be cleaned up after a kill.
  */
-import { linkSync, readFileSync, renameSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
+import { linkSync, readFileSync, renameSync, rmSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import { TidegateError } from '../../errors/tidegate-error.js';
 import { isAlive, ownIdentity, type ProcessIdentity } from './process-life.js';
+
+/** Always as long, so that one can be written over another. */
+const LOCK_BYTES = 256;
 
 export class ProcessLock {
   readonly #path: string;
@@ -19,20 +22,33 @@ export class ProcessLock {
   static acquire(path: string): ProcessLock {
     const mine = `${path}.${process.pid}`;
     try {
-      writeFileSync(mine, `${JSON.stringify(ownIdentity())}\n`, { mode: 0o640 });
-    } catch (cause) {
-      throw new TidegateError('data_dir_unusable', `${path}: ${(cause as Error).message}`, { cause });
-    }
-    try {
+      writeMine(mine, path);
       while (!links(mine, path)) removeDead(path);
       return new ProcessLock(path, statSync(mine).ino);
+    } catch (cause) {
+      throw cause instanceof TidegateError ? cause : new TidegateError('data_dir_unusable', `${path}: ${(cause as Error).message}`, { cause });
     } finally {
-      unlinkSync(mine);
+      rmSync(mine, { force: true });
     }
   }
 
   release(): void {
     if (statSync(this.#path, { throwIfNoEntry: false })?.ino === this.#inode) unlinkSync(this.#path);
+  }
+}
+
+/** On a disk without room the dead holder's file is written over. Throws what the file system says. */
+function writeMine(mine: string, path: string): void {
+  const text = `${JSON.stringify(ownIdentity())}\n`.padEnd(LOCK_BYTES);
+  try {
+    writeFileSync(mine, text, { mode: 0o640 });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'ENOSPC' && code !== 'EDQUOT') throw error;
+    const dead = moveDead(path);
+    if (dead === null) throw error;
+    renameSync(dead, mine);
+    writeFileSync(mine, text, { flag: 'r+' });
   }
 }
 
@@ -48,8 +64,17 @@ function links(from: string, to: string): boolean {
 }
 
 function removeDead(path: string): void {
+  const dead = moveDead(path);
+  if (dead !== null) unlinkSync(dead);
+}
+
+/**
+ * Takes a dead holder's lock away from its path; answers where it is now, null if there was none.
+ * @throws data_dir_in_use: its holder lives
+ */
+function moveDead(path: string): string | null {
   const holder = statSync(path, { throwIfNoEntry: false });
-  if (holder === undefined) return;
+  if (holder === undefined) return null;
   const identity = readIdentity(path);
   if (identity !== null && isAlive(identity.pid, identity.pidStart, identity.bootId)) {
     throw new TidegateError('data_dir_in_use', `${path} is held by process ${identity.pid}`);
@@ -59,11 +84,13 @@ function removeDead(path: string): void {
   try {
     renameSync(path, moved);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
     throw error;
   }
-  if (statSync(moved).ino !== holder.ino) links(moved, path);
+  if (statSync(moved).ino === holder.ino) return moved;
+  links(moved, path);
   unlinkSync(moved);
+  return null;
 }
 
 /** Null: not a lock of ours (a power cut can leave it empty): nobody holds it. */

@@ -2,10 +2,12 @@
  * Rows back from their bytes: for the ledger's settlement of a dead worker, for the tally of what could not be written, and for tests. The collector does
  * not come here: it hands the bytes to the store as they are.
  */
+import { basename } from 'node:path';
 import { KINDS, METHODS, PROTOCOLS } from './event.js';
 import { streamName } from './frame.js';
 import { OUTCOMES } from './outcomes.js';
-import { readFrames, STREAM_START, type UnreadableItem } from './read-segment.js';
+import { firstSeqOf, readFrames, STREAM_START, type StreamPosition, type UnreadableItem } from './read-segment.js';
+import { listSegments } from './segment.js';
 
 /** What of a row counts: for limits and tallies. */
 export interface CountedRow {
@@ -46,16 +48,27 @@ export interface EventRow extends CountedRow {
 
 /**
  * The rows of a stream with seq >= fromSeq, in order of the file. Ends where the stream's readable frames end; what cannot be read is passed over and told.
+ * Segments that end before fromSeq are not read: a spool that waits for its collector can be many gigabytes, and a settlement wants its last rows.
  * @param onUnreadable gets damaged ranges and frames of a newer version
  */
 export function* readStreamEvents(streamDir: string, fromSeq: number, onUnreadable?: (item: UnreadableItem) => void): Generator<CountedRow> {
-  for (const item of readFrames(streamDir, STREAM_START)) {
+  for (const item of readFrames(streamDir, segmentOf(streamDir, fromSeq))) {
     if (item.kind === 'end') return;
     if (item.kind !== 'frame') onUnreadable?.(item);
     else if (item.firstSeq + item.count > fromSeq) {
       for (const row of decodeRows(item.rows)) if (row.seq >= fromSeq) yield row;
     }
   }
+}
+
+/** Where to begin: the last segment whose first seq is not beyond fromSeq. Looked for from the end, where who asks mostly is. */
+function segmentOf(streamDir: string, fromSeq: number): StreamPosition {
+  if (fromSeq <= 0) return STREAM_START;
+  for (const file of listSegments(streamDir).reverse()) {
+    const first = firstSeqOf(file, basename(streamDir));
+    if (first !== -1 && first <= fromSeq) return { segment: file.index, offset: 0 };
+  }
+  return STREAM_START;
 }
 
 /** The rows of a frame's payload. Throws RangeError where the bytes are no rows (a checked frame's always are). */

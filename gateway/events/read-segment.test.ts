@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { crc32 } from 'node:zlib';
-import { KeptLog, NOTHING_HELD, sampleFacts } from './event-samples.js';
+import { KeptLog, NOTHING_HELD, sampleFacts } from './event-samples.fixture.js';
 import { FRAME_HEADER_BYTES, parseFrameHeader } from './frame.js';
 import { decodeRows, readStreamEvents } from './read-rows.js';
 import { readFrames, STREAM_START, type FrameItem, type StreamItem, type UnreadableItem } from './read-segment.js';

@@ -137,6 +137,12 @@ export function* readSegment(file: SegmentFile, stream: string, offset: number, 
   }
 }
 
+/** First seq that a segment holds; -1: none that can be read. Reads no further than its first sound frame. */
+export function firstSeqOf(file: SegmentFile, stream: string): number {
+  for (const item of readSegment(file, stream, 0, true)) if (item.kind !== 'corrupt' && item.count > 0) return item.firstSeq;
+  return -1;
+}
+
 /** How many bytes are read ahead. */
 const WINDOW_BYTES = 1024 * 1024;
 

@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { readDrops } from './drop-page.js';
-import { KeptLog, sampleFacts } from './event-samples.js';
+import { KeptLog, sampleFacts } from './event-samples.fixture.js';
 import { readStreamEvents } from './read-rows.js';
 import { readFrames, STREAM_START } from './read-segment.js';
 import { Recorder } from './recorder.js';

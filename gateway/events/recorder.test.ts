@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { TidegateError } from '../../errors/tidegate-error.js';
 import { readDrops } from './drop-page.js';
-import { KeptLog, NOTHING_HELD, sampleFacts } from './event-samples.js';
+import { KeptLog, NOTHING_HELD, sampleFacts } from './event-samples.fixture.js';
 import { MAX_PAYLOAD_BYTES } from './frame.js';
 import { readStreamEvents } from './read-rows.js';
 import { readFrames, STREAM_START } from './read-segment.js';
@@ -140,11 +140,33 @@ test('beyond the bound rows are dropped and tallied per app, and answers go all 
   assert.deepEqual([drops?.lastSeq, drops?.rows, drops?.damaged, drops?.byReason], [6, 5, 0, { spool_full: 5, disk_full: 0, write_failed: 0 }]);
   const at = (ordinal: number): number => sampleFacts(ordinal).timeMs;
   assert.deepEqual(drops?.apps, [
-    { app: 'acme', rows: 3, requests: 3, counted: 3, firstMs: at(3), lastMs: at(7) },
-    { app: 'globex', rows: 1, requests: 1, counted: 1, firstMs: at(4), lastMs: at(4) },
-    { app: '', rows: 1, requests: 1, counted: 1, firstMs: at(6), lastMs: at(6) },
+    { app: 'acme', rows: 3, requests: 3, counted: 3, toldCounted: 0, firstMs: at(3), lastMs: at(7) },
+    { app: 'globex', rows: 1, requests: 1, counted: 1, toldCounted: 0, firstMs: at(4), lastMs: at(4) },
+    { app: '', rows: 1, requests: 1, counted: 1, toldCounted: 0, firstMs: at(6), lastMs: at(6) },
   ]);
   assert.deepEqual(log.lines.map((line) => [line.level, (line.fields as { code?: string }).code]), [['error', 'spool_full'], ['info', undefined]]);
+  await recorder.close();
+});
+
+test('what was dropped after the ledger was told is known by app', async () => {
+  const { recorder, dir } = open();
+  const drop = (...apps: readonly string[]): void => {
+    for (const app of apps) recorder.record(sampleFacts(recorder.nextOrdinal(), { appName: app }, { app }), NOTHING_HELD);
+    recorder.flushNow();
+  };
+  const told = (): unknown => {
+    const drops = readDrops(dir);
+    return [drops?.toldSeq, drops?.toldRows, drops?.rows, drops?.apps.map(({ app, toldCounted, counted }) => [app, toldCounted, counted])];
+  };
+  recorder.noteTold();
+  recorder.setRoom(10, 10);
+  drop('acme', 'acme', 'globex');
+  assert.deepEqual(told(), [-1, 0, 3, [['acme', 0, 2], ['globex', 0, 1]]]);
+  recorder.noteTold();
+  drop('globex', 'globex');
+  assert.deepEqual(told(), [2, 3, 5, [['acme', 2, 2], ['globex', 1, 3]]]);
+  recorder.noteTold();
+  assert.deepEqual(told(), [4, 5, 5, [['acme', 2, 2], ['globex', 3, 3]]]);
   await recorder.close();
 });
 

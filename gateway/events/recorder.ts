@@ -6,7 +6,7 @@
  * What cannot be written (the disk is full or broken, the spool's bound is reached) is tallied per app in the stream's drop page, keeps its seq, and its answer goes.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, renameSync } from 'node:fs';
+import { mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { TidegateError } from '../../errors/tidegate-error.js';
 import { DropPage, type DropReason } from './drop-page.js';
@@ -14,10 +14,11 @@ import { RowEncoder } from './encoder.js';
 import type { EventFacts } from './event.js';
 import { ownIdentity } from './process-life.js';
 import { decodeRows } from './read-rows.js';
-import { SegmentWriter, type SegmentCalls } from './segment-writer.js';
+import { prepareFirstSegment, SegmentWriter, type SegmentCalls } from './segment-writer.js';
+import { takeSpare, type TakenSpare } from './spare-streams.js';
 import { OPENING_PREFIX } from './spool.js';
 import type { SpoolLog } from './spool-log.js';
-import { flushDirectory, writeState } from './stream-state.js';
+import { createState, flushDirectory, type StreamState } from './stream-state.js';
 
 /** The last piece of an answer, held back until its row is written. */
 export interface Held {
@@ -79,20 +80,13 @@ export class Recorder {
     this.#timer = setInterval(() => { this.#everySecond(); }, FLUSH_EVERY_MS).unref();
   }
 
-  /** Opens a new stream: its directory appears whole, on disk, before this returns. Throws data_dir_unusable. */
+  /** Opens a new stream: its directory appears whole, on disk, before this returns. On a full disk a spare one is taken. Throws data_dir_unusable. */
   static open(options: RecorderOptions): Recorder {
-    const stream = randomBytes(8).toString('hex');
-    const { spoolDir, node, worker } = options;
-    const opening = join(spoolDir, OPENING_PREFIX + stream);
-    const streamDir = join(spoolDir, stream);
+    const { spoolDir, log } = options;
     try {
-      mkdirSync(opening, { recursive: true, mode: 0o750 });
-      const now = new Date().toISOString();
-      writeState(opening, { format: 1, stream, node, worker, ...ownIdentity(), openedAt: now, lastSeq: -1, markedAt: now, seal: null }, true);
-      const drops = DropPage.create(opening, stream);
-      renameSync(opening, streamDir);
+      const { stream, drops } = openStream(options);
       flushDirectory(spoolDir);
-      return new Recorder(stream, options, drops, new SegmentWriter(streamDir, stream, options.segmentBytes, options.log, options.calls));
+      return new Recorder(stream, options, drops, new SegmentWriter(join(spoolDir, stream), stream, options.segmentBytes, log, options.calls));
     } catch (error) {
       throw new TidegateError('data_dir_unusable', `cannot open an event stream in ${spoolDir}: ${(error as Error).message}`, { cause: error });
     }
@@ -141,6 +135,15 @@ export class Recorder {
   setRoom(spoolBytes: number, maxBytes: number): void {
     this.#spoolBytes = spoolBytes;
     this.#maxBytes = maxBytes;
+  }
+
+  /** The ledger is about to be told what was used up to `lastWrittenSeq`: what is dropped afterwards is told from what was dropped before. */
+  noteTold(): void {
+    try {
+      this.#drops.noteTold(this.#lastWrittenSeq);
+    } catch (error) {
+      this.#log.error({ code: 'spool_write_failed', err: error, stream: this.stream }, 'the tally of dropped events could not be written');
+    }
   }
 
   /** Writes what has been recorded, and releases it: at the end of each turn by itself. */
@@ -234,5 +237,39 @@ export class Recorder {
   #recovered(): void {
     this.#log.info({ stream: this.stream, dropped: this.#failing?.rows }, 'the spool is written again');
     this.#failing = null;
+  }
+}
+
+function openStream(options: RecorderOptions): TakenSpare {
+  const { spoolDir, node, worker, log } = options;
+  const now = new Date().toISOString();
+  const stateOf = (stream: string): StreamState => ({ format: 1, stream, node, worker, ...ownIdentity(), openedAt: now, lastSeq: -1, markedAt: now, seal: null });
+  try {
+    return makeStream(options, stateOf);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const spare = code === 'ENOSPC' || code === 'EDQUOT' ? takeSpare(spoolDir, stateOf) : null;
+    if (spare === null) throw error;
+    log.error({ code: 'spool_write_failed', err: error, stream: spare.stream }, 'the disk has no room for a new event stream: a spare one is taken');
+    return spare;
+  }
+}
+
+function makeStream({ spoolDir, calls }: RecorderOptions, stateOf: (stream: string) => StreamState): TakenSpare {
+  const stream = randomBytes(8).toString('hex');
+  const opening = join(spoolDir, OPENING_PREFIX + stream);
+  try {
+    mkdirSync(opening, { recursive: true, mode: 0o750 });
+    createState(opening, stateOf(stream));
+    const drops = DropPage.create(opening, stream);
+    // made here, so that a disk that has no room for it is met before the stream has its name
+    prepareFirstSegment(opening, stream, calls);
+    flushDirectory(opening);
+    renameSync(opening, join(spoolDir, stream));
+    return { stream, drops };
+  } catch (error) {
+    // half a stream takes room that nobody has
+    rmSync(opening, { recursive: true, force: true });
+    throw error;
   }
 }

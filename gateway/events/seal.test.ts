@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { DropPage, readDrops } from './drop-page.js';
-import { KeptLog, NOTHING_HELD, sampleFacts } from './event-samples.js';
+import { KeptLog, NOTHING_HELD, sampleFacts } from './event-samples.fixture.js';
 import { readStreamEvents } from './read-rows.js';
 import { Recorder } from './recorder.js';
 import { sealStream, updateMark } from './seal.js';
@@ -75,6 +75,19 @@ test('a stream whose state was lost with the power is sealed from what is left, 
   assert.equal(sealStream(join(spoolDir, 'ffffffffffffffff'), new KeptLog()), null, 'no such stream');
 });
 
+test('rows are read from a seq on without the segments before it', async () => {
+  const dir = await streamOf(30, 1000);
+  const all = [...readStreamEvents(dir, 0)].map(({ seq }) => seq);
+  assert.equal(all.length, 30);
+  for (let from = 0; from <= 31; from++) assert.deepEqual([...readStreamEvents(dir, from)].map(({ seq }) => seq), all.slice(from), `from ${from}`);
+  // as soon as one is read, this throws EISDIR
+  unlinkSync(segmentPath(dir, 1));
+  mkdirSync(segmentPath(dir, 1));
+  assert.deepEqual([...readStreamEvents(dir, 25)].map(({ seq }) => seq), [25, 26, 27, 28, 29]);
+  assert.throws(() => [...readStreamEvents(dir, 0)], { code: 'EISDIR' });
+  rmSync(segmentPath(dir, 1), { recursive: true });
+});
+
 test('earlier segments may be gone, empty or damaged', async () => {
   const dir = await streamOf(30, 1000);
   unlinkSync(segmentPath(dir, 1));
@@ -129,7 +142,7 @@ test('a drop page keeps more apps than it has room for in one entry together, an
   assert.deepEqual([drops?.stream, drops?.lastSeq, drops?.rows, drops?.byReason.disk_full], ['00000000000000aa', 4999, 5000, 5000]);
   const [overflow, ...named] = drops?.apps ?? [];
   assert.deepEqual([overflow?.app, overflow?.rows, named.length], [null, 5000 - 2 * named.length, 2046]);
-  assert.deepEqual(named[7], { app: 'app-7', rows: 2, requests: 2, counted: 2, firstMs: 1007, lastMs: 3507 });
+  assert.deepEqual(named[7], { app: 'app-7', rows: 2, requests: 2, counted: 2, toldCounted: 0, firstMs: 1007, lastMs: 3507 });
   page.close();
   const bytes = readFileSync(join(dir, 'drops'));
   bytes[128 * 9 + 80] = 0xff;

@@ -6,7 +6,7 @@ import { basename, join } from 'node:path';
 import { DROPS_FILE, readDrops } from './drop-page.js';
 import { bootId, isAlive } from './process-life.js';
 import { decodeRows } from './read-rows.js';
-import { readSegment } from './read-segment.js';
+import { firstSeqOf, readSegment } from './read-segment.js';
 import { listSegments, type SegmentFile } from './segment.js';
 import type { SpoolLog } from './spool-log.js';
 import { readState, writeState, type SealedSegment, type StreamState } from './stream-state.js';
@@ -77,11 +77,6 @@ function readWhole(file: SegmentFile, stream: string): { firstSeq: number; lastS
     }
   }
   return { firstSeq, lastSeq, tornAt };
-}
-
-function firstSeqOf(file: SegmentFile, stream: string): number {
-  for (const item of readSegment(file, stream, 0, true)) if (item.kind !== 'corrupt' && item.count > 0) return item.firstSeq;
-  return -1;
 }
 
 function cut(file: SegmentFile, bytes: number, log: SpoolLog): number {

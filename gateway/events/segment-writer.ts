@@ -2,11 +2,10 @@
  * The worker's end of a stream's files: appends whole frames, goes on in a new segment when one is full, and flushes to disk off the loop.
  * Writes name their position, so that what a failed write left behind is written over by the next, also where it could not be cut off.
  */
-import { close, fdatasync, ftruncateSync, openSync, unlinkSync, writeSync } from 'node:fs';
+import { close, closeSync, fdatasync, fsyncSync, ftruncateSync, openSync, unlinkSync, writeSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { encodeSegmentHeader, SEGMENT_HEADER_BYTES, segmentPath } from './segment.js';
 import type { SpoolLog } from './spool-log.js';
-import { flushDirectory } from './stream-state.js';
 
 /** The system calls that write segments; a test puts failing ones in their place. */
 export interface SegmentCalls {
@@ -41,7 +40,7 @@ export class SegmentWriter {
   #flushing: Promise<void> | null = null;
 
   /**
-   * Makes the first segment; throws what the file system says.
+   * Opens the first segment, which `prepareFirstSegment` made; throws what the file system says.
    * @param segmentBytes a segment that has this many bytes gets no further frame
    */
   constructor(streamDir: string, stream: string, segmentBytes: number, log: SpoolLog, calls: SegmentCalls = SYSTEM_CALLS) {
@@ -50,8 +49,7 @@ export class SegmentWriter {
     this.#segmentBytes = segmentBytes;
     this.#log = log;
     this.#calls = calls;
-    this.#fd = this.#create(this.#index);
-    flushDirectory(streamDir);
+    this.#fd = openSync(segmentPath(streamDir, this.#index), 'r+');
   }
 
   /** Appends a frame, whole or not at all: when it throws, no byte is left that a reader would take for a frame. */
@@ -100,7 +98,7 @@ export class SegmentWriter {
 
   #appendHere(frame: Buffer): void {
     try {
-      this.#writeAll(this.#fd, frame, this.#position);
+      writeAll(this.#calls, this.#fd, frame, this.#position);
     } catch (error) {
       this.#cutBack();
       throw error;
@@ -112,7 +110,7 @@ export class SegmentWriter {
   /** Goes on in a new segment, or, if none can be made (false), in the old one. */
   #goOn(): boolean {
     try {
-      const fd = this.#create(this.#index + 1);
+      const fd = createSegment(this.#streamDir, this.#stream, this.#index + 1, this.#calls);
       this.#full.push(this.#fd);
       this.#fd = fd;
       this.#index++;
@@ -125,27 +123,6 @@ export class SegmentWriter {
     }
   }
 
-  #create(index: number): number {
-    const path = segmentPath(this.#streamDir, index);
-    const fd = this.#calls.create(path);
-    try {
-      this.#writeAll(fd, encodeSegmentHeader(this.#stream, index), 0);
-      return fd;
-    } catch (error) {
-      unlinkSync(path);
-      void closeFile(fd).catch(() => undefined);
-      throw error;
-    }
-  }
-
-  #writeAll(fd: number, bytes: Buffer, position: number): void {
-    for (let done = 0; done < bytes.length;) {
-      const written = this.#calls.write(fd, bytes, done, bytes.length - done, position + done);
-      if (written === 0) throw Object.assign(new Error('the file took no byte'), { code: 'EIO' });
-      done += written;
-    }
-  }
-
   #cutBack(): void {
     try {
       this.#calls.truncate(this.#fd, this.#position);
@@ -153,5 +130,36 @@ export class SegmentWriter {
       // what is left is half a frame, which readers wait at; the next frame is written over it
       this.#log.warn({ err: error, stream: this.#stream }, 'half a frame could not be cut off');
     }
+  }
+}
+
+/** Makes the first segment of a stream that nobody writes yet, on disk. Throws what the file system says. */
+export function prepareFirstSegment(streamDir: string, stream: string, calls: SegmentCalls = SYSTEM_CALLS): void {
+  const fd = createSegment(streamDir, stream, 1, calls);
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function createSegment(streamDir: string, stream: string, index: number, calls: SegmentCalls): number {
+  const path = segmentPath(streamDir, index);
+  const fd = calls.create(path);
+  try {
+    writeAll(calls, fd, encodeSegmentHeader(stream, index), 0);
+    return fd;
+  } catch (error) {
+    unlinkSync(path);
+    void closeFile(fd).catch(() => undefined);
+    throw error;
+  }
+}
+
+function writeAll(calls: SegmentCalls, fd: number, bytes: Buffer, position: number): void {
+  for (let done = 0; done < bytes.length;) {
+    const written = calls.write(fd, bytes, done, bytes.length - done, position + done);
+    if (written === 0) throw Object.assign(new Error('the file took no byte'), { code: 'EIO' });
+    done += written;
   }
 }

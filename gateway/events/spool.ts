@@ -53,8 +53,23 @@ export function removeStream(spoolDir: string, stream: string): void {
 /** Removes what crashes left: directories that were not whole yet, or were going. Returns how many. */
 export function removeLeftovers(spoolDir: string, nowMs: number): number {
   const left = namesIn(spoolDir).filter((name) => name.startsWith(REMOVING_PREFIX) || (name.startsWith(OPENING_PREFIX) && isAbandoned(join(spoolDir, name), nowMs)));
-  for (const name of left) rmSync(join(spoolDir, name), { recursive: true, force: true });
+  for (const name of left) {
+    // renamed first: a worker that is just taking it as its own then finds it gone, not half gone
+    const removing = name.startsWith(REMOVING_PREFIX) ? name : REMOVING_PREFIX + name;
+    if (removing === name || moved(join(spoolDir, name), join(spoolDir, removing))) rmSync(join(spoolDir, removing), { recursive: true, force: true });
+  }
   return left.length;
+}
+
+/** False: it went elsewhere meanwhile. */
+function moved(from: string, to: string): boolean {
+  try {
+    renameSync(from, to);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+    throw error;
+  }
 }
 
 function isAbandoned(opening: string, nowMs: number): boolean {

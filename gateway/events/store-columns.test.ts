@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { createClient } from '@clickhouse/client';
 import { RowEncoder } from './encoder.js';
 import { EVENT_COLUMNS, KINDS, METHODS, PROTOCOLS, outcomeId, type EventFacts } from './event.js';
-import { sampleFacts, type Names } from './event-samples.js';
+import { sampleFacts, type Names } from './event-samples.fixture.js';
 import { OUTCOMES, type Outcome } from './outcomes.js';
 import { decodeRows } from './read-rows.js';
 

@@ -54,7 +54,7 @@ const STATE_BYTES = 4096;
  * @param durable true: also flushed to disk (the opening and the seal; marks need only outlive processes)
  */
 export function writeState(streamDir: string, state: StreamState, durable: boolean): void {
-  const text = Buffer.from(`${JSON.stringify(state)}\n`.padEnd(STATE_BYTES, ' '));
+  const text = encode(state);
   const path = join(streamDir, STATE_FILE);
   try {
     writeWhole(`${path}.tmp`, 'w', text, durable);
@@ -65,6 +65,16 @@ export function writeState(streamDir: string, state: StreamState, durable: boole
     writeWhole(path, 'r+', text, durable);
   }
   if (durable) flushDirectory(streamDir);
+}
+
+/** The first state of a stream that is just being made, on disk. Null: takes the room of one, and reads as none. */
+export function createState(streamDir: string, state: StreamState | null): void {
+  writeWhole(join(streamDir, STATE_FILE), 'w', state === null ? Buffer.alloc(STATE_BYTES, ' ') : encode(state), true);
+}
+
+/** Writes the state over the one that is there, on disk; needs no room. Only where nobody reads yet. */
+export function overwriteState(streamDir: string, state: StreamState): void {
+  writeWhole(join(streamDir, STATE_FILE), 'r+', encode(state), true);
 }
 
 /** Null: absent, or not readable as a state (a power cut can leave it empty). */
@@ -95,6 +105,10 @@ export function flushDirectory(path: string): void {
   } catch {
     // some network file systems refuse fsync of a directory: durable enough is what the disk gives
   }
+}
+
+function encode(state: StreamState): Buffer {
+  return Buffer.from(`${JSON.stringify(state)}\n`.padEnd(STATE_BYTES, ' '));
 }
 
 function writeWhole(path: string, flags: 'w' | 'r+', bytes: Buffer, durable: boolean): void {

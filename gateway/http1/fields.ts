@@ -20,7 +20,7 @@ export const FIELD_AUTHORIZATION = 12;
 export const FIELD_TE = 13;
 export const FIELD_DATE = 14;
 
-const SPECIAL: Readonly<Record<string, number>> = {
+const SPECIAL_NAMES: Readonly<Record<string, number>> = {
   'host': FIELD_HOST, 'content-length': FIELD_LENGTH, 'transfer-encoding': FIELD_TRANSFER_ENCODING, 'expect': FIELD_EXPECT,
   'connection': FIELD_CONNECTION, 'te': FIELD_TE, 'date': FIELD_DATE,
   'keep-alive': FIELD_HOP, 'proxy-connection': FIELD_HOP, 'upgrade': FIELD_HOP, 'http2-settings': FIELD_HOP,
@@ -32,13 +32,23 @@ const SPECIAL: Readonly<Record<string, number>> = {
 
 /** Which name lengths may be special, and with which first letters: most fields are told plain by two look-ups, without lower-casing. */
 const FIRST_LETTERS = new Uint8Array(32 * 32);
-for (const name of Object.keys(SPECIAL)) FIRST_LETTERS[name.length * 32 + (name.charCodeAt(0) & 31)] = 1;
+for (const name of Object.keys(SPECIAL_NAMES)) FIRST_LETTERS[name.length * 32 + (name.charCodeAt(0) & 31)] = 1;
+
+/** Each name as clients mostly write it (`Content-Length`) and in lower case; other cases are found by lower-casing. */
+const SPECIAL = new Map<string, number>(Object.entries(SPECIAL_NAMES).flatMap(([name, kind]) => [
+  [name, kind], [name.replace(/(^|-)[a-z]/g, (letter) => letter.toUpperCase()), kind],
+]));
 
 /** What a field is to the proxy. */
 export function classifyField(name: string): number {
   const length = name.length;
   if (length > 31 || FIRST_LETTERS[length * 32 + (name.charCodeAt(0) & 31)] === 0) return FIELD_PLAIN;
-  return SPECIAL[name] ?? SPECIAL[name.toLowerCase()] ?? FIELD_PLAIN;
+  return SPECIAL.get(name) ?? SPECIAL.get(name.toLowerCase()) ?? underscored(name);
+}
+
+/** CGI, WSGI and PHP read `X_App` as X-App: such a twin of a special name goes no further. */
+function underscored(name: string): number {
+  return name.includes('_') && SPECIAL.has(name.toLowerCase().replaceAll('_', '-')) ? FIELD_HOP : FIELD_PLAIN;
 }
 
 /** Names listed by a Connection field beyond its own `close` and `keep-alive`, lower case; null: none. */
@@ -58,40 +68,65 @@ export interface AnswerFields {
   readonly lines: string;
   /** Declared length, -1 if none. */
   readonly contentLength: number;
+  /** False: a transfer coding other than `chunked` alone, which is not understood here. */
+  readonly understood: boolean;
   /** There is a Date (RFC 9110 6.6.1: one is added where there is none). */
   readonly dated: boolean;
 }
 
-/** Copies an upstream answer's fields but for the hop's own and our X-Request-Id. Content-Length is among the lines. */
-export function answerLines(pairs: readonly string[]): AnswerFields {
+/**
+ * Copies an upstream answer's fields but for the hop's own and our X-Request-Id. Content-Length is among the lines, unless `withLength` is false
+ * (204: RFC 9110 8.6).
+ */
+export function answerLines(pairs: readonly string[], withLength = true): AnswerFields {
   let lines = '';
   let contentLength = -1;
   let dated = false;
-  let options: Set<string> | null = null;
-  for (let i = 0; i < pairs.length; i += 2) {
-    const name = pairs[i] as string;
-    const kind = classifyField(name);
-    if (kind === FIELD_CONNECTION) options = connectionOptions(pairs[i + 1] as string, options);
-  }
+  let codings = 0;
+  let understood = true;
   for (let i = 0; i < pairs.length; i += 2) {
     const name = pairs[i] as string;
     const value = pairs[i + 1] as string;
     switch (classifyField(name)) {
+      case FIELD_CONNECTION: {
+        const options = connectionOptions(value, null);
+        // Rare: what it names may stand before it, so the fields are gone through again without those.
+        if (options !== null) return answerLines(withoutNamed(pairs, options), withLength);
+        continue;
+      }
       case FIELD_HOP:
-      case FIELD_CONNECTION:
-      case FIELD_TRANSFER_ENCODING:
       case FIELD_REQUEST_ID:
         continue;
+      case FIELD_TRANSFER_ENCODING:
+        understood = ++codings === 1 && value.toLowerCase() === 'chunked';
+        continue;
       case FIELD_LENGTH:
+        if (!withLength) continue;
         contentLength = Number(value);
         break;
       case FIELD_DATE:
         dated = true;
         break;
-      default:
-        if (options !== null && options.has(name.toLowerCase())) continue;
     }
     lines += name + ': ' + value + '\r\n';
   }
-  return { lines, contentLength, dated };
+  return { lines, contentLength, dated, understood };
+}
+
+/** Fields but for Connection and what it names; those that frame the message stay whatever it says. */
+function withoutNamed(pairs: readonly string[], options: Set<string>): string[] {
+  const left: string[] = [];
+  for (let i = 0; i < pairs.length; i += 2) {
+    const name = (pairs[i] as string).toLowerCase();
+    if (name === 'connection') {
+      connectionOptions(pairs[i + 1] as string, options);
+      continue;
+    }
+    left.push(pairs[i] as string, pairs[i + 1] as string);
+  }
+  return left.filter((_, i) => {
+    const name = (left[i & ~1] as string).toLowerCase();
+    const kind = classifyField(name);
+    return !options.has(name) || kind === FIELD_LENGTH || kind === FIELD_TRANSFER_ENCODING;
+  });
 }

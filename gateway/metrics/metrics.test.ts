@@ -99,6 +99,34 @@ test('a reload that moves, removes and adds routes loses no count', () => {
   assert.deepEqual(counts, [['catalogue', 'products', 1], ['catalogue', 'open', 2], ['new', 'one', 1]]);
 });
 
+test('a worker tells only what has changed, the node keeps the rest, and who comes later is told everything', () => {
+  const metrics = new WorkerMetrics(SOURCES);
+  const slots = metrics.attach(NAMES);
+  const [products, offers] = [...slots.routes] as [number, number];
+  const node = new NodeMetrics({ baseFile: null });
+  const told = (): string[] => {
+    const changes = metrics.changes();
+    node.update('a', 1, changes);
+    return [...changes.routes.map(({ route }) => route), ...changes.targets.map(({ target }) => target)];
+  };
+  assert.deepEqual(told(), []);
+  metrics.observe(products, METHODS.GET, 200, 1, 0, 0);
+  metrics.observeUpstream(slots.targets[0] as number, 1);
+  assert.deepEqual(told(), ['products', 'http://127.0.0.1:9001']);
+  assert.deepEqual(told(), []);
+  metrics.observe(offers, METHODS.GET, 200, 1, 0, 0);
+  assert.deepEqual(told(), ['open']);
+  metrics.addBytes(products, 7, 0);
+  assert.deepEqual(told(), ['products']);
+  metrics.refuse(UNROUTED, outcomeId('route_not_found'));
+  assert.deepEqual(told(), ['']);
+  assert.deepEqual(node.sum.routes.map(({ route, requests, bytesIn }) => [route, requests[0]?.[2], bytesIn]), [['products', 1, 7], ['open', 1, 0], ['', undefined, 0]]);
+  metrics.resend();
+  assert.deepEqual(told(), ['', 'products', 'open', 'http://127.0.0.1:9001']);
+  assert.equal(node.sum.routes.reduce((sum, { requests }) => sum + (requests[0]?.[2] ?? 0), 0), 2, 'the same again changes nothing');
+  metrics.close();
+});
+
 test('more pairs of method and status than there is room for are still counted, under status 0', () => {
   const metrics = new WorkerMetrics(SOURCES);
   for (const method of [METHODS.GET, METHODS.POST]) {

@@ -5,6 +5,7 @@
  */
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { collectDefaultMetrics, Registry, type OpenMetricsContentType } from 'prom-client';
+import { LiveCounts } from './live-counts.js';
 import { foldSnapshots, type MetricsSnapshot, type WorkerGauges } from './metrics-snapshot.js';
 import { SampledCounter, SampledGauge, SampledHistogram, type AnyRegistry, type Sample } from './sampled.js';
 
@@ -12,7 +13,9 @@ import { SampledCounter, SampledGauge, SampledHistogram, type AnyRegistry, type 
 export interface CollectorCounts {
   readonly stored: number;
   readonly quarantined: number;
+  /** Of its life: events found missing; they may have come since. */
   readonly gaps: number;
+  /** Of its life: events met again and left out, or stored twice. */
   readonly repeats: number;
   /** Null: not known. */
   readonly lagSeconds: number | null;
@@ -26,7 +29,7 @@ export interface NodeMetricsOptions {
 export class NodeMetrics {
   readonly #baseFile: string | null;
   #base: MetricsSnapshot;
-  readonly #live = new Map<string, { readonly worker: number; readonly snapshot: MetricsSnapshot }>();
+  readonly #live = new Map<string, LiveCounts>();
   readonly #retired = new Set<string>();
   #sum: MetricsSnapshot = foldSnapshots([]);
   #collector: CollectorCounts | null = null;
@@ -49,9 +52,15 @@ export class NodeMetrics {
     }
   }
 
-  /** A worker's newest counts. `stream` is the worker's life: counts replace those sent before in the same life. */
-  update(stream: string, worker: number, snapshot: MetricsSnapshot): void {
-    if (!this.#retired.has(stream)) this.#live.set(stream, { worker, snapshot });
+  /**
+   * A worker's newest counts. `stream` is the worker's life: counts replace those sent before in the same life, and a route or target
+   * that is not among them has what it had.
+   */
+  update(stream: string, worker: number, newest: MetricsSnapshot): void {
+    if (this.#retired.has(stream)) return;
+    const live = this.#live.get(stream);
+    if (live === undefined) this.#live.set(stream, new LiveCounts(worker, newest));
+    else live.take(newest);
   }
 
   /** The worker of this stream is gone for good: its last counts join the base. */
@@ -82,14 +91,14 @@ export class NodeMetrics {
 
   /** A living worker's gauges, as last received. */
   gaugesOf(stream: string): WorkerGauges | null {
-    return this.#live.get(stream)?.snapshot.gauges ?? null;
+    return this.#live.get(stream)?.gauges ?? null;
   }
 
   /** Every target that living workers know: true where every worker sends to it, false where one or more pass it over. */
   get targets(): readonly { readonly service: string; readonly target: string; readonly healthy: boolean }[] {
     const all = new Map<string, { service: string; target: string; healthy: boolean }>();
-    for (const { snapshot } of this.#live.values()) {
-      for (const [service, target, healthy] of snapshot.gauges.targets) {
+    for (const { gauges } of this.#live.values()) {
+      for (const [service, target, healthy] of gauges.targets) {
         const key = `${service}\n${target}`;
         all.set(key, { service, target, healthy: healthy && all.get(key)?.healthy !== false });
       }
@@ -122,8 +131,8 @@ export class NodeMetrics {
     counter('tidegate_events_dropped_total', 'Events that could not be written, by reason; tallied by app in the spool.', ['reason'],
       () => labelled('reason', this.#sum.dropped));
     counter('tidegate_events_quarantined_total', 'Pieces of the spool that could not be read.', [], () => this.#fromCollector('quarantined'));
-    counter('tidegate_event_gaps_total', 'Events missing from their streams.', [], () => this.#fromCollector('gaps'));
-    counter('tidegate_event_repeats_total', 'Events met more than once.', [], () => this.#fromCollector('repeats'));
+    counter('tidegate_event_gaps_total', 'Events found missing from their streams; some may have come since.', [], () => this.#fromCollector('gaps'));
+    counter('tidegate_event_repeats_total', 'Events met more than once: left out, or, where GET /v1/completeness says so, stored twice.', [], () => this.#fromCollector('repeats'));
     gauge('tidegate_event_lag_seconds', 'Age of the oldest event that is written and not stored.', [], () => this.#fromCollector('lagSeconds'));
     gauge('tidegate_spool_bytes', 'Bytes of all spool segments of this node.', [], () => one(this.#spoolBytes));
     gauge('tidegate_config_info', 'The configuration in force.', ['version'], () => [{ labels: { version: this.#configVersion }, value: 1 }]);
@@ -158,23 +167,23 @@ export class NodeMetrics {
   }
 
   #registerWorkers(gauge: AddMetric, counter: AddMetric): void {
-    const live = (): { worker: number; snapshot: MetricsSnapshot }[] => [...this.#live.values()].sort((a, b) => a.worker - b.worker);
+    const live = (): LiveCounts[] => [...this.#live.values()].sort((a, b) => a.worker - b.worker);
     gauge('tidegate_connections', 'Open client connections.', ['listener'], () => {
       const sums = new Map<string, number>();
-      for (const { snapshot } of live()) {
-        for (const [listener, open] of snapshot.gauges.connections) sums.set(listener, (sums.get(listener) ?? 0) + open);
+      for (const { gauges } of live()) {
+        for (const [listener, open] of gauges.connections) sums.set(listener, (sums.get(listener) ?? 0) + open);
       }
       return labelled('listener', [...sums]);
     });
     gauge('tidegate_target_healthy', '1 where every worker sends requests to the target, 0 where one or more pass it over.', ['service', 'target'],
       () => this.targets.map(({ service, target, healthy }) => ({ labels: { service, target }, value: healthy ? 1 : 0 })));
     const each = (value: (gauges: MetricsSnapshot['gauges']) => number) => (): readonly Sample[] =>
-      live().map(({ worker, snapshot }) => ({ labels: { worker: String(worker) }, value: value(snapshot.gauges) }));
+      live().map(({ worker, gauges }) => ({ labels: { worker: String(worker) }, value: value(gauges) }));
     gauge('tidegate_worker_resident_memory_bytes', 'Resident memory of a worker.', ['worker'], each((gauges) => gauges.rssBytes));
     gauge('tidegate_worker_heap_used_bytes', 'JavaScript heap in use in a worker.', ['worker'], each((gauges) => gauges.heapUsedBytes));
     counter('tidegate_worker_cpu_seconds_total', 'Processor time of a worker since its start.', ['worker'], each((gauges) => gauges.cpuSeconds));
     gauge('tidegate_worker_event_loop_delay_seconds', 'Delay of a worker\'s event loop since its counts were asked before, a second or less.', ['worker', 'quantile'],
-      () => live().flatMap(({ worker, snapshot: { gauges: { loopDelay } } }) => ([['0.5', loopDelay.p50S], ['0.99', loopDelay.p99S], ['1', loopDelay.maxS]] as const)
+      () => live().flatMap(({ worker, gauges: { loopDelay } }) => ([['0.5', loopDelay.p50S], ['0.99', loopDelay.p99S], ['1', loopDelay.maxS]] as const)
         .map(([quantile, value]) => ({ labels: { worker: String(worker), quantile }, value }))));
   }
 

@@ -32,7 +32,7 @@ export class CollectorStatusClient {
 
 function parse(value: unknown): CollectorStatus | null {
   if (typeof value !== 'object' || value === null) return null;
-  const { lag_seconds, stored, gaps, repeats, quarantined } = value as Record<string, unknown>;
-  if (![stored, gaps, repeats, quarantined].every((count) => typeof count === 'number')) return null;
-  return { lag_seconds: typeof lag_seconds === 'number' ? lag_seconds : null, stored: stored as number, gaps: gaps as number, repeats: repeats as number, quarantined: quarantined as number };
+  const { lag_seconds, stored, gaps, gaps_total, repeats, quarantined } = value as Record<string, unknown>;
+  if (![stored, gaps, gaps_total, repeats, quarantined].every((count) => typeof count === 'number')) return null;
+  return { lag_seconds: typeof lag_seconds === 'number' ? lag_seconds : null, stored: stored as number, gaps: gaps as number, gaps_total: gaps_total as number, repeats: repeats as number, quarantined: quarantined as number };
 }

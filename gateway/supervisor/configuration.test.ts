@@ -1,14 +1,20 @@
 import { afterEach, beforeEach, test } from 'node:test';
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { eventually } from '../../test/harness/deadline.js';
 import { TidegateError } from '../../errors/tidegate-error.js';
 import { ConfigRejectedError } from '../config/config-problem.js';
+import { ownerOf } from '../config/file-owner.js';
+import { hashKey, KeyStore } from '../config/keys.js';
 import type { ReloadResult } from '../control/control-deps.js';
-import { Configuration } from './configuration.js';
+import { Configuration, type ConfigurationOptions } from './configuration.js';
 import { readConfigInForce, type ConfigInForce } from './run-files.js';
 import { trialCompile } from './trial-compile.js';
+import { trialListen } from './trial-listen.js';
 
 const LOG = { info: () => {}, warn: () => {}, error: () => {} };
 const SERVICE = { name: 'shop', upstream: { targets: [{ url: 'http://127.0.0.1:9001' }] }, routes: [{ name: 'all', match: { path: '/*' } }] };
@@ -33,7 +39,7 @@ afterEach(() => {
   rmSync(folder, { recursive: true });
 });
 
-async function load(trial: (candidate: ConfigInForce) => void = trialCompile): Promise<Configuration> {
+async function load(trial: ConfigurationOptions['trial'] = trialCompile): Promise<Configuration> {
   const made = await Configuration.load({
     file: file(), runDir: folder, trial, log: LOG, apply: (inForce) => { applied.push(inForce); }, onReload: (result) => { told.push(result); },
   });
@@ -59,7 +65,8 @@ test('a reload applies a changed file, says when nothing has changed, and refuse
 
 test('what cannot change while the node runs is refused by its path', async () => {
   const configuration = await load();
-  for (const [change, path] of [[{ data_dir: './other' }, 'data_dir'], [{ control: { address: '127.0.0.1:9999' } }, 'control.address'], [{ node: 'other' }, 'node']] as const) {
+  for (const [change, path] of [[{ data_dir: './other' }, 'data_dir'], [{ control: { address: '127.0.0.1:9999' } }, 'control.address'], [{ node: 'other' }, 'node'],
+    [{ event_log: { spool: { segment_bytes: '1MiB' } } }, 'event_log.spool.segment_bytes']] as const) {
     write(change);
     const { result, errors } = await configuration.reload();
     assert.deepEqual([result, errors[0]?.path], ['rejected', path]);
@@ -72,7 +79,7 @@ test('what only the trial can find is refused too', async () => {
   });
   write({ workers: 2 });
   assert.deepEqual((await configuration.reload()).errors.map(({ code }) => code), ['config_value']);
-  assert.deepEqual(configuration.diff(readFileSync(file(), 'utf8')).errors.map(({ code }) => code), ['config_value']);
+  assert.deepEqual((await configuration.diff(readFileSync(file(), 'utf8'))).errors.map(({ code }) => code), ['config_value']);
 });
 
 test('the history has every change, one made while the node was down included, and the start only where something changed', async () => {
@@ -84,7 +91,67 @@ test('the history has every change, one made while the node was down included, a
   write({ workers: 4 });
   const third = await load();
   const entries = third.history(10);
-  assert.deepEqual(entries.map(({ source, author, diff }) => [source, author, diff.map(({ path }) => path)]), [['start', '', ['workers']], ['api', 'anna', ['workers']], ['start', '', ['']]]);
+  const owner = ownerOf(file());
+  assert.notEqual(owner, '');
+  assert.deepEqual(entries.map(({ source, author, diff }) => [source, author, diff.map(({ path }) => path)]), [['start', owner, ['workers']], ['api', 'anna', ['workers']], ['start', owner, ['']]]);
+});
+
+test('a change that the file\'s owner made is the owner\'s', async () => {
+  const configuration = await load();
+  write({ workers: 3 });
+  const entry = await eventually('the change', () => configuration.history(1).find(({ source }) => source === 'file') ?? null);
+  assert.equal(entry.author, ownerOf(file()));
+});
+
+test('a change that was entered before a crash is not entered again', async () => {
+  (await load()).close();
+  const lastFile = join(folder, 'data', 'config', 'last.json');
+  const before = readFileSync(lastFile);
+  write({ workers: 3 });
+  (await load()).close();
+  // as if the process had died between the two files
+  writeFileSync(lastFile, before);
+  const again = await load();
+  assert.deepEqual(again.history(10).map(({ diff }) => diff.map(({ path }) => path)), [['workers'], ['']]);
+  assert.equal((JSON.parse(readFileSync(lastFile, 'utf8')) as { version: string }).version, again.inForce.version);
+});
+
+test('a listener address that is in use is refused, by a trial and by a reload, and the one in force stays', async () => {
+  const other = createServer().listen(0, '127.0.0.1');
+  await once(other, 'listening');
+  const address = `127.0.0.1:${(other.address() as AddressInfo).port}`;
+  const configuration = await load(({ config }) => trialListen(config.listeners.http.address));
+  const { version } = configuration.inForce;
+  write({ listeners: { http: { address } } });
+  for (const errors of [(await configuration.reload()).errors, (await configuration.diff(readFileSync(file(), 'utf8'))).errors]) {
+    assert.deepEqual(errors.map(({ code, path }) => [code, path]), [['address_in_use', 'listeners.http.address']]);
+  }
+  assert.equal(configuration.inForce.version, version);
+  other.close();
+  await once(other, 'close');
+  assert.equal((await configuration.reload()).result, 'applied');
+});
+
+test('keys are looked up without keys.json, and a damaged one changes nothing', async () => {
+  const first = await load();
+  const made = await first.createKey('acme', { scopes: ['reports'], author: 'test' });
+  assert.ok(made !== null);
+  const hash = hashKey(made.key);
+  const path = KeyStore.pathIn(join(folder, 'data'));
+  const content = readFileSync(path);
+  writeFileSync(path, '{"format":1,');
+  assert.equal((await first.reload()).result, 'rejected');
+  const stored = first.storedKey(hash);
+  assert.ok(stored !== null && stored !== 'unknown');
+  assert.deepEqual([stored.app, stored.scopes], ['acme', ['reports']]);
+  // a process that has never read it does not take it for empty
+  const second = await load();
+  assert.equal(second.storedKey(hash), 'unknown');
+  // a key for reports alone makes no new version, and yet is known when the file has changed
+  writeFileSync(path, content);
+  assert.equal((await second.reload()).result, 'unchanged');
+  assert.notEqual(second.storedKey(hash), 'unknown');
+  assert.equal(second.storedKey(hashKey('other')), null);
 });
 
 test('a supervisor that starts again in the same run goes on with what was in force where the file is bad; a new run does not', async () => {

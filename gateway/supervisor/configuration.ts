@@ -8,6 +8,7 @@ import { dirname, join } from 'node:path';
 import { TidegateError } from '../../errors/tidegate-error.js';
 import { ConfigRejectedError, formatProblem, type ConfigProblem } from '../config/config-problem.js';
 import { diffConfigs, type Change } from '../config/diff.js';
+import { ownerOf } from '../config/file-owner.js';
 import { appendHistory, readHistory, type HistoryEntry } from '../config/history.js';
 import { KeyStore, type KeyScope } from '../config/keys.js';
 import { loadConfigText, type LoadResult } from '../config/load.js';
@@ -26,8 +27,8 @@ export interface ConfigurationLog {
 export interface ConfigurationOptions {
   readonly file: string;
   readonly runDir: string;
-  /** Builds what would run; throws a TidegateError where that fails. */
-  readonly trial: (candidate: ConfigInForce) => void;
+  /** Tries what would run; throws a TidegateError where that fails. */
+  readonly trial: (candidate: ConfigInForce, inForce: ConfigInForce) => void | Promise<void>;
   /** Puts it into force. Not called for the one that `load` answers with. */
   readonly apply: (inForce: ConfigInForce) => void;
   readonly onReload: (result: ReloadResult['result']) => void;
@@ -42,16 +43,20 @@ export class Configuration {
   readonly #watcher: ConfigWatcher;
   #inForce: ConfigInForce;
   #loadedAt = new Date();
-  #origin: Origin = { source: 'start', author: '' };
+  #origin: Origin;
   #lastReload: ConfigStatus['last_reload'] = null;
   #lastResult: ReloadResult;
   /** Who asked for the reload under way. */
   #asker: Origin | null = null;
+  /** As last readable; null: it never was. */
+  #keys: KeyStore | null = null;
 
   private constructor(options: ConfigurationOptions, watcher: ConfigWatcher, inForce: ConfigInForce) {
     this.#options = options;
     this.#watcher = watcher;
     this.#inForce = inForce;
+    this.#origin = { source: 'start', author: ownerOf(options.file) };
+    this.#reopenKeys();
     this.#lastResult = { result: 'unchanged', version: inForce.version, errors: [] };
   }
 
@@ -62,7 +67,7 @@ export class Configuration {
    */
   static async load(options: ConfigurationOptions): Promise<Configuration> {
     let made: Configuration | null = null;
-    const watcher = new ConfigWatcher({ file: options.file, onResult: (result, cause) => { if (made !== null) made.#take(result, made.#asker ?? origin(cause)); } });
+    const watcher = new ConfigWatcher({ file: options.file, onResult: async (result, cause) => { if (made !== null) await made.#take(result, made.#asker ?? origin(cause, options.file)); } });
     const first = await watcher.start();
     const earlier = readConfigInForce(options.runDir);
     const fromFile = first.loaded === null ? null : completed(first.loaded);
@@ -73,7 +78,7 @@ export class Configuration {
       throw new ConfigRejectedError(first.errors);
     }
     made = new Configuration(options, watcher, inForce);
-    if (!isGood) made.#take(first, origin('file'));
+    if (!isGood) await made.#take(first, origin('file', options.file));
     else for (const warning of first.warnings) options.log.warn({ code: warning.code }, formatProblem(warning));
     return made;
   }
@@ -100,7 +105,9 @@ export class Configuration {
   /** Null: no such app. @throws ConfigRejectedError: the key is kept, but could not be put in force */
   async createKey(app: string, request: NewKeyRequest): Promise<NewKey | null> {
     if (!this.#inForce.config.apps.some(({ name }) => name === app)) return null;
-    const { key, stored } = KeyStore.open(this.#inForce.dataDir).add({ app, author: request.author, scopes: request.scopes });
+    const store = KeyStore.open(this.#inForce.dataDir);
+    const { key, stored } = store.add({ app, author: request.author, scopes: request.scopes });
+    this.#keys = store;
     await this.#takeKeys({ source: 'api', author: request.author });
     return { app, id: stored.id, key, scopes: stored.scopes };
   }
@@ -108,26 +115,31 @@ export class Configuration {
   /** False: no such app or key. */
   async revokeKey(app: string, id: string, author: string): Promise<boolean> {
     const { config, dataDir } = this.#inForce;
-    if (!KeyStore.open(dataDir).revoke({ app, id, author, config })) return false;
+    const store = KeyStore.open(dataDir);
+    if (!store.revoke({ app, id, author, config })) return false;
+    this.#keys = store;
     await this.#takeKeys({ source: 'api', author });
     return true;
   }
 
-  /** The app of a key that was made here, and what it is for; null: not one of these. */
-  storedKey(sha256: string): { readonly app: string; readonly scopes: readonly KeyScope[] } | null {
-    return KeyStore.open(this.#inForce.dataDir).keys.find((key) => key.sha256 === sha256) ?? null;
+  /**
+   * The app of a key that was made here, and what it is for; null: not one of these. 'unknown': keys.json has been damaged since before this
+   * process began, so that nobody can say. Damaged later, it stays as it was.
+   */
+  storedKey(sha256: string): { readonly app: string; readonly scopes: readonly KeyScope[] } | null | 'unknown' {
+    return this.#keys === null ? 'unknown' : this.#keys.find(sha256);
   }
 
   history(limit: number): readonly HistoryEntry[] {
     return readHistory(this.#inForce.dataDir, limit);
   }
 
-  diff(text: string): ConfigDiff {
+  async diff(text: string): Promise<ConfigDiff> {
     const from = this.#inForce.version;
     const { loaded, errors } = loadConfigText(text, this.#options.file);
     if (loaded === null) return { from, to: from, changes: [], errors };
     const candidate = completed(loaded);
-    const fault = this.#fault(candidate);
+    const fault = await this.#fault(candidate);
     if (fault !== null) return { from, to: from, changes: [], errors: [fault] };
     return { from, to: candidate.version, changes: diffConfigs(this.#inForce, candidate), errors: [] };
   }
@@ -151,7 +163,9 @@ export class Configuration {
     this.#change(completed(again.loaded), origin);
   }
 
-  #take(result: LoadResult, from: Origin): void {
+  async #take(result: LoadResult, from: Origin): Promise<void> {
+    // whatever the load says: a key for reports alone is no part of the configuration
+    this.#reopenKeys();
     if (result.loaded === null) {
       this.#reject(result.errors);
       return;
@@ -161,7 +175,7 @@ export class Configuration {
       this.#told('unchanged', []);
       return;
     }
-    const fault = this.#fault(candidate);
+    const fault = await this.#fault(candidate);
     if (fault !== null) {
       this.#reject([fault]);
       return;
@@ -178,15 +192,24 @@ export class Configuration {
   }
 
   /** What a valid configuration is refused for all the same. */
-  #fault(candidate: ConfigInForce): ConfigProblem | null {
+  async #fault(candidate: ConfigInForce): Promise<ConfigProblem | null> {
     const fixed = fixedFault(candidate, this.#inForce);
     if (fixed !== null) return problemOf(candidate, 'config_value', fixed, 'cannot change while the node runs: stop it, and start it again');
     try {
-      this.#options.trial(candidate);
+      await this.#options.trial(candidate, this.#inForce);
       return null;
     } catch (error) {
       if (!(error instanceof TidegateError)) throw error;
-      return problemOf(candidate, error.code, '', error.message);
+      return problemOf(candidate, error.code, error.code.startsWith('address_') ? 'listeners.http.address' : '', error.message);
+    }
+  }
+
+  #reopenKeys(): void {
+    try {
+      this.#keys = KeyStore.open(this.#inForce.dataDir);
+    } catch (error) {
+      if (!(error instanceof TidegateError)) throw error;
+      this.#options.log.error({ code: error.code }, `${error.message}; the keys of before stay`);
     }
   }
 
@@ -211,7 +234,9 @@ export class Configuration {
     if (last?.version !== version) {
       const shown = redactConfig(config);
       const diff: Change[] = last === null ? [{ path: '', kind: 'added', after: shown }] : diffConfigs({ config: last.config }, { config: shown });
-      appendHistory(dataDir, { version, time: new Date().toISOString(), source, author, diff });
+      // a crash before writeLast has left it there; by version alone, because the next start is of another source
+      const isEntered = readHistory(dataDir, 1)[0]?.version === version;
+      if (!isEntered) appendHistory(dataDir, { version, time: new Date().toISOString(), source, author, diff });
       writeLast(dataDir, { version, config: shown });
     }
     writeConfigInForce(this.#options.runDir, this.#inForce);
@@ -230,7 +255,7 @@ export class Configuration {
   }
 }
 
-const origin = (cause: 'file' | 'request'): Origin => ({ source: cause === 'file' ? 'file' : 'api', author: '' });
+const origin = (cause: 'file' | 'request', file: string): Origin => (cause === 'file' ? { source: 'file', author: ownerOf(file) } : { source: 'api', author: '' });
 
 function problemOf({ file }: ConfigInForce, code: ConfigProblem['code'], path: string, message: string): ConfigProblem {
   return { file, line: 1, column: 1, path, message, code };
@@ -246,6 +271,8 @@ function fixedFault(candidate: ConfigInForce, inForce: ConfigInForce): string | 
   if (candidate.dataDir !== inForce.dataDir) return 'data_dir';
   if (candidate.config.node !== inForce.config.node) return 'node';
   if (candidate.config.control.address !== inForce.config.control.address) return 'control.address';
+  // a worker opens its segments with what it was started with
+  if (candidate.config.event_log.spool.segment_bytes !== inForce.config.event_log.spool.segment_bytes) return 'event_log.spool.segment_bytes';
   return null;
 }
 

@@ -24,12 +24,15 @@ export class Identities {
 
   /** The app that the bearer belongs to and that may read its reports; null: nobody. */
   async find(bearer: string, configuration: Configuration): Promise<string | null> {
+    if (bearer.split('.').length === 3) {
+      const identity = await this.#index.tokens.check(bearer, Date.now());
+      return typeof identity === 'string' ? null : identity.app.name;
+    }
     // keys made here say what they are for; those of the file are for everything
     const stored = configuration.storedKey(hashKey(bearer));
+    if (stored === 'unknown') return null;
     if (stored !== null) return stored.scopes.includes('reports') && isDeclared(stored.app, configuration) ? stored.app : null;
-    if (bearer.split('.').length !== 3) return this.#index.apiKeys.find(bearer)?.name ?? null;
-    const identity = await this.#index.tokens.check(bearer, Date.now());
-    return typeof identity === 'string' ? null : identity.app.name;
+    return this.#index.apiKeys.find(bearer)?.name ?? null;
   }
 
   #build({ config, secrets }: ConfigInForce): IdentityIndex {

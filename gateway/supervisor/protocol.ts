@@ -14,18 +14,20 @@ export type WorkerMessage =
   | { readonly type: 'hello'; readonly worker: number; readonly pid: number; readonly stream: string;
       /** Leases held from before, by key: after a supervisor's restart it learns what is out. */
       readonly held: readonly LeaseHolding[] }
-  /** Each second, and before any `lease` that follows admissions: what was used in all since the stream began, as of event `lastSeq` (written). */
+  /** Each second, on a recall, after `hello` and at the end: what was used in all since the stream began, as of event `lastSeq` (written). */
   | { readonly type: 'used'; readonly lastSeq: number; readonly used: readonly (readonly [LimitKey, number])[] }
   /** Asks for `want` units of each key; `used` units of it were consumed since the last lease or give_back for that key (rate keys). */
   | { readonly type: 'lease'; readonly id: number; readonly wants: readonly LeaseWant[] }
   /** Units not needed, or asked back by a recall. */
   | { readonly type: 'give_back'; readonly recall: number | null; readonly returns: readonly (readonly [LimitKey, number])[] }
+  /** Counts since the worker's start; of routes and targets only those that have changed since the message before on this connection. */
   | { readonly type: 'metrics'; readonly id: number; readonly snapshot: MetricsSnapshot }
   /** Result of applying a configuration. */
   | { readonly type: 'applied'; readonly version: string; readonly error: string | null }
   | { readonly type: 'listening'; readonly address: string };
 
 export interface LeaseWant { readonly key: LimitKey; readonly want: number; readonly used: number }
+/** `used`: of a quota, units of rows written in all; of a rate, units that the worker made itself while the ledger was away. */
 export interface LeaseHolding { readonly key: LimitKey; readonly held: number; readonly used: number }
 
 export interface LeaseGrant {
@@ -35,6 +37,8 @@ export interface LeaseGrant {
   /** What is left at the ledger, and the limit: for RateLimit. */
   readonly remaining: number;
   readonly limit: number;
+  /** Rate keys: units that may be unspent at once. Quota keys: 0. */
+  readonly burst: number;
   /** granted = 0: not before this (ms from now); for a quota, the day's end unless `available` comes. */
   readonly retryAfterMs: number;
   /** Quota keys: the bounds of the day (ms since the epoch, half open) this grant is of; rate keys: 0, 0. */
@@ -52,5 +56,4 @@ export type SupervisorMessage =
   | { readonly type: 'available'; readonly keys: readonly LimitKey[] }
   /** Room in the spool: bytes of all streams together, as the supervisor sees them, and the bound. */
   | { readonly type: 'spool'; readonly bytes: number; readonly maxBytes: number }
-  | { readonly type: 'collect_metrics'; readonly id: number }
-  | { readonly type: 'drain' };
+  | { readonly type: 'collect_metrics'; readonly id: number };

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Pool } from 'undici';
 import { TidegateError } from '../../errors/tidegate-error.js';
+import { readDrops } from '../events/drop-page.js';
 import { readStreamEvents } from '../events/read-rows.js';
 import { scanStreams } from '../events/spool.js';
 import type { AppsOfDay, RecordedDay, RecordedToday } from './ledger/recorded-use.js';
@@ -38,7 +39,10 @@ export function recordedToday(dataDir: string, collectorSocket: string): Recorde
     const befores: { stream: string; before: number }[] = [];
     for (const { stream, dir, state } of streams) {
       let first = -1;
-      let last = state?.lastSeq ?? -1;
+      // before the rows: what was dropped later belongs to a worker that lives, and tells what it used
+      const drops = readDrops(dir);
+      for (const { app, counted, firstMs, lastMs } of drops?.apps ?? []) if (app !== null) tally.addDrops(app, firstMs, lastMs, stream, counted);
+      let last = Math.max(state?.lastSeq ?? -1, drops?.lastSeq ?? -1);
       let rows = 0;
       for (const row of readStreamEvents(dir, 0)) {
         if (first === -1) first = row.seq;
@@ -86,6 +90,14 @@ class Tally {
   addRow(app: string, timeMs: number, stream: string): void {
     this.#days.forEach(({ startMs, endMs }, day) => {
       if (timeMs >= startMs && timeMs < endMs) this.addCount(day, app, stream, 1);
+    });
+  }
+
+  /** Of a tally that spans two days it is not known which: both. */
+  addDrops(app: string, firstMs: number, lastMs: number, stream: string, counted: number): void {
+    if (counted === 0) return;
+    this.#days.forEach(({ startMs, endMs }, day) => {
+      if (lastMs >= startMs && firstMs < endMs) this.addCount(day, app, stream, counted);
     });
   }
 

@@ -5,7 +5,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { KeptLog, NOTHING_HELD, sampleFacts } from '../events/event-samples.js';
+import { KeptLog, NOTHING_HELD, sampleFacts } from '../events/event-samples.fixture.js';
 import { Recorder } from '../events/recorder.js';
 import { readStreamEvents } from '../events/read-rows.js';
 import { readState, writeState } from '../events/stream-state.js';
@@ -52,6 +52,7 @@ function keeper(order: string[], rooms: number[] = []): SpoolKeeper {
       assert.equal(readState(dir)?.seal, null, 'the stream is settled before it is sealed');
       order.push(`settle ${stream} ${[...readStreamEvents(dir, 0)].length}`);
     },
+    spares: () => 2,
     onSealed: (stream) => { order.push(`sealed ${stream}`); },
     onRoom: (bytes) => { rooms.push(bytes); },
   });
@@ -92,7 +93,7 @@ test('a stream that cannot be settled is not sealed, is told of once, and is tri
   bury(dead);
   let broken = true;
   const kept = new SpoolKeeper({
-    spoolDir: spoolDirOf(dataDir), log, onSealed: () => {}, onRoom: () => {},
+    spoolDir: spoolDirOf(dataDir), log, spares: () => 0, onSealed: () => {}, onRoom: () => {},
     beforeSeal: () => { if (broken) throw new Error('the journal cannot be written'); },
   });
   const before = log.lines.filter(({ level }) => level === 'error').length;
@@ -114,6 +115,15 @@ test('what was recorded of a day is counted from the spool where there is no sto
   const recorded = await recordedToday(dataDir, join(dataDir, 'none.sock'))([DAY]);
   assert.deepEqual(recorded.counts, [{ app: 'acme', stream: recorder.stream, count: 4 }]);
   assert.deepEqual(recorded.open, [{ stream: recorder.stream, lastSeq: 7 }]);
+});
+
+test('what was dropped of a day is counted too', async () => {
+  const recorder = openStream();
+  record(recorder, 4);
+  recorder.setRoom(10, 10);
+  record(recorder, 3);
+  const recorded = await recordedToday(dataDir, join(dataDir, 'none.sock'))([DAY]);
+  assert.deepEqual(recorded, { open: [{ stream: recorder.stream, lastSeq: 6 }], counts: [{ app: 'acme', stream: recorder.stream, count: 7 }] });
 });
 
 test('where there is a store it is asked for what the spool no longer holds, and is waited for', async () => {

@@ -1,6 +1,6 @@
 /**
- * Looks after the spool once a second: moves the marks of living streams, settles and seals the streams of dead workers, and tells how
- * much room is left.
+ * Looks after the spool once a second: moves the marks of living streams, settles and seals the streams of dead workers, keeps spare streams, and
+ * tells how much room is left.
  *
  * Two orders matter. A mark is noted only after the ledger has journalled what was used up to it, and a dead stream is settled before
  * it is sealed: what lies behind a mark or in a sealed stream the collector may delete, and the ledger must not need it any more.
@@ -8,6 +8,7 @@
 import { isAlive } from '../events/process-life.js';
 import { sealStream, updateMark } from '../events/seal.js';
 import { removeLeftovers, scanStreams, type SpooledStream } from '../events/spool.js';
+import { makeSpare, spareStreams } from '../events/spare-streams.js';
 import type { SpoolLog } from '../events/spool-log.js';
 
 export interface SpoolKeeperOptions {
@@ -15,12 +16,16 @@ export interface SpoolKeeperOptions {
   /** The stream's worker is dead. Must be harmless when it comes again for the same stream. */
   readonly beforeSeal: (stream: SpooledStream) => void;
   readonly onSealed: (stream: string) => void;
+  /** How many streams are kept ready for workers that must open one on a full disk. */
+  readonly spares: () => number;
   /** Bytes of all streams together. */
   readonly onRoom: (bytes: number) => void;
   readonly log: SpoolLog;
 }
 
 const EVERY_MS = 1000;
+/** Each is flushed to disk, on the loop. */
+const SPARES_A_ROUND = 4;
 
 export class SpoolKeeper {
   readonly #options: SpoolKeeperOptions;
@@ -31,6 +36,7 @@ export class SpoolKeeper {
   #streams = 0;
   /** Streams whose trouble has been told. */
   readonly #troubled = new Set<string>();
+  #spareTold = false;
 
   constructor(options: SpoolKeeperOptions) {
     this.#options = options;
@@ -71,7 +77,20 @@ export class SpoolKeeper {
       }
     }
     this.#marks.clear();
+    this.#keepSpares();
     this.#options.onRoom(this.#bytes);
+  }
+
+  #keepSpares(): void {
+    const { spoolDir, log } = this.#options;
+    try {
+      const lacking = this.#options.spares() - spareStreams(spoolDir).length;
+      for (let made = 0; made < Math.min(lacking, SPARES_A_ROUND); made++) makeSpare(spoolDir);
+      this.#spareTold = false;
+    } catch (error) {
+      if (!this.#spareTold) log.error({ code: 'spool_write_failed', err: error, spares: spareStreams(spoolDir).length }, 'no spare stream can be made; trying again each second');
+      this.#spareTold = true;
+    }
   }
 
   #keep(stream: SpooledStream): void {

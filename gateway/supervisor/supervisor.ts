@@ -3,7 +3,7 @@
  * seals the streams of dead ones, and answers on the control origin. It may be killed at any moment: workers go on with what they hold, and
  * the next supervisor finds its truth in the data directory, in the run directory and in what the workers tell.
  */
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { FastifyInstance } from 'fastify';
@@ -14,7 +14,7 @@ import { byteCount, durationMs } from '../config/units.js';
 import type { ControlDeps, NodeStatus, Readiness } from '../control/control-deps.js';
 import { createControlServer } from '../control/server.js';
 import { controlToken } from '../control/token.js';
-import { readDrops } from '../events/drop-page.js';
+import { readDrops, type StreamDrops } from '../events/drop-page.js';
 import { bootId } from '../events/process-life.js';
 import { ProcessLock } from '../events/process-lock.js';
 import { readStreamEvents } from '../events/read-rows.js';
@@ -25,10 +25,12 @@ import { CollectorStatusClient } from './collector-status.js';
 import { Configuration } from './configuration.js';
 import { Identities } from './identities.js';
 import { Ledger } from './ledger/ledger.js';
+import type { TailDrops } from './ledger/recorded-use.js';
 import { recordedToday } from './recorded-today.js';
 import { collectorSocket, metricsBaseFile, spoolDirOf, supervisorSocket, type ConfigInForce } from './run-files.js';
 import { SpoolKeeper } from './spool-keeper.js';
 import { trialCompile } from './trial-compile.js';
+import { trialListen } from './trial-listen.js';
 import { WorkerHub, type WorkerPeer } from './worker-hub.js';
 
 export interface SupervisorLog {
@@ -65,6 +67,8 @@ export class Supervisor {
   readonly #keeper: SpoolKeeper;
   readonly #collector: CollectorStatusClient;
   #control: FastifyInstance | null = null;
+  /** '' until the control origin listens. */
+  #token: { readonly token: string; readonly path: string | null } = { token: '', path: null };
   #timers: NodeJS.Timeout[] = [];
   /** All wanted workers have served at once: from then on, one is enough to be ready. */
   #wasComplete = false;
@@ -87,6 +91,8 @@ export class Supervisor {
     this.#keeper = new SpoolKeeper({
       spoolDir, log,
       beforeSeal: (stream) => { this.#settle(stream); },
+      // each worker may die more than once while the disk is full
+      spares: () => 2 * this.wantedWorkers + 2,
       onSealed: (stream) => { this.#metrics.retire(stream); },
       onRoom: (bytes) => {
         this.#metrics.spoolBytes = bytes;
@@ -126,7 +132,7 @@ export class Supervisor {
     const metrics = new NodeMetrics({ baseFile: metricsBaseFile(runDir) });
     let made: Supervisor | null = null;
     const configuration = await Configuration.load({
-      file: options.configFile, runDir, log, trial: trialCompile,
+      file: options.configFile, runDir, log, trial: tryCandidate,
       apply: (inForce) => { if (made !== null) made.#apply(inForce); },
       onReload: (result) => { metrics.countReload(result); },
     });
@@ -186,14 +192,26 @@ export class Supervisor {
       setInterval(() => { void this.#hub.collectMetrics(METRICS_WITHIN_MS); }, METRICS_EVERY_MS),
     ];
     const { address } = inForce.config.control;
-    const { token, path, made } = controlToken(configuredToken(inForce), inForce.dataDir);
-    if (made) this.#log.info({ path }, `a control token was made; it is in ${path ?? ''}`);
-    this.#control = createControlServer(this.#deps(token), this.#options.version);
+    this.#takeToken(inForce);
+    this.#control = createControlServer(this.#deps(), this.#options.version);
     await listen(this.#control, address);
     this.#log.info({ version: inForce.version, control: address, node: inForce.config.node, dataDir: inForce.dataDir }, 'supervisor ready');
   }
 
+  /** The control token of the configuration in force, from now on. @throws TidegateError data_dir_unusable */
+  #takeToken(inForce: ConfigInForce): void {
+    const { token, path, made } = controlToken(configuredToken(inForce), inForce.dataDir);
+    if (path !== null && (made || path !== this.#token.path)) this.#log.info({ path }, `${made ? 'a control token was made; it' : 'the control token'} is in ${path}`);
+    this.#token = { token, path };
+  }
+
   #apply(inForce: ConfigInForce): void {
+    try {
+      this.#takeToken(inForce);
+    } catch (error) {
+      // the trial found it usable a moment ago
+      this.#log.error({ err: error }, 'the control token of before stays');
+    }
     this.#metrics.configVersion = inForce.version;
     this.#identities.replace(inForce);
     // before the workers: they may ask for a new limit at once
@@ -213,8 +231,9 @@ export class Supervisor {
   }
 
   #settle({ stream, dir, state }: SpooledStream): void {
-    const lastSeq = Math.max(state?.lastSeq ?? -1, readDrops(dir)?.lastSeq ?? -1);
-    this.#ledger.settle(stream, (fromSeq) => readStreamEvents(dir, fromSeq), lastSeq);
+    const drops = readDrops(dir);
+    const lastSeq = Math.max(state?.lastSeq ?? -1, drops?.lastSeq ?? -1);
+    this.#ledger.settle(stream, (fromSeq) => readStreamEvents(dir, fromSeq), lastSeq, tailDrops(drops));
   }
 
   #room(): { readonly type: 'spool'; readonly bytes: number; readonly maxBytes: number } {
@@ -246,7 +265,7 @@ export class Supervisor {
         return {
           worker: peer.worker, pid: peer.pid, stream: peer.stream,
           state: this.#stopping ? 'draining' as const : isServing(peer) ? 'serving' as const : 'starting' as const,
-          config_version: peer.applied === '' ? null : peer.applied, rss_bytes: gauges?.rssBytes ?? null,
+          config_version: peer.applied === '' ? null : peer.applied, config_error: peer.applyError, rss_bytes: gauges?.rssBytes ?? null,
           connections: gauges === null ? null : gauges.connections.reduce((sum, [, open]) => sum + open, 0),
         };
       }),
@@ -264,17 +283,18 @@ export class Supervisor {
 
   async #metricsText(accept: string): Promise<{ readonly contentType: string; readonly body: string }> {
     const [counts] = await Promise.all([this.#collector.read(), this.#hub.collectMetrics(METRICS_WITHIN_MS)]);
-    if (counts !== null) this.#metrics.collector = { ...counts, lagSeconds: counts.lag_seconds };
+    if (counts !== null) this.#metrics.collector = { ...counts, gaps: counts.gaps_total, lagSeconds: counts.lag_seconds };
     const { contentType, text } = await this.#metrics.render(accept);
     return { contentType, body: text };
   }
 
-  #deps(token: string): ControlDeps {
+  #deps(): ControlDeps {
     const configuration = this.#configuration;
     return {
-      token, collectorSocket: collectorSocket(this.#options.runDir), log: this.#log,
+      token: () => this.#token.token, collectorSocket: collectorSocket(this.#options.runDir), log: this.#log,
       identify: (bearer) => this.#identities.find(bearer, configuration),
       timeZoneOf: (app) => configuration.inForce.config.apps.find(({ name }) => name === app)?.time_zone ?? null,
+      address: () => configuration.inForce.config.control.address,
       metricsOpen: () => configuration.inForce.config.control.metrics_open,
       readiness: () => this.#readiness(),
       metrics: (accept) => this.#metricsText(accept),
@@ -285,13 +305,28 @@ export class Supervisor {
       createKey: (app, request) => configuration.createKey(app, request),
       revokeKey: (app, id, author) => configuration.revokeKey(app, id, author),
       history: (limit) => Promise.resolve(configuration.history(limit)),
-      diff: (text) => Promise.resolve(configuration.diff(text)),
+      diff: (text) => configuration.diff(text),
     };
   }
 }
 
+/** Null: some of the tally is not known by app. */
+function tailDrops(drops: StreamDrops | null): TailDrops | null {
+  if (drops === null || drops.damaged > 0 || drops.apps.some(({ app }) => app === null)) return null;
+  const counted = new Map(drops.apps.map(({ app, counted: all, toldCounted }) => [app ?? '', all - toldCounted]));
+  return { afterSeq: drops.toldSeq, rows: drops.rows - drops.toldRows, counted };
+}
+
 function isServing(peer: WorkerPeer): boolean {
   return peer.applied !== '';
+}
+
+/** Finds what only a process that runs could: a snapshot that cannot be built, a token that cannot be kept, an address that cannot be bound. */
+async function tryCandidate(candidate: ConfigInForce, inForce: ConfigInForce): Promise<void> {
+  trialCompile(candidate);
+  controlToken(configuredToken(candidate), candidate.dataDir);
+  const { address } = candidate.config.listeners.http;
+  if (address !== inForce.config.listeners.http.address) await trialListen(address);
 }
 
 function messageOf({ config, version, secrets }: ConfigInForce): { readonly type: 'config' } & Pick<ConfigInForce, 'config' | 'version' | 'secrets'> {
@@ -304,11 +339,21 @@ function configuredToken({ config, secrets }: ConfigInForce): string | undefined
 
 function takeDataDir(dataDir: string): ProcessLock {
   try {
-    mkdirSync(spoolDirOf(dataDir), { recursive: true, mode: 0o750 });
+    mkdirSync(dataDir, { recursive: true, mode: 0o750 });
+    makeFolder(spoolDirOf(dataDir));
   } catch (cause) {
     throw new TidegateError('data_dir_unusable', `${dataDir}: ${(cause as Error).message}`, { cause });
   }
   return ProcessLock.acquire(join(dataDir, 'supervisor.lock'));
+}
+
+/** Not `recursive`: that says ENOENT of a read-only file system. */
+function makeFolder(path: string): void {
+  try {
+    mkdirSync(path, { mode: 0o750 });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST' || !statSync(path).isDirectory()) throw error;
+  }
 }
 
 /** @throws TidegateError address_in_use, address_unusable */

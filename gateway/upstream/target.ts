@@ -121,18 +121,23 @@ export class Target implements Deadlined {
     this.#serveOrPool(connection);
   }
 
-  onConnectFailed(_connection: UpstreamConnection, failure: AttemptFailure, detail: string): void {
+  /**
+   * A connection could not be made: one request that has none on the way for it fails with it, the others try on. So each failure ends
+   * a wait, and a target that refuses is never called in a circle.
+   */
+  onConnectFailed(failure: AttemptFailure, detail: string): void {
     this.#connecting--;
     this.#refusedUntilMs = monotonicMs() + this.#settings.skipRefusedMs;
-    // A request that waits for a busy connection, or for one still being made, is not to blame for this one.
-    if (this.#waiting.length > this.#connecting && this.#open.size < this.#settings.maxConnections) this.#waiting.shift()?.sink.onAttemptFailed(failure, detail);
+    if (this.#waiting.length > this.#connecting) this.#waiting.shift()?.sink.onAttemptFailed(failure, detail);
+    this.#connectForWaiting();
   }
 
-  onGone(connection: UpstreamConnection): void {
+  onGone(connection: UpstreamConnection, wasConnected: boolean): void {
     this.#open.delete(connection);
     const at = this.#idle.indexOf(connection);
     if (at >= 0) this.#idle.splice(at, 1);
-    if (this.#waiting.length > this.#connecting && this.#open.size < this.#settings.maxConnections) this.#connect();
+    // One that never connected is told by onConnectFailed, which decides who fails with it.
+    if (wasConnected) this.#connectForWaiting();
   }
 
   /** No snapshot names it any more: idle connections go now, the others when their request is done. */
@@ -150,6 +155,10 @@ export class Target implements Deadlined {
       this.#waiting.shift()?.sink.onAttemptFailed('connect_timeout', 'every connection to the target was busy');
     }
     this.#watchQueue();
+  }
+
+  #connectForWaiting(): void {
+    if (this.#waiting.length > this.#connecting && this.#open.size < this.#settings.maxConnections) this.#connect();
   }
 
   #connect(): void {

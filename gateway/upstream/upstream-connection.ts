@@ -8,6 +8,11 @@ import { monotonicMs, type Deadlined, type Deadlines } from '../deadlines.js';
 import { MessageParser, type MessageHandler, type MessageHead } from '../http1/message-parser.js';
 import type { Target } from './target.js';
 
+/**
+ * All plain connections read into this one: a read is parsed before the next begins, and the parser copies what it hands on. Node's own way makes a
+ * buffer and passes several stream events a read.
+ */
+const READ_BUFFER = Buffer.allocUnsafeSlow(64 * 1024);
 /** Head of an answer: status line and fields together, bytes. */
 const MAX_ANSWER_HEAD = 64 * 1024;
 
@@ -58,7 +63,7 @@ export class UpstreamConnection implements MessageHandler, Deadlined {
     const { address } = target;
     const socket = address.tls
       ? tls.connect({ host: address.host, port: address.port, ALPNProtocols: ['http/1.1'], ...(net.isIP(address.host) === 0 ? { servername: address.host } : {}) })
-      : net.connect({ host: address.host, port: address.port, noDelay: true });
+      : net.connect({ host: address.host, port: address.port, noDelay: true, onread: { buffer: READ_BUFFER, callback: (bytes, buffer) => this.#readInto(bytes, buffer) } });
     if (address.tls) socket.setNoDelay(true);
     this.#socket = socket;
     this.deadlineMs = monotonicMs() + connectTimeoutMs;
@@ -68,11 +73,12 @@ export class UpstreamConnection implements MessageHandler, Deadlined {
       this.deadlineMs = Number.POSITIVE_INFINITY;
       target.onConnected(this);
     });
-    socket.on('data', (chunk: Buffer) => { this.#read(chunk); });
+    if (address.tls) socket.on('data', (chunk: Buffer) => { this.#read(chunk); });
     socket.on('end', () => { this.#ended(); });
     socket.on('drain', () => {
       if (this.#requestEnded) return;
-      this.deadlineMs = Number.POSITIVE_INFINITY;
+      // An answer that has begun meanwhile is held to its idle time.
+      this.deadlineMs = this.#answerBegun ? monotonicMs() + target.idleTimeoutMs : Number.POSITIVE_INFINITY;
       this.#sink?.onRequestDrain();
     });
     socket.on('error', (error: NodeJS.ErrnoException) => { this.#fail(this.#connected ? 'broken' : 'refused', error.code ?? error.message); });
@@ -138,6 +144,11 @@ export class UpstreamConnection implements MessageHandler, Deadlined {
     this.#fail(this.#connected ? 'timeout' : 'connect_timeout', this.#connected ? 'no answer in time' : 'no connection in time');
   }
 
+  #readInto(bytes: number, buffer: Uint8Array): boolean {
+    this.#read(buffer.subarray(0, bytes) as Buffer);
+    return true;
+  }
+
   #read(chunk: Buffer): void {
     if (this.#gone) return;
     if (this.#sink === null) {
@@ -190,7 +201,7 @@ export class UpstreamConnection implements MessageHandler, Deadlined {
     this.#sink = null;
     const wasConnected = this.#connected;
     this.#destroy();
-    if (!wasConnected) this.target.onConnectFailed(this, failure === 'refused' ? 'refused' : 'connect_timeout', detail);
+    if (!wasConnected) this.target.onConnectFailed(failure === 'refused' ? 'refused' : 'connect_timeout', detail);
     else sink?.onAttemptFailed(stale ? 'stale' : failure, detail);
   }
 
@@ -200,7 +211,7 @@ export class UpstreamConnection implements MessageHandler, Deadlined {
     this.#deadlines.remove(this);
     this.#parser.close();
     this.#socket.destroy();
-    this.target.onGone(this);
+    this.target.onGone(this, this.#connected);
   }
 
   // -- MessageHandler: called by the parser ---------------------------------------------------------------------
@@ -218,6 +229,10 @@ export class UpstreamConnection implements MessageHandler, Deadlined {
       else this.#sink.onAnswerInformational(head);
       return true;
     }
+    if (head.status < 100) {
+      this.#surplus = true;
+      return true;
+    }
     this.#answerBegun = true;
     this.#reusable = head.keepAlive;
     return this.#sink.onAnswerHead(head);
@@ -232,7 +247,7 @@ export class UpstreamConnection implements MessageHandler, Deadlined {
       this.#informational = false;
       return;
     }
-    if (this.#answerEnded) return;
+    if (this.#answerEnded || this.#surplus) return;
     this.#answerEnded = true;
     this.#sink?.onAnswerEnd(trailers);
   }

@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- --quick] [-- --only request|recording|collector]`: Tidegate beside its peers, in one run, on one machine. Progress goes to stderr, the report
+ * `npm run bench [-- --quick] [-- --only request|recording|scale|collector]`: Tidegate beside its peers, in one run, on one machine. Progress goes to stderr, the report
  * to stdout; a full run of the compiled program also writes it into docs/benchmarks.md. Ctrl-C ends all that it has started.
  */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
@@ -17,14 +17,14 @@ import { nginxPeer, startUpstream } from './peers/nginx.js';
 import { fastifyPeer, undiciPeer } from './peers/node-proxies.js';
 import type { Peer } from './peers/peer.js';
 import { recordingPeer, unrecordedPeer } from './peers/recording.js';
-import { barePeer, tidegatePeer } from './peers/tidegate.js';
+import { barePeer, scalePeer, tidegatePeer } from './peers/tidegate.js';
 import { Processes } from './processes.js';
 import { writeReport } from './report-file.js';
 import { CLIENT_CORE, CONNECTIONS, PROXY_CORE, runPairs, runRounds, startPeers, type Arm, type RequestPathTools, type RoundPlan } from './request-path.js';
-import { notes, peerTable, recordingTable } from './request-path-report.js';
+import { notes, peerTable, recordingTable, scaleTable } from './request-path-report.js';
 
 const PEERS: readonly Peer[] = [tidegatePeer, barePeer, nginxPeer, goPeer, undiciPeer, fastifyPeer];
-const PARTS = ['request', 'recording', 'collector'] as const;
+const PARTS = ['request', 'recording', 'scale', 'collector'] as const;
 type Part = (typeof PARTS)[number];
 
 interface Plan {
@@ -34,7 +34,10 @@ interface Plan {
 }
 
 const FULL: Plan = { rounds: { rounds: 5, seconds: 4 }, pairs: { rounds: 7, seconds: 2 }, events: 2_000_000 };
-const QUICK: Plan = { rounds: { rounds: 3, seconds: 1 }, pairs: { rounds: 3, seconds: 1 }, events: 400_000 };
+const QUICK: Plan = { rounds: { rounds: 3, seconds: 2 }, pairs: { rounds: 3, seconds: 1 }, events: 400_000 };
+
+/** Nobody waits longer than this for a machine that cannot keep up. A full run takes under five minutes where nothing else runs. */
+const LONGEST_MS = 15 * 60_000;
 
 const say = (line: string): void => { console.error(`[${(performance.now() / 1000).toFixed(0).padStart(4)} s] ${line}`); };
 
@@ -46,7 +49,7 @@ async function bench(plan: Plan, parts: readonly Part[], processes: Processes, f
     + ` Load average when it began: ${load.toFixed(1)}.`,
   ];
   const tools: RequestPathTools = { processes, wrk: programPath('wrk') ?? 'wrk', say };
-  for (const [part, run] of [['request', requestSections], ['recording', recordingSections]] as const) {
+  for (const [part, run] of [['request', requestSections], ['recording', recordingSections], ['scale', scaleSections]] as const) {
     if (!parts.includes(part)) continue;
     const own = join(folder, part);
     mkdirSync(own);
@@ -80,6 +83,15 @@ async function recordingSections(plan: Plan, context: Context, tools: RequestPat
   const { arms, leftOut } = await startPeers([recordingPeer, unrecordedPeer], context, tools);
   if (arms.length === 2) await runPairs(arms[0] as Arm, arms[1] as Arm, plan.pairs, tools);
   return [...(arms.length === 2 ? [recordingTable(arms[0] as Arm, arms[1] as Arm)] : []), ...notes(arms, leftOut)];
+}
+
+async function scaleSections(plan: Plan, context: Context, tools: RequestPathTools): Promise<string[]> {
+  const { arms, leftOut } = await startPeers([scalePeer(10), scalePeer(10_000)], context, tools);
+  const [few, many] = arms;
+  if (few === undefined || many === undefined) return notes(arms, leftOut);
+  await runPairs(many, few, plan.pairs, tools);
+  const reloads = [await few.running.reload?.() ?? Number.NaN, await many.running.reload?.() ?? Number.NaN] as const;
+  return [scaleTable(few, many, reloads), ...notes(arms, leftOut)];
 }
 
 async function collectorResults(plan: Plan, processes: Processes, folder: string): Promise<CollectorResult[]> {
@@ -117,17 +129,18 @@ async function main(): Promise<number> {
   const processes = new Processes();
   const end = async (): Promise<void> => {
     await processes[Symbol.asyncDispose]();
-    rmSync(folder, { recursive: true, force: true });
+    rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
   };
   let interrupted = false;
-  const onSignal = (signal: NodeJS.Signals): void => {
+  const interrupt = (why: string, exitCode: number): void => {
     if (interrupted) return;
     interrupted = true;
-    say(`${signal}: ending all that was started`);
-    void end().finally(() => { process.exit(signal === 'SIGINT' ? 130 : 143); });
+    say(`${why}: ending all that was started`);
+    void end().finally(() => { process.exit(exitCode); });
   };
-  process.on('SIGINT', onSignal);
-  process.on('SIGTERM', onSignal);
+  process.on('SIGINT', () => { interrupt('SIGINT', 130); });
+  process.on('SIGTERM', () => { interrupt('SIGTERM', 143); });
+  setTimeout(() => { interrupt(`not done within ${LONGEST_MS / 60_000} minutes`, 1); }, LONGEST_MS).unref();
   try {
     const report = await bench(values.quick ? QUICK : FULL, parts, processes, folder);
     if (!interrupted) {
@@ -142,7 +155,8 @@ async function main(): Promise<number> {
   } finally {
     if (!interrupted) await end();
   }
-  return (interrupted ? new Promise<number>(() => {}) : 0);
+  // interrupted: the process exits once everything has ended
+  return interrupted ? new Promise<number>(() => {}) : 0;
 }
 
 process.exitCode = await main();

@@ -59,6 +59,7 @@ export class BenchProcess {
     const outcome = await Promise.race([this.ended, late]);
     clearTimeout(timer);
     if (outcome !== 'late') return;
+    console.error(`${this.name} did not end within ${STOP_WITHIN_MS / 1000} s of SIGTERM: it is killed`);
     for (const pid of tree.filter((own) => processTree(this.pid).includes(own))) killIfThere(pid);
     await this.ended;
   }

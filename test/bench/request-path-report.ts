@@ -40,6 +40,20 @@ export function recordingTable(recording: Arm, without: Arm): string {
   ].join('\n');
 }
 
+/** `reloads`: seconds, by arm. */
+export function scaleTable(few: Arm, many: Arm, reloads: readonly [number, number]): string {
+  const cpu = (arm: Arm): number[] => arm.samples.map((sample) => sample.cpuUs);
+  const ratio = spreadOf(ratios(cpu(many), cpu(few))).median;
+  const row = (arm: Arm, reloadS: number): string[] => [
+    arm.peer.name, figure(spreadOf(cpu(arm)).median), figure(medianOf(arm, (s) => s.rssBytes) / 1e6), figure(medianOf(arm, (s) => s.allRssBytes) / 1e6), reloadS.toFixed(2),
+  ];
+  return [
+    markdownTable(['asked for the last of them', 'CPU a request, us', 'RSS of the worker, MB', 'of the whole node, MB', 'reload, s'], [row(few, reloads[0]), row(many, reloads[1])]),
+    '',
+    `A request among many costs ${ratio.toFixed(2)} times one among few.`,
+  ].join('\n');
+}
+
 /** Who is missing, and whose answers were not all good. */
 export function notes(arms: readonly Arm[], leftOut: readonly LeftOut[]): string[] {
   const failures = arms.map(({ peer, samples }) => ({ name: peer.name, failed: samples.reduce((sum, sample) => sum + sample.failed, 0) }));

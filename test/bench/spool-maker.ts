@@ -5,7 +5,7 @@
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { KINDS, METHODS, outcomeId, PROTOCOLS, type EventFacts } from '../../gateway/events/event.js';
-import { NOTHING_HELD } from '../../gateway/events/event-samples.js';
+import { NOTHING_HELD } from '../../gateway/events/event-samples.fixture.js';
 import { encodeLabels } from '../../gateway/events/labels.js';
 import { Recorder } from '../../gateway/events/recorder.js';
 import { sealStream } from '../../gateway/events/seal.js';

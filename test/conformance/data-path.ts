@@ -3,6 +3,7 @@
  * collector. For the tests of what travels over the wires, byte by byte.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,6 +14,7 @@ import { Deadlines } from '../../gateway/deadlines.js';
 import { decodeRows, type EventRow } from '../../gateway/events/read-rows.js';
 import { readFrames, STREAM_START } from '../../gateway/events/read-segment.js';
 import { Recorder } from '../../gateway/events/recorder.js';
+import { SYSTEM_CALLS, type SegmentCalls } from '../../gateway/events/segment-writer.js';
 import { HttpListener, httpSettings } from '../../gateway/listeners/http/http-listener.js';
 import { WorkerMetrics } from '../../gateway/metrics/worker-metrics.js';
 import { Pipeline } from '../../gateway/pipeline.js';
@@ -37,14 +39,14 @@ export interface DataPath {
 }
 
 /** `yaml`: services and apps; the listener is added. `http`: further lines of the listener. */
-export async function startDataPath(t: TestContext, yaml: string, http = ''): Promise<DataPath> {
+export async function startDataPath(t: TestContext, yaml: string, http = '', watch: SpoolWatch | null = null): Promise<DataPath> {
   const dir = mkdtempSync(join(tmpdir(), 'tidegate-path-'));
   const text = `version: 1\nlisteners:\n  http:\n    address: "127.0.0.1:0"\n${http}\n${yaml}`;
   const { loaded, errors } = loadConfigText(text, join(dir, 'tidegate.yaml'), {});
   if (loaded === null) throw new Error(JSON.stringify(errors, null, 1));
   const { config, version, secrets } = loaded;
   const deadlines = new Deadlines();
-  const recorder = Recorder.open({ spoolDir: join(dir, 'spool'), node: 'test', worker: 1, segmentBytes: 64 * 1024 * 1024, log: QUIET });
+  const recorder = Recorder.open({ spoolDir: join(dir, 'spool'), node: 'test', worker: 1, segmentBytes: 64 * 1024 * 1024, log: QUIET, calls: watch?.calls ?? SYSTEM_CALLS });
   const metrics = new WorkerMetrics({ recorded: () => 0, dropped: () => [], leases: () => [], connections: () => [], targets: () => [] });
   const leases = new LeaseBook({
     send: () => {}, clock: systemClock, lastWrittenSeq: () => recorder.lastWrittenSeq,
@@ -57,6 +59,8 @@ export async function startDataPath(t: TestContext, yaml: string, http = ''): Pr
   const pipeline = new Pipeline({ snapshot: compile(config, version, secrets, context), recorder, metrics, log: QUIET, quotas: leases });
   const listener = new HttpListener(pipeline, deadlines, httpSettings(config.listeners.http));
   const address = await listener.listen();
+  const port = Number(address.slice(address.lastIndexOf(':') + 1));
+  if (watch !== null) watch.port = port;
   t.after(async () => {
     listener.destroyAll();
     await listener.drain();
@@ -75,12 +79,50 @@ export async function startDataPath(t: TestContext, yaml: string, http = ''): Pr
     return found;
   };
   return {
-    port: Number(address.slice(address.lastIndexOf(':') + 1)), listener, pipeline, recorder, targets, rows,
+    port, listener, pipeline, recorder, targets, rows,
     rowsOf: async (count) => {
       await until(() => rows().length >= count, `${count} rows`);
       return rows();
     },
   };
+}
+
+/**
+ * Looks at the wires at the moment a frame is about to be written to the spool: what has not been given to a socket by then was held.
+ * Shows the gateway's ends of its clients' connections, too.
+ */
+export class SpoolWatch {
+  /** For each frame: bytes given so far to each connection from a client, in order of accepting. */
+  readonly given: number[][] = [];
+  /** In order of accepting. */
+  readonly clientSockets: net.Socket[] = [];
+  /** Called before each frame is written; what it throws, the write throws. */
+  onFrame: () => void = () => {};
+  /** The data path's; it sets it. */
+  port = 0;
+  /** The data path's calls of the file system. */
+  readonly calls: SegmentCalls;
+
+  constructor(t: TestContext) {
+    let header = true;
+    this.calls = {
+      ...SYSTEM_CALLS,
+      write: (fd, bytes, offset, length, position) => {
+        if (header) header = false;
+        else {
+          this.given.push(this.clientSockets.map((socket) => socket.bytesWritten));
+          this.onFrame();
+        }
+        return SYSTEM_CALLS.write(fd, bytes, offset, length, position);
+      },
+    };
+    const accepted = (message: unknown): void => {
+      const { socket } = message as { socket: net.Socket };
+      if (socket.localPort === this.port) this.clientSockets.push(socket);
+    };
+    subscribe('net.server.socket', accepted);
+    t.after(() => { unsubscribe('net.server.socket', accepted); });
+  }
 }
 
 /** Waits for `condition`, looking at every turn of the loop; fails after `withinMs`. */
@@ -90,6 +132,20 @@ export async function until(condition: () => boolean, what: string, withinMs = 5
     if (performance.now() > deadline) throw new Error(`waited ${withinMs} ms for ${what}`);
     await new Promise((resolve) => setImmediate(resolve));
   }
+}
+
+/** Resolves when every deadline of the data path has been looked at once more. */
+export async function nextSweep({ listener: { deadlines } }: DataPath): Promise<void> {
+  await new Promise<void>((resolve) => {
+    const entry = {
+      deadlineMs: 0, deadlineSlot: -1,
+      onDeadline: () => {
+        deadlines.remove(entry);
+        resolve();
+      },
+    };
+    deadlines.add(entry);
+  });
 }
 
 /** A client that speaks bytes. */

@@ -5,7 +5,7 @@ import { writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { eventually } from '../harness/deadline.js';
 import { requires } from '../harness/requires.js';
-import { TestNode, type TestConfig } from '../harness/tidegate.js';
+import { freePorts, OPERATOR_TOKEN, TestNode, type TestConfig } from '../harness/tidegate.js';
 import { TestUpstream } from '../harness/upstream.js';
 import { MatchedLoad } from '../faults/matched-load.js';
 
@@ -74,5 +74,35 @@ test('SIGTERM under load: every request whose first byte was read is answered, a
   await load.stop();
   const unanswered = [...load.requests.values()].filter((request) => request.answered === null).length;
   assert.equal(unanswered, 0, `${unanswered} of ${load.requests.size} requests were not answered`);
+  await upstream.stop();
+});
+
+test('a listener address in use and a fixed value are rejected; a free address and a new control token are in force with the answer', { skip: requires('chdb', 'linux'), timeout: 60_000 }, async () => {
+  const upstream = await TestUpstream.start();
+  await using node = await TestNode.start(config(upstream));
+  interface Status { readonly config: { readonly version: string }; readonly workers: readonly { readonly config_version: string; readonly config_error: string | null }[] }
+  const before = await node.control<Status>('/v1/status');
+  const change = (address: string, token = OPERATOR_TOKEN): void => node.rewriteConfig((whole) => {
+    whole['listeners'] = { http: { address } };
+    (whole['control'] as { token: string }).token = token;
+  });
+  change(`127.0.0.1:${node.controlPort}`);
+  await assert.rejects(node.control('/v1/reload', { method: 'POST' }), /422 .*address_in_use/s);
+  assert.equal((await node.control<Status>('/v1/status')).config.version, before.config.version);
+  const [free] = await freePorts(1) as [number];
+  const token = 'another-operator-token-0123456789';
+  change(`127.0.0.1:${free}`, token);
+  const asNew = { headers: { authorization: `Bearer ${token}` } };
+  // the file is watched too: whichever comes first
+  await eventually('the new token', async () => {
+    await node.control('/v1/reload', { method: 'POST' }).catch(() => null);
+    return await node.control<Status>('/v1/status', asNew);
+  });
+  await assert.rejects(node.control('/v1/status'), /401/);
+  await eventually('the new address, of every worker', async () => {
+    const { workers, config: { version } } = await node.control<Status>('/v1/status', asNew);
+    return version !== before.config.version && workers.every((worker) => worker.config_version === version && worker.config_error === null) ? true : null;
+  });
+  assert.equal((await fetch(`http://127.0.0.1:${free}/bytes/10`, { headers: { 'x-api-key': KEY } })).status, 200);
   await upstream.stop();
 });

@@ -12,6 +12,7 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Store } from '../../collector/store/store.js';
 import { eventually } from '../harness/deadline.js';
@@ -77,7 +78,7 @@ test('through kills of every process: answered ⊆ recorded, each once ⊆ begun
     for (const [i, kill] of kills.entries()) {
       load.phase(String(i));
       const begunMs = performance.now();
-      await pauseMs(200 + Math.random() * 300);
+      await pause(200 + Math.random() * 300);
       await carryOut(node, orders, kill);
       await eventually(`both workers, supervisor and collector after kill ${i} (${kill.role} ${kill.place ?? 'random'})`, async () => {
         if (node.pids('worker').length !== 2 || node.pids('collector').length !== 1 || node.pids('supervisor').length !== 1) return null;
@@ -166,8 +167,4 @@ async function judge(node: TestNode, load: MatchedLoad, windows: readonly { read
   } finally {
     await store.close();
   }
-}
-
-async function pauseMs(ms: number): Promise<void> {
-  await new Promise<void>((resolve) => { AbortSignal.timeout(ms).addEventListener('abort', () => { resolve(); }, { once: true }); });
 }

@@ -39,6 +39,10 @@ export class HttpConnection implements MessageHandler, Deadlined {
   #receiving: HttpExchange | null = null;
   readonly #queue: HttpExchange[] = [];
   #phaseDeadlineMs: number;
+  /** Set while the client has not taken what it was given. */
+  #writeDeadlineMs = Number.POSITIVE_INFINITY;
+  /** Bytes the client had taken when the write deadline was set. */
+  #taken = 0;
   #headRead = false;
   #bodyHeld = false;
   #reading = true;
@@ -68,15 +72,12 @@ export class HttpConnection implements MessageHandler, Deadlined {
   }
 
   get isDraining(): boolean { return this.#listener.isDraining; }
-  get isIdle(): boolean { return this.#current === null && this.#receiving === null; }
+  get isIdle(): boolean { return this.#current === null && this.#receiving === null && this.#queue.length === 0; }
 
   /** False: the client is slow; `onClientDrain` follows. */
   write(bytes: string | Buffer): boolean {
     const more = this.socket.write(bytes, 'latin1');
-    if (!more) {
-      this.#phaseDeadlineMs = monotonicMs() + this.#listener.settings.writeTimeoutMs;
-      this.arm();
-    }
+    if (!more) this.#expectDrain();
     return more;
   }
 
@@ -100,7 +101,7 @@ export class HttpConnection implements MessageHandler, Deadlined {
 
   /** The earliest of what can run late. */
   arm(): void {
-    let deadline = this.#phaseDeadlineMs;
+    let deadline = this.#phaseDeadlineMs < this.#writeDeadlineMs ? this.#phaseDeadlineMs : this.#writeDeadlineMs;
     const current = this.#current;
     if (current !== null) {
       if (current.totalDeadlineMs < deadline) deadline = current.totalDeadlineMs;
@@ -111,6 +112,16 @@ export class HttpConnection implements MessageHandler, Deadlined {
   }
 
   onDeadline(nowMs: number): void {
+    if (this.#writeDeadlineMs <= nowMs) {
+      const taken = this.socket.bytesWritten - this.socket.writableLength;
+      if (taken === this.#taken) {
+        // It takes nothing of its answer.
+        this.socket.destroy();
+        return;
+      }
+      this.#taken = taken;
+      this.#writeDeadlineMs = nowMs + this.#listener.settings.writeTimeoutMs;
+    }
     const current = this.#current;
     if (current !== null && !current.recorded) {
       if (current.totalDeadlineMs <= nowMs) {
@@ -145,7 +156,7 @@ export class HttpConnection implements MessageHandler, Deadlined {
     this.#current = null;
     this.#bodyHeld = false;
     if (this.socket.destroyed) return;
-    if (!exchange.keepAlive || this.#ended) {
+    if (!exchange.keepAlive) {
       this.#closeGently();
       return;
     }
@@ -166,7 +177,7 @@ export class HttpConnection implements MessageHandler, Deadlined {
     if (this.#deaf) return;
     this.#receiving = new HttpExchange(this);
     this.#headRead = false;
-    if (this.#current === null) {
+    if (this.#isFree) {
       this.#phaseDeadlineMs = this.#receiving.beganMs + this.#listener.settings.headTimeoutMs;
       this.arm();
     }
@@ -187,8 +198,7 @@ export class HttpConnection implements MessageHandler, Deadlined {
     }
     if (refusal !== null) this.#refuseHead(exchange, refusal);
     else if (this.#parts.contentLength > settings.bodyBytes) this.#refuseHead(exchange, BODY_TOO_LARGE);
-    if (this.#current === null && this.#queue.length === 0) this.#start(exchange);
-    else this.#queue.push(exchange);
+    this.#takeTurn(exchange);
     return false;
   }
 
@@ -236,6 +246,11 @@ export class HttpConnection implements MessageHandler, Deadlined {
     const exchange = this.#receiving ?? new HttpExchange(this);
     this.#receiving = null;
     exchange.keepAlive = false;
+    if (exchange.recorded) {
+      // Answered before its body's end: what is wrong with the rest ends the connection and nothing else.
+      if (this.#current === null) this.#closeGently();
+      return;
+    }
     if (this.#headRead && (exchange === this.#current || this.#queue.includes(exchange))) {
       // The head was good and the body is not.
       if (exchange === this.#current && !exchange.recorded) exchange.refuse(refusal);
@@ -244,8 +259,7 @@ export class HttpConnection implements MessageHandler, Deadlined {
     }
     exchange.clientAddress = this.peerAddress;
     exchange.preRefusal = refusal;
-    if (this.#current === null && this.#queue.length === 0) this.#start(exchange);
-    else this.#queue.push(exchange);
+    this.#takeTurn(exchange);
   }
 
   #refuseHead(exchange: HttpExchange, refusal: Refusal): void {
@@ -257,7 +271,9 @@ export class HttpConnection implements MessageHandler, Deadlined {
   #tooLarge(exchange: HttpExchange): void {
     this.#deaf = true;
     exchange.keepAlive = false;
-    if (exchange === this.#current && !exchange.recorded) exchange.refuse(BODY_TOO_LARGE);
+    if (exchange.recorded) {
+      if (this.#current === null) this.#closeGently();
+    } else if (exchange === this.#current) exchange.refuse(BODY_TOO_LARGE);
     else exchange.preRefusal = BODY_TOO_LARGE;
   }
 
@@ -271,6 +287,23 @@ export class HttpConnection implements MessageHandler, Deadlined {
 
   // -- turns ----------------------------------------------------------------------------------------------------
 
+  /** No request is ahead of the one being read, and the client takes its answers: else one could make us hold answers without end. */
+  get #isFree(): boolean {
+    return this.#current === null && this.#queue.length === 0 && !this.socket.writableNeedDrain;
+  }
+
+  #takeTurn(exchange: HttpExchange): void {
+    if (this.#isFree) {
+      this.#start(exchange);
+      return;
+    }
+    this.#queue.push(exchange);
+    if (this.#current === null) {
+      this.#phaseDeadlineMs = Number.POSITIVE_INFINITY;
+      this.arm();
+    }
+  }
+
   #start(exchange: HttpExchange): void {
     this.#current = exchange;
     this.#phaseDeadlineMs = exchange.requestComplete || !exchange.hasBody
@@ -280,9 +313,13 @@ export class HttpConnection implements MessageHandler, Deadlined {
   }
 
   #next(): void {
-    const next = this.#queue.shift();
-    if (next !== undefined) {
-      this.#start(next);
+    if (this.#queue.length > 0) {
+      if (this.socket.writableNeedDrain) {
+        this.#phaseDeadlineMs = Number.POSITIVE_INFINITY;
+        this.arm();
+        return;
+      }
+      this.#start(this.#queue.shift() as HttpExchange);
       this.#updateReading();
       return;
     }
@@ -294,7 +331,10 @@ export class HttpConnection implements MessageHandler, Deadlined {
     if (this.#receiving === null) {
       const quiet = this.isDraining ? this.#listener.drainQuietMs : settings.keepAliveTimeoutMs;
       this.#phaseDeadlineMs = monotonicMs() + quiet;
-    } else this.#phaseDeadlineMs = this.#receiving.beganMs + settings.headTimeoutMs;
+    } else {
+      // It was not read while the answer ahead was under way: its time begins now.
+      this.#phaseDeadlineMs = monotonicMs() + settings.headTimeoutMs;
+    }
     this.arm();
     this.#updateReading();
   }
@@ -303,8 +343,7 @@ export class HttpConnection implements MessageHandler, Deadlined {
     const current = this.#current;
     if (current !== null) {
       current.keepAlive = false;
-      if (current.recorded || this.socket.writableNeedDrain) {
-        // It takes nothing of its answer.
+      if (current.recorded) {
         this.socket.destroy();
         return;
       }
@@ -331,28 +370,42 @@ export class HttpConnection implements MessageHandler, Deadlined {
     this.#deaf = true;
     if (this.#ended) return;
     this.#ended = true;
-    this.#phaseDeadlineMs = monotonicMs() + LINGER_MS;
+    this.#phaseDeadlineMs = Number.POSITIVE_INFINITY;
+    this.#expectDrain();
     this.arm();
     this.#reading = true;
     this.socket.resume();
-    this.socket.end();
+    // What a slow client has not taken yet has the time of a write; only then does the lingering begin.
+    this.socket.end(() => {
+      this.#writeDeadlineMs = Number.POSITIVE_INFINITY;
+      this.#phaseDeadlineMs = monotonicMs() + LINGER_MS;
+      this.arm();
+    });
+  }
+
+  #expectDrain(): void {
+    if (this.#writeDeadlineMs !== Number.POSITIVE_INFINITY) return;
+    this.#taken = this.socket.bytesWritten - this.socket.writableLength;
+    this.#writeDeadlineMs = monotonicMs() + this.#listener.settings.writeTimeoutMs;
+    this.arm();
   }
 
   #drained(): void {
-    this.#phaseDeadlineMs = this.#current === null ? this.#phaseDeadlineMs : Number.POSITIVE_INFINITY;
+    if (this.#ended) return;
+    this.#writeDeadlineMs = Number.POSITIVE_INFINITY;
     this.arm();
-    this.#current?.onClientDrain();
+    if (this.#current !== null) this.#current.onClientDrain();
+    else if (this.#queue.length > 0) this.#next();
   }
 
   /** The client has ended its side: as nginx does, that ends what it has not got yet. */
   #clientEnded(): void {
     const current = this.#current;
-    if (current === null || current.recorded) {
-      this.#ended = true;
-      if (current === null) this.socket.end();
-      return;
-    }
-    this.socket.destroy();
+    if (current === null && this.#queue.length === 0) this.#closeGently();
+    else if (current !== null && current.recorded) {
+      // Its answer is on the way, and is the last.
+      current.keepAlive = false;
+    } else this.socket.destroy();
   }
 
   #closed(): void {

@@ -5,6 +5,7 @@ import type { HttpListenerConfig } from '../../config/schema.js';
 import { byteCount, durationMs } from '../../config/units.js';
 import type { Deadlines } from '../../deadlines.js';
 import type { Pipeline } from '../../pipeline.js';
+import { clientNetwork } from './client-network.js';
 import { HttpConnection } from './http-connection.js';
 import type { HttpExchange } from './http-exchange.js';
 import type { HeadLimits } from './request-head.js';
@@ -53,6 +54,8 @@ export function httpSettings(config: HttpListenerConfig): HttpSettings {
 /** While draining, a connection with nothing under way is closed after this long without a word: a request may be on its way. ms. */
 const DRAIN_QUIET_MS = 500;
 
+const REFUSALS_SAID_EVERY_MS = 10_000;
+
 export class HttpListener {
   readonly pipeline: Pipeline;
   readonly deadlines: Deadlines;
@@ -63,6 +66,8 @@ export class HttpListener {
   readonly #connections = new Set<HttpConnection>();
   readonly #perClient = new Map<string, number>();
   #draining = false;
+  #refusedCount = 0;
+  #refusedSaidMs = Number.NEGATIVE_INFINITY;
   #onEmpty: (() => void) | null = null;
 
   constructor(pipeline: Pipeline, deadlines: Deadlines, settings: HttpSettings) {
@@ -119,16 +124,27 @@ export class HttpListener {
     if (this.settings.healthPath === null || exchange.path !== this.settings.healthPath || exchange.preRefusal !== null) return false;
     exchange.recorded = true;
     exchange.answerOwn(this.#draining ? 503 : 200, 'text/plain', this.#draining ? 'draining\n' : 'ok\n', '');
-    exchange.letGo(false);
+    // Not at once: pipelined ones would call each other.
+    setImmediate(() => { exchange.letGo(false); });
     return true;
   }
 
   onClosed(connection: HttpConnection): void {
     this.#connections.delete(connection);
-    const left = (this.#perClient.get(connection.peerAddress) ?? 1) - 1;
-    if (left <= 0) this.#perClient.delete(connection.peerAddress);
-    else this.#perClient.set(connection.peerAddress, left);
+    const client = clientOf(connection.peerAddress);
+    const left = (this.#perClient.get(client) ?? 1) - 1;
+    if (left <= 0) this.#perClient.delete(client);
+    else this.#perClient.set(client, left);
     if (this.#connections.size === 0) this.#onEmpty?.();
+  }
+
+  /** A connection was closed for being one too many; said every ten seconds at most. */
+  #refused(peer: string): void {
+    this.#refusedCount++;
+    const nowMs = performance.now();
+    if (nowMs - this.#refusedSaidMs < REFUSALS_SAID_EVERY_MS) return;
+    this.#refusedSaidMs = nowMs;
+    this.pipeline.log.warn({ peer, refused: this.#refusedCount, open: this.#connections.size }, 'connections were closed: the limit of connections is reached');
   }
 
   #newServer(): Server {
@@ -145,14 +161,22 @@ export class HttpListener {
       return;
     }
     const peer = remote.startsWith('::ffff:') && remote.includes('.') ? remote.slice(7) : remote;
-    const open = this.#perClient.get(peer) ?? 0;
-    if (this.#connections.size >= this.settings.connections || open >= this.settings.connectionsPerClient) {
+    const client = clientOf(peer);
+    const open = this.#perClient.get(client) ?? 0;
+    const trusted = this.pipeline.snapshot.trustedProxies?.contains(peer) === true;
+    if (this.#connections.size >= this.settings.connections || (open >= this.settings.connectionsPerClient && !trusted)) {
       socket.destroy();
+      this.#refused(peer);
       return;
     }
-    this.#perClient.set(peer, open + 1);
+    this.#perClient.set(client, open + 1);
     this.#connections.add(new HttpConnection(this, socket, peer));
   }
+}
+
+/** Whom connections are counted for: an IPv4 address, or an IPv6 /64. */
+function clientOf(peer: string): string {
+  return peer.includes(':') ? clientNetwork(peer, 4) : peer;
 }
 
 async function bind(server: Server, { host, port }: HttpSettings): Promise<void> {

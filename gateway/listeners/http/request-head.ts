@@ -24,6 +24,7 @@ const BAD_CODING = malformed('malformed_request', 'Transfer-Encoding must be `ch
 const OLD_CODING = malformed('malformed_request', 'HTTP/1.0 has no Transfer-Encoding');
 const TWO_LENGTHS = malformed('malformed_request', 'there is more than one Content-Length field');
 const BAD_EXPECT = malformed('expectation_failed', 'only 100-continue can be expected');
+const ASTERISK = malformed('upgrade_not_supported', 'the asterisk form (OPTIONS *) is not supported');
 const CONNECT = malformed('upgrade_not_supported', 'CONNECT is not supported');
 
 export interface HeadLimits {
@@ -108,10 +109,7 @@ export class RequestHead {
   #readTarget(received: string): Refusal | null {
     let target = received;
     if (target.charCodeAt(0) !== 0x2f) {
-      if (target === '*') {
-        this.path = '*';
-        return null;
-      }
+      if (target === '*') return ASTERISK;
       const form = /^http:\/\/([^/?#]*)([/?].*)?$/i.exec(target);
       if (form === null) return BAD_TARGET;
       const authority = form[1] as string;

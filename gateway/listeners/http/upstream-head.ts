@@ -6,6 +6,10 @@ import {
 } from '../../http1/fields.js';
 import type { HttpExchange } from './http-exchange.js';
 
+/** W3C Trace Context, version 00; ids of zeros are none. */
+const TRACEPARENT = /^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
+/** A bearer that `tidegate keys new` made. */
+const OUR_KEY = /^bearer +tg_/i;
 const VISIBLE = /^[\x21-\x7e]{1,200}$/;
 
 /** Lines for the upstream, ending with the empty one. */
@@ -15,7 +19,7 @@ export function buildUpstreamHead(exchange: HttpExchange, target: Target): strin
   const { address } = target;
   const { hostPolicy } = route.service;
   let path = exchange.path;
-  if (route.stripPrefix !== '' && path.startsWith(route.stripPrefix)) {
+  if (hasPrefix(path, route.stripPrefix)) {
     path = path.slice(route.stripPrefix.length);
     if (path.charCodeAt(0) !== 0x2f) path = '/' + path;
   }
@@ -30,14 +34,15 @@ export function buildUpstreamHead(exchange: HttpExchange, target: Target): strin
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i] as string;
     const value = rawHeaders[i + 1] as string;
-    switch (classifyField(name)) {
+    const kind = classifyField(name);
+    if (hopNames !== null && kind !== FIELD_LENGTH && kind !== FIELD_TE && hopNames.has(name.toLowerCase())) continue;
+    switch (kind) {
       case FIELD_PLAIN:
-        if (hopNames !== null && hopNames.has(name.toLowerCase())) continue;
-        if (identityFields.size > 0 && identityFields.has(name.toLowerCase())) continue;
+        if (identityFields.size > 0 && identityFields.has(name.toLowerCase().replaceAll('_', '-'))) continue;
         break;
       case FIELD_AUTHORIZATION:
-        // A key is the gateway's secret; a token may be for the upstream too.
-        if (keyInAuthorization) continue;
+        // A key is the gateway's secret, on an open route too; a token may be for the upstream.
+        if (keyInAuthorization || OUR_KEY.test(value)) continue;
         break;
       case FIELD_TE:
         if (value.toLowerCase() !== 'trailers') continue;
@@ -75,13 +80,25 @@ export function buildUpstreamHead(exchange: HttpExchange, target: Target): strin
     + '\r\nX-Forwarded-Proto: ' + (forwardedProto === '' ? 'http' : forwardedProto)
     + '\r\nX-Forwarded-Host: ' + (forwardedHost === '' ? exchange.authority : forwardedHost)
     + '\r\nX-Request-Id: ' + exchange.requestId
-    + '\r\ntraceparent: ' + (traceparent === '' ? newTraceparent(exchange.pipeline.recorder.stream, exchange.ordinal) : traceparent)
+    + '\r\ntraceparent: ' + continuedTrace(exchange, traceparent)
     + '\r\nVia: 1.1 tidegate\r\n';
   if (clientRequestId !== '' && VISIBLE.test(clientRequestId)) head += 'X-Client-Request-Id: ' + clientRequestId + '\r\n';
   if (exchange.app !== null) head += 'X-App: ' + exchange.app.name + '\r\n';
   const claims = exchange.claimHeaders;
   if (claims !== null) for (let i = 0; i < claims.length; i += 2) head += `${claims[i] as string}: ${claims[i + 1] as string}\r\n`;
   return head + '\r\n';
+}
+
+/** `prefix` stands at the start of `path` and ends with a segment; '' is none. */
+function hasPrefix(path: string, prefix: string): boolean {
+  return prefix !== '' && path.startsWith(prefix) && (path.length === prefix.length || path.charCodeAt(prefix.length) === 0x2f);
+}
+
+/** The client's trace goes on (and its event carries its id if it is sampled); one that is none, or not valid, is begun. */
+function continuedTrace(exchange: HttpExchange, traceparent: string): string {
+  if (traceparent === '' || !TRACEPARENT.test(traceparent)) return newTraceparent(exchange.pipeline.recorder.stream, exchange.ordinal);
+  if ((Number.parseInt(traceparent.slice(53, 55), 16) & 1) === 1) exchange.traceId = traceparent.slice(3, 35);
+  return traceparent;
 }
 
 /**

@@ -18,6 +18,7 @@ class Bench {
     send: (message) => { this.sent.push(structuredClone(message)); },
     clock: { wallMs: () => NOON, monotonicMs: () => this.nowMs },
     lastWrittenSeq: () => this.lastSeq, defer: (flush) => { this.#flush = flush; }, idleMs: 3000,
+    quotaHorizonMs: 200, shares: () => 2,
   });
 
   connect(): this {
@@ -41,7 +42,7 @@ class Bench {
 
   grant(granted: number, over: Partial<LeaseGrant> = {}): void {
     this.book.onGranted({ type: 'granted', id: 1, grants: [{
-      key: DAY1, granted, remaining: 10, limit: 100, retryAfterMs: granted > 0 ? 0 : 1000, dayStartMs: MIDNIGHT - 86_400_000, dayEndMs: MIDNIGHT, ...over,
+      key: DAY1, granted, remaining: 10, limit: 100, burst: 20, retryAfterMs: granted > 0 ? 0 : 1000, dayStartMs: MIDNIGHT - 86_400_000, dayEndMs: MIDNIGHT, ...over,
     }] });
   }
 
@@ -88,7 +89,7 @@ test('known to be empty: refused without asking, until the time is over or units
   assert.equal(bench.book.tryTake(KEY, NOON), 'ask');
 });
 
-test('more is asked for before it runs out, as much as demand takes in 200 ms', async () => {
+test('more is asked for before it runs out, as much as demand takes in the horizon', async () => {
   const bench = new Bench().connect();
   await bench.granted(100);
   let at = 0;
@@ -243,4 +244,25 @@ test('surrender: all that is held goes back', async () => {
   await bench.granted(5);
   bench.book.surrender();
   assert.deepEqual(bench.turn(), [{ type: 'used', lastSeq: -1, used: [] }, { type: 'give_back', recall: null, returns: [[DAY1, 4]] }]);
+});
+
+test('the ledger is away: a rate goes on with this worker\'s share, is told with hello, and a quota is never made', async () => {
+  const bench = new Bench().connect();
+  const asked = bench.book.ask('qps:app:a');
+  bench.turn();
+  bench.grant(1, { key: 'qps:app:a', dayStartMs: 0, dayEndMs: 0 });
+  assert.equal(await asked, 'taken');
+  await bench.granted(1);
+  bench.book.disconnected();
+  assert.equal(bench.book.tryTake('qps:app:a', NOON), 'empty', 'nothing minted yet');
+  bench.nowMs += 100;
+  // 100 a second, two workers: 5 in a tenth of a second
+  let taken = 0;
+  while (bench.book.tryTake('qps:app:a', NOON) === 'taken') taken++;
+  assert.equal(taken, 5);
+  assert.equal(bench.book.tryTake(KEY, NOON), 'ask', 'a quota waits for the ledger');
+  bench.nowMs += 10_000;
+  assert.equal(bench.book.tryTake('qps:app:a', NOON), 'taken');
+  const told = bench.book.holdings().find(({ key }) => key === 'qps:app:a');
+  assert.deepEqual(told, { key: 'qps:app:a', held: 9, used: 15 }, 'this worker\'s part of the burst at most, however long it was');
 });

@@ -23,8 +23,12 @@ export interface LeaseBookOptions {
   readonly defer?: (flush: () => void) => void;
   /** Longest wait of a request for the ledger, ms. Default 1000. */
   readonly askTimeoutMs?: number;
-  /** Demand that an allowance is to cover, ms; more is asked for at half of it. Default 200. */
+  /** Demand that an allowance of a rate is to cover, ms; more is asked for at half of it. Default 200. */
   readonly horizonMs?: number;
+  /** The same of a quota, ms: what is held outlives a restart of the supervisor. Default 5000. */
+  readonly quotaHorizonMs?: number;
+  /** Workers that share a rate while the ledger is away. Default 1. */
+  readonly shares?: () => number;
   /** What nobody used for this long is given back, ms. Default 10000. */
   readonly idleMs?: number;
 }
@@ -42,6 +46,8 @@ export class LeaseBook {
   readonly #defer: (flush: () => void) => void;
   readonly #askTimeoutMs: number;
   readonly #horizonMs: number;
+  readonly #quotaHorizonMs: number;
+  readonly #shares: () => number;
   readonly #idleSweeps: number;
   readonly #flushNow = (): void => { this.#flush(); };
   readonly #waiting = new Set<Lease>();
@@ -50,6 +56,7 @@ export class LeaseBook {
   #returning: Lease[] = [];
   #flushing = false;
   #up = false;
+  #downAtMs = 0;
   #nextId = 1;
   #sweep = 0;
   #sweptAtMs = Number.NEGATIVE_INFINITY;
@@ -65,6 +72,8 @@ export class LeaseBook {
     this.#defer = options.defer ?? ((flush) => { setImmediate(flush); });
     this.#askTimeoutMs = options.askTimeoutMs ?? 1000;
     this.#horizonMs = options.horizonMs ?? 200;
+    this.#quotaHorizonMs = options.quotaHorizonMs ?? 5000;
+    this.#shares = options.shares ?? (() => 1);
     this.#idleSweeps = Math.max(1, Math.ceil((options.idleMs ?? 10_000) / SWEEP_MS));
   }
 
@@ -72,6 +81,9 @@ export class LeaseBook {
   tryTake(askKey: LimitKey, nowMs: number): TakeResult {
     const lease = this.#leases.get(askKey);
     if (lease === undefined || nowMs >= lease.dayEndMs) return 'ask';
+    if (lease.held === 0 && !this.#up && !lease.quota && lease.limit > 0) {
+      if (!this.#mint(lease)) return 'empty';
+    }
     if (lease.held === 0) return lease.emptyUntilMs !== 0 && this.#clock.monotonicMs() < lease.emptyUntilMs ? 'empty' : 'ask';
     lease.take();
     lease.lastSweep = this.#sweep;
@@ -136,8 +148,9 @@ export class LeaseBook {
   holdings(): LeaseHolding[] {
     const held: LeaseHolding[] = [];
     for (const lease of this.#leases.values()) {
-      if (!lease.quota && lease.held > 0) held.push({ key: lease.key, held: lease.held, used: 0 });
+      if (!lease.quota && (lease.held > 0 || lease.minted > 0)) held.push({ key: lease.key, held: lease.held, used: lease.minted });
       lease.unreported = 0;
+      lease.minted = 0;
     }
     for (const lease of this.#days.values()) held.push({ key: lease.key, held: lease.outstanding, used: lease.used });
     return held;
@@ -162,6 +175,7 @@ export class LeaseBook {
 
   /** The link is down. Nothing that was sent on it to this worker may be handed in any more. */
   disconnected(): void {
+    if (this.#up) this.#downAtMs = this.#clock.monotonicMs();
     this.#up = false;
     this.#returning = [];
     for (const lease of this.#leases.values()) lease.pending = false;
@@ -200,7 +214,10 @@ export class LeaseBook {
   /** Call it every 50 ms or so: ends waits that are over; each second tells what was used and gives back what lies idle. */
   tick(): void {
     const nowMs = this.#clock.monotonicMs();
-    for (const lease of this.#waiting) this.#expire(lease, nowMs);
+    for (const lease of this.#waiting) {
+      if (!this.#up && !lease.quota && lease.limit > 0 && this.#mint(lease)) this.#serve(lease);
+      this.#expire(lease, nowMs);
+    }
     if (nowMs - this.#sweptAtMs < SWEEP_MS) return;
     this.#sweptAtMs = nowMs;
     this.#sweep++;
@@ -236,6 +253,27 @@ export class LeaseBook {
     return lease;
   }
 
+  /**
+   * The ledger is away: a rate goes on with this worker's share of it, so that no request waits for a supervisor that is starting. The
+   * ledger is told with `hello`, and its bucket then begins empty. Quotas are never made here.
+   */
+  #mint(lease: Lease): boolean {
+    const shares = this.#shares();
+    const unitsPerMs = lease.limit / shares / 1000;
+    const nowMs = this.#clock.monotonicMs();
+    const mostUnits = Math.max(1, Math.floor(lease.burst / shares));
+    const fromMs = Math.max(lease.mintedToMs, this.#downAtMs, nowMs - (mostUnits + 1) / unitsPerMs);
+    const units = Math.min(mostUnits, Math.floor((nowMs - fromMs) * unitsPerMs));
+    if (units < 1) {
+      lease.emptyUntilMs = fromMs + 1 / unitsPerMs;
+      return false;
+    }
+    lease.mintedToMs = fromMs + units / unitsPerMs;
+    lease.held += units;
+    lease.minted += units;
+    return true;
+  }
+
   #enqueue(lease: Lease): void {
     lease.queued = true;
     this.#queue.push(lease);
@@ -255,7 +293,7 @@ export class LeaseBook {
     if (this.#queue.length > 0) {
       const nowMs = this.#clock.monotonicMs();
       const wants: LeaseWant[] = [];
-      for (const lease of this.#queue) wants.push(lease.nextWant(nowMs, this.#horizonMs));
+      for (const lease of this.#queue) wants.push(lease.nextWant(nowMs, lease.quota ? this.#quotaHorizonMs : this.#horizonMs));
       this.#queue = [];
       this.#send({ type: 'lease', id: this.#nextId++, wants });
     }
@@ -281,6 +319,7 @@ export class LeaseBook {
     if (lease.quota && lease.key !== grant.key) lease = this.#turnDay(lease, grant.key);
     lease.pending = false;
     lease.limit = grant.limit;
+    lease.burst = grant.burst;
     lease.ledgerRemaining = grant.remaining;
     if (lease.quota) {
       lease.dayStartMs = grant.dayStartMs;

@@ -55,7 +55,7 @@ export class Lease {
   unreported = 0;
   /** Quota: the ledger is empty and asked for what this worker holds; units that come free go back at once. */
   drained = false;
-  /** Units that are wanted in hand: some 100-200 ms of demand. */
+  /** Units that are wanted in hand. */
   target = 1;
   /** At this many held, more is asked for; -1: the ledger is known to have none. */
   lowWater = 0;
@@ -74,6 +74,12 @@ export class Lease {
   /** As the ledger said last: what it had left. */
   ledgerRemaining = 0;
   limit = 0;
+  /** Rate: units that all workers together may have unspent. */
+  burst = 0;
+  /** Rate: up to then (monotonic ms) this worker has made units itself, the ledger being away. */
+  mintedToMs = 0;
+  /** Rate: units made so, not told yet. */
+  minted = 0;
   /** Sweep in which it was last used. */
   lastSweep = 0;
   waiters: Waiter[] = [];

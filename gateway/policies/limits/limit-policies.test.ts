@@ -49,7 +49,7 @@ class Bench {
       const quota = key.startsWith('qpd:');
       return {
         key: quota ? DAY : key, granted, remaining: 0, limit: 100, retryAfterMs: granted > 0 ? 0 : 2000,
-        dayStartMs: quota ? DAY_START : 0, dayEndMs: quota ? DAY_END : 0,
+        burst: quota ? 0 : 100, dayStartMs: quota ? DAY_START : 0, dayEndMs: quota ? DAY_END : 0,
       };
     });
     queueMicrotask(() => { this.book.onGranted({ type: 'granted', id: message.id, grants }); });

@@ -100,7 +100,7 @@ test('a grant says key, day, rest and limit, and is in the journal before it is 
   const before = readFileSync(join(bench.folder, JOURNAL_FILE)).length;
   bench.lease('s1', 10);
   assert.deepEqual(bench.take('s1'), [{ type: 'granted', id: 1, grants: [{
-    key: TODAY, granted: 10, remaining: 90, limit: 100, retryAfterMs: 0, dayStartMs: Date.parse('2026-11-21T00:00:00Z'), dayEndMs: Date.parse('2026-11-22T00:00:00Z'),
+    key: TODAY, granted: 10, remaining: 90, limit: 100, burst: 0, retryAfterMs: 0, dayStartMs: Date.parse('2026-11-21T00:00:00Z'), dayEndMs: Date.parse('2026-11-22T00:00:00Z'),
   }] }]);
   assert.ok((bench.journalBytes[0] ?? 0) > before);
   assert.match(readFileSync(join(bench.folder, JOURNAL_FILE), 'utf8'), /"t":"grant","stream":"s1","units":\[\["qpd:app:a:2026-11-21",10\]\]/);
@@ -216,6 +216,26 @@ test('rows that are missing from a dead worker\'s stream count as used', async (
   bench.ledger.settle('s1', () => [row(5), row(8)], 9);
   // 5 reported, 2 recorded, seq 6, 7 and 9 missing
   assert.deepEqual(bench.ledger.status(), [{ key: TODAY, limit: 20, used: 10, leased: 0 }]);
+});
+
+test('rows that a dead worker dropped count as used by their app, and by no other', async (t) => {
+  for (const [afterSeq, counted, used] of [[4, 3, 10], [3, 1, 8], [-1, 0, 7], [5, 3, 11]] as const) {
+    const bench = new Bench(t);
+    await bench.start({ limit: 20 });
+    bench.hello('s1');
+    bench.lease('s1', 20);
+    bench.used('s1', 4, 5);
+    // 5 reported, 2 recorded, 4 missing, all of them dropped; where the tally is of a moment that the ledger was not told of, all 4 count
+    bench.ledger.settle('s1', () => [row(5), row(8)], 10, { afterSeq, rows: 4, counted: new Map([['a', counted], ['b', 4 - counted]]) });
+    assert.deepEqual(bench.ledger.status(), [{ key: TODAY, limit: 20, used, leased: 0 }], `after ${afterSeq}`);
+  }
+  const bench = new Bench(t);
+  await bench.start({ limit: 20 });
+  bench.hello('s1');
+  bench.lease('s1', 20);
+  bench.used('s1', 4, 5);
+  bench.ledger.settle('s1', () => [row(5), row(8)], 10, { afterSeq: 4, rows: 3, counted: new Map([['b', 3]]) });
+  assert.deepEqual(bench.ledger.status(), [{ key: TODAY, limit: 20, used: 8, leased: 0 }], 'one is missing that no tally explains');
 });
 
 test('a restart forgets nothing: grants, reports and settlements are in the journal', async (t) => {

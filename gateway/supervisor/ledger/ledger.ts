@@ -19,7 +19,7 @@ import { limitsOf } from './limits.js';
 import { QuotaBook } from './quota-book.js';
 import { QuotaState } from './quota-state.js';
 import { RateBook } from './rate-book.js';
-import type { AppsOfDay, RecordedDay, RecordedToday, TailReader } from './recorded-use.js';
+import type { AppsOfDay, RecordedDay, RecordedToday, TailDrops, TailReader } from './recorded-use.js';
 import type { LedgerRecord } from './records.js';
 
 export interface LedgerOptions {
@@ -185,12 +185,13 @@ export class Ledger {
    * Throws what `read` throws: then nothing is settled.
    * @param read the stream's readable rows from a seq on
    * @param lastSeq the last seq that was given out, if more is known than the rows say (drops); null: not known
+   * @param drops null: what was dropped is not known by app
    */
-  settle(stream: string, read: TailReader, lastSeq: number | null): void {
+  settle(stream: string, read: TailReader, lastSeq: number | null, drops: TailDrops | null = null): void {
     if (this.#over.has(stream)) return;
     this.gone(stream);
     // if its rows cannot be read, nothing is settled, and it is called again
-    const apps = this.#quotas.settle(stream, read, lastSeq);
+    const apps = this.#quotas.settle(stream, read, lastSeq, drops);
     this.#over.add(stream);
     this.#heard.delete(stream);
     this.#unheard.delete(stream);

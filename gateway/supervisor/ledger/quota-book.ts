@@ -4,7 +4,7 @@ import type { LeaseGrant, LeaseHolding, LimitKey } from '../protocol.js';
 import { dayAt, type Day } from './day.js';
 import type { QuotaLimit } from './limits.js';
 import type { QuotaDay, QuotaState } from './quota-state.js';
-import { countTail, type AppsOfDay, type RecordedDay, type TailReader } from './recorded-use.js';
+import { countTail, type AppsOfDay, type RecordedDay, type TailDrops, type TailReader } from './recorded-use.js';
 import type { LedgerRecord } from './records.js';
 
 /** A quota that the configuration no longer has: those who still ask finish on the configuration they began with. */
@@ -111,10 +111,11 @@ export class QuotaBook {
   }
 
   /**
-   * The stream's worker is dead: what its rows say was used, is; the rest of what it held comes back. Rows that are missing count as used,
-   * as far as it held units: a quota is not overshot for want of a record. Answers the apps that units came back of.
+   * The stream's worker is dead: what its rows say was used, is; the rest of what it held comes back. Dropped rows count by their tally. Rows that are
+   * missing otherwise count as used by every app, as far as it held units: a quota is not overshot for want of a record. Answers the apps that units
+   * came back of.
    */
-  settle(stream: string, read: TailReader, lastSeq: number | null): string[] {
+  settle(stream: string, read: TailReader, lastSeq: number | null, drops: TailDrops | null): string[] {
     const mark = this.#state.marks.get(stream);
     const wasSilent = this.#silent.has(stream);
     if (mark === undefined || this.#state.lost) this.#silent.delete(stream);
@@ -133,11 +134,13 @@ export class QuotaBook {
     const { counts, holes } = countTail(read, mark, lastSeq, keyAt);
     this.#silent.delete(stream);
     if (wasSilent && counts.size > 0) this.#write({ t: 'grant', stream, units: [...counts.keys()].map((key) => [key, 0] as const) });
+    const tally = drops !== null && drops.afterSeq <= mark ? drops : null;
     const units: [LimitKey, number][] = [];
     const apps: string[] = [];
     for (const [day, account] of this.#state.accountsOf(stream)) {
       const used = account.used + (counts.get(day.key) ?? 0);
-      const final = used + Math.max(0, Math.min(holes, account.granted - used));
+      const missing = tally === null ? holes : Math.max(0, holes - tally.rows) + (tally.counted.get(day.app) ?? 0);
+      const final = used + Math.max(0, Math.min(missing, account.granted - used));
       units.push([day.key, final]);
       if (final < account.granted) apps.push(day.app);
     }
@@ -269,7 +272,7 @@ export class QuotaBook {
     return {
       key: day.key, granted, remaining: Math.max(0, limit - day.committed), limit,
       retryAfterMs: granted > 0 ? 0 : Math.max(1, day.endMs - this.#clock.wallMs()),
-      dayStartMs: day.startMs, dayEndMs: day.endMs,
+      burst: 0, dayStartMs: day.startMs, dayEndMs: day.endMs,
     };
   }
 }

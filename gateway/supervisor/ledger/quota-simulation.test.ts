@@ -7,7 +7,7 @@ import { appendFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { JOURNAL_FILE } from './journal.js';
-import { SimulatedNode, type SimulatedLimits } from './simulated-node.js';
+import { SimulatedNode, type SimulatedLimits } from './simulated-node.fixture.js';
 
 interface Run {
   readonly seed: number;

@@ -41,17 +41,17 @@ export class RateBook {
   tryGrant(key: LimitKey, stream: string, want: number, workers: number): LeaseGrant | null {
     const bucket = this.#bucket(key);
     // the limit is gone: those who still ask finish on the configuration they began with
-    if (bucket === null) return answer(key, want, want, 0, 0);
+    if (bucket === null) return answer(key, want, want, null, 0);
     const available = bucket.available(this.#clock.monotonicMs());
     if (available < 1) return null;
     const granted = Math.min(want, workers > 1 ? Math.max(1, Math.floor(available / (2 * workers))) : available);
     bucket.grant(stream, granted);
-    return answer(key, granted, available - granted, bucket.qps, 0);
+    return answer(key, granted, available - granted, bucket, 0);
   }
 
   denied(key: LimitKey): LeaseGrant {
     const bucket = this.#bucket(key);
-    return answer(key, 0, 0, bucket?.qps ?? 0, bucket?.waitMs(this.#clock.monotonicMs()) ?? 1);
+    return answer(key, 0, 0, bucket, bucket?.waitMs(this.#clock.monotonicMs()) ?? 1);
   }
 
   used(key: LimitKey, stream: string, units: number): void {
@@ -68,6 +68,8 @@ export class RateBook {
     const units = new Map(held.map((holding) => [holding.key, holding.held]));
     for (const key of units.keys()) this.#bucket(key);
     for (const [key, bucket] of this.#buckets) bucket.declare(stream, units.get(key) ?? 0, nowMs);
+    // while nobody could be asked, the workers made what this bucket would have
+    for (const { key, used } of held) if (used > 0) this.#buckets.get(key)?.empty(nowMs);
   }
 
   holders(key: LimitKey): string[] {
@@ -95,6 +97,6 @@ export class RateBook {
   }
 }
 
-function answer(key: LimitKey, granted: number, remaining: number, limit: number, retryAfterMs: number): LeaseGrant {
-  return { key, granted, remaining, limit, retryAfterMs, dayStartMs: 0, dayEndMs: 0 };
+function answer(key: LimitKey, granted: number, remaining: number, bucket: RateBucket | null, retryAfterMs: number): LeaseGrant {
+  return { key, granted, remaining, limit: bucket?.qps ?? 0, burst: bucket?.burst ?? 0, retryAfterMs, dayStartMs: 0, dayEndMs: 0 };
 }

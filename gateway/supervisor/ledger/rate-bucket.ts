@@ -26,6 +26,7 @@ export class RateBucket {
   }
 
   get qps(): number { return this.#qps; }
+  get burst(): number { return this.#burst; }
   get outstanding(): number { return this.#outstanding; }
 
   heldBy(stream: string): number { return this.#held.get(stream) ?? 0; }
@@ -75,6 +76,11 @@ export class RateBucket {
     this.#mint(nowMs);
     this.#hold(stream, units - this.heldBy(stream));
     this.#mint(nowMs);
+  }
+
+  empty(nowMs: number): void {
+    this.#mint(nowMs);
+    this.#tokens = 0;
   }
 
   /** ms until some tokens are there: what 10 ms mint, so that grants come in batches, if the burst allows it; one at least. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { SimulatedNode, type SimulatedLimits } from './simulated-node.js';
+import { SimulatedNode, type SimulatedLimits } from './simulated-node.fixture.js';
 
 const WALL = '2026-11-21T10:00:00Z';
 

@@ -30,6 +30,16 @@ export interface RecordedDay {
   readonly counts: readonly { readonly app: string; readonly stream: string; readonly count: number }[];
 }
 
+/** What a dead worker dropped and tallied. */
+export interface TailDrops {
+  /** The seq after which these were dropped: of no use to a ledger whose mark is before it. */
+  readonly afterSeq: number;
+  /** All rows dropped after it. */
+  readonly rows: number;
+  /** Of them, those that count against the app's quota, by app. */
+  readonly counted: ReadonlyMap<string, number>;
+}
+
 /** Counts what is recorded now, in the store and in the spool together. Rejects if it cannot; it is asked again a second later. */
 export type RecordedToday = (days: readonly AppsOfDay[]) => Promise<RecordedDay>;
 

@@ -23,6 +23,8 @@ export interface RunningPeer {
   readonly own: () => readonly number[];
   /** With those that stand beside them. */
   readonly all: () => readonly number[];
+  /** Changes its configuration; answers with the seconds until it is in force. */
+  readonly reload?: () => Promise<number>;
 }
 
 export interface Peer {

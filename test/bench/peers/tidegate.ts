@@ -32,15 +32,34 @@ export const barePeer: Peer = {
   start: (context) => startNode('bare', context, [], {}, []),
 };
 
+/** `count` routes and as many apps, each with its key and limits; asked are the last of both. */
+export const scalePeer = (count: number): Peer => ({
+  name: `Tidegate, ${count.toLocaleString('en')} routes and apps`,
+  missing: () => null,
+  start: (context) => {
+    const key = randomBytes(24).toString('base64url');
+    const last = createHash('sha256').update(key).digest('hex');
+    const apps = Array.from({ length: count }, (_, i) => ({
+      name: `app-${i}`, services: ['catalogue'], limits: { qps: QPS, qpd: QPD },
+      keys: [{ id: 'k1', sha256: i === count - 1 ? last : createHash('sha256').update(`${key} ${i}`).digest('hex') }],
+    }));
+    const routes = Array.from({ length: count }, (_, i) => ({ name: `route-${i}`, match: { path: i === count - 1 ? '/v1/products/:id' : `/v1/area-${i}/:id` } }));
+    return startNode(`scale-${count}`, context, ['api_key'], {
+      apps, services: [{ name: 'catalogue', upstream: { targets: [{ url: context.upstream }] }, routes }],
+    }, [`X-Api-Key: ${key}`]);
+  },
+});
+
 async function startNode(name: string, context: PeerContext, authentication: readonly string[], more: object, headers: readonly string[]): Promise<RunningPeer> {
   const { processes, folder, upstream, port, core } = context;
   const own = join(folder, name);
   mkdirSync(own);
   const [controlPort] = await freePorts(1);
+  const token = randomBytes(16).toString('hex');
   const config = {
     version: 1, node: 'bench', workers: 1, data_dir: join(own, 'data'),
     listeners: { http: { address: `127.0.0.1:${port}` } },
-    control: { address: `127.0.0.1:${String(controlPort)}`, token: randomBytes(16).toString('hex') },
+    control: { address: `127.0.0.1:${String(controlPort)}`, token },
     services: [{ name: 'catalogue', upstream: { targets: [{ url: upstream }] }, routes: [{ name: 'products', match: { path: '/v1/products/*' }, authentication }] }],
     ...more,
   };
@@ -59,5 +78,22 @@ async function startNode(name: string, context: PeerContext, authentication: rea
   const all = processTree(launcher.pid);
   const workers = all.filter((pid) => commandLine(pid).includes('worker-process.'));
   if (workers.length !== 1) throw new Error(`${workers.length} workers instead of 1`);
-  return { url, headers, own: () => workers, all: () => all };
+  return { url, headers, own: () => workers, all: () => all, reload: () => reload(file, config, `http://127.0.0.1:${String(controlPort)}`, token) };
+}
+
+/** Changes the configuration and waits until the worker runs it; answers with the seconds from the word to the worker's. */
+async function reload(file: string, config: Readonly<Record<string, unknown>>, control: string, token: string): Promise<number> {
+  const ask = async (path: string, method: string): Promise<unknown> => {
+    const answer = await fetch(control + path, { method, headers: { authorization: `Bearer ${token}` } });
+    if (!answer.ok) throw new Error(`${path}: ${answer.status} ${await answer.text()}`);
+    return await answer.json();
+  };
+  writeFileSync(file, JSON.stringify({ ...config, trusted_proxies: [`10.${Math.floor(Math.random() * 256)}.${Math.floor(Math.random() * 256)}.0/24`] }, null, 2));
+  const from = performance.now();
+  const { version } = await ask('/v1/reload', 'POST') as { version: string };
+  await eventually('the worker to run the new version', async () => {
+    const { workers } = await ask('/v1/status', 'GET') as { workers: readonly { config_version: string }[] };
+    return workers.every((worker) => worker.config_version === version) ? true : null;
+  }, 60_000, 20);
+  return (performance.now() - from) / 1000;
 }

@@ -82,7 +82,7 @@ export class SimulatedWorker {
     this.config = config;
     this.book = new LeaseBook({
       send: (message) => { this.link?.toSupervisor(message); },
-      clock: node.clock, lastWrittenSeq: () => this.seq,
+      clock: node.clock, lastWrittenSeq: () => this.seq, shares: () => node.living.length,
       defer: (flush) => { node.after(0, () => { if (this.alive) flush(); }); },
     });
     this.apply(config);

@@ -1,4 +1,4 @@
-/** For tests: a folder of its own with a configuration file in it, removed at the test's end. */
+/** A folder of its own with a configuration file in it, removed at the test's end. */
 import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';

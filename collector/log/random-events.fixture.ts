@@ -1,8 +1,8 @@
-/** For tests: a spool filled with random events by the real recorder, and the sums that must come out of the store. */
+/** A spool filled with random events by the real recorder, and the sums that must come out of the store. */
 import { join } from 'node:path';
 import { METHODS, PROTOCOLS, type EventFacts } from '../../gateway/events/event.js';
 import { encodeLabels } from '../../gateway/events/labels.js';
-import { OUTCOMES, type Outcome } from '../../gateway/events/outcomes.js';
+import { OUTCOMES, wasLetThrough, type Outcome } from '../../gateway/events/outcomes.js';
 import { Recorder } from '../../gateway/events/recorder.js';
 import { sealStream, updateMark } from '../../gateway/events/seal.js';
 import type { SpoolLog } from '../../gateway/events/spool-log.js';
@@ -67,7 +67,7 @@ export class RandomStream {
       ordinal: this.recorder.nextOrdinal(), timeMs: this.#startMs + Math.floor(random() * 2_400_000),
       durationUs: random() < 0.02 ? 0 : Math.floor(Math.exp(random() * 16)), upstreamUs: Math.floor(random() * 5000),
       bytesIn: Math.floor(random() * 1000), bytesOut: Math.floor(random() * 100_000), status, methodId: METHODS.GET, outcomeId: OUTCOMES[outcome].id,
-      protocolId: PROTOCOLS['http/1.1'], kindId: interim ? 2 : 1, requests: interim ? 0 : 1, counted: 1, billable: 1, attempts: 1,
+      protocolId: PROTOCOLS['http/1.1'], kindId: interim ? 2 : 1, requests: interim ? 0 : 1, counted: 1, billable: 1, attempts: outcome === 'client_aborted' && random() < 0.5 ? 0 : 1,
       versionLabel: encodeLabels('0123456789ab'), routeLabel: encodeLabels(service, `route-${Math.floor(random() * 4)}`), appLabel: encodeLabels(appName), appName,
       targetLabel: encodeLabels('http://10.0.0.1:8080'), client: '10.1.0.0/16', recordedPath: '', traceId: '',
     };
@@ -79,10 +79,11 @@ export class RandomStream {
     sums.rows++;
     sums.requests += facts.requests;
     if (entry.error || ((name === 'answered' || name === 'unframed') && facts.status >= 500)) sums.errors += facts.requests;
-    if (!entry.letThrough) sums.refused += facts.requests;
+    const letThrough = wasLetThrough(name, facts.attempts);
+    if (!letThrough) sums.refused += facts.requests;
     sums.bytes_in += facts.bytesIn;
     sums.bytes_out += facts.bytesOut;
-    if (entry.letThrough && facts.requests === 1) {
+    if (letThrough && facts.requests === 1) {
       sums.duration_us += facts.durationUs;
       sums.latencies++;
     }

@@ -1,6 +1,6 @@
-/** For tests: what the store says it holds, by raw events and by each rollup. */
+/** What the store says it holds, by raw events and by each rollup. */
 import type { Store } from '../store/store.js';
-import type { Sums } from './random-events.js';
+import type { Sums } from './random-events.fixture.js';
 
 export async function storedSums(store: Store): Promise<{ raw: Sums; minutes: Omit<Sums, 'rows'>; quarterHours: Omit<Sums, 'rows'> }> {
   const [raw] = await store.query<Sums>(

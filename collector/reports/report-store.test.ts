@@ -1,0 +1,85 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { CompletenessAnswers, type CompletenessAnswer } from './completeness-answers.js';
+import { ReportStore, type Asker } from './report-store.js';
+
+const OPERATOR: Asker = { principal: { kind: 'operator' } };
+const appAsker = (app: string): Asker => ({ principal: { kind: 'app', app } });
+
+/** A store whose statements stay until it is opened. */
+class HeldStore {
+  runs = 0;
+  open: () => void = () => undefined;
+  readonly #gate = new Promise<void>((resolve) => { this.open = resolve; });
+
+  async query(): Promise<readonly unknown[]> {
+    this.runs += 1;
+    await this.#gate;
+    return [];
+  }
+}
+
+test('a report whose asker has left while it waited is not run, and the line is bounded', async () => {
+  const store = new HeldStore();
+  const line = new ReportStore(store);
+  const left = new AbortController();
+  const first = line.query('', {}, OPERATOR);
+  const second = line.query('', {}, { ...OPERATOR, signal: left.signal });
+  left.abort();
+  const others = Array.from({ length: 31 }, () => line.query('', {}, OPERATOR));
+  const results = Promise.allSettled([first, second, ...others]);
+  store.open();
+  const settled = await results;
+  assert.equal(settled[1]?.status, 'rejected');
+  await assert.rejects(others.at(-1) as Promise<unknown>, { code: 'report_busy' });
+  assert.equal(store.runs, 31);
+});
+
+test('one app that asks a hundred times at once has four places in the line; the others have theirs', async () => {
+  const store = new HeldStore();
+  const line = new ReportStore(store);
+  const greedy = Promise.allSettled(Array.from({ length: 100 }, () => line.query('', {}, appAsker('greedy'))));
+  const others = [line.query('', {}, appAsker('acme')), line.query('', {}, OPERATOR)];
+  store.open();
+  const settled = await greedy;
+  assert.equal(settled.filter(({ status }) => status === 'fulfilled').length, 4);
+  for (const result of settled) if (result.status === 'rejected') assert.equal((result.reason as { code: string }).code, 'report_busy');
+  await Promise.all(others);
+  // its places are free again
+  await line.query('', {}, appAsker('greedy'));
+});
+
+test('completeness waits in the line, is judged once for all who ask within a second, and is bounded like a report', async () => {
+  const store = new HeldStore();
+  const line = new ReportStore(store);
+  const judged: string[] = [];
+  let nowMs = 0;
+  const answer: CompletenessAnswer = { complete: true, reasons: [], streams: [] };
+  const answers = new CompletenessAnswers({ line, nowMs: () => nowMs, judge: (fromMs, toMs) => { judged.push(`${fromMs}-${toMs}`); return Promise.resolve(answer); } });
+  const report = line.query('', {}, OPERATOR);
+  const asked = [answers.of(0, 1, appAsker('acme')), answers.of(0, 1, appAsker('globex')), answers.of(0, 2, OPERATOR)];
+  const crowd = Promise.allSettled(Array.from({ length: 50 }, (_, index) => answers.of(0, 10 + index, appAsker('greedy'))));
+  assert.deepEqual(judged, [], 'a report is running');
+  store.open();
+  await Promise.all([report, ...asked]);
+  assert.equal((await crowd).filter(({ status }) => status === 'fulfilled').length, 4);
+  assert.deepEqual(judged.slice(0, 2), ['0-1', '0-2']);
+  assert.equal(judged.length, 6);
+  nowMs = 999;
+  await answers.of(0, 1, OPERATOR);
+  assert.equal(judged.length, 6);
+  nowMs = 1000;
+  await answers.of(0, 1, OPERATOR);
+  assert.equal(judged.length, 7);
+});
+
+test('a verdict that failed is not kept', async () => {
+  let fails = true;
+  const answers = new CompletenessAnswers({
+    line: new ReportStore(new HeldStore()), nowMs: () => 0,
+    judge: () => (fails ? Promise.reject(new Error('the store')) : Promise.resolve({ complete: true, reasons: [], streams: [] })),
+  });
+  await assert.rejects(answers.of(0, 1, OPERATOR), /the store/);
+  fails = false;
+  assert.equal((await answers.of(0, 1, OPERATOR)).complete, true);
+});

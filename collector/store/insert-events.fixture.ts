@@ -1,0 +1,54 @@
+/** Events put into the store as the collector does, without a spool. */
+import { EVENT_COLUMNS, KINDS, METHODS, PROTOCOLS, type Kind, type Method, type Protocol } from '../../gateway/events/event.js';
+import { OUTCOMES, type Outcome } from '../../gateway/events/outcomes.js';
+import type { EventRow } from '../../gateway/events/read-rows.js';
+import { insertRows, ROW_STRUCTURE, type InsertPlan } from './insert-statement.js';
+import type { Store } from './store.js';
+
+export type MadeEvent = Partial<Omit<EventRow, 'method' | 'outcome' | 'protocol' | 'kind'>>
+  & { readonly method?: Method; readonly outcome?: Outcome; readonly protocol?: Protocol; readonly kind?: Kind };
+
+/** A statement is at most 256 KB. */
+const ROWS_A_STATEMENT = 500;
+
+/** What an event does not say is 0, '', or an ordinary request's. */
+export async function insertEvents(store: Store, events: readonly MadeEvent[], paces: InsertPlan['paces'] = []): Promise<void> {
+  const rows = events.map((event) => `(${EVENT_COLUMNS.map(([name]) => valueOf(event, name)).join(', ')})`);
+  for (let i = 0; i < rows.length; i += ROWS_A_STATEMENT) {
+    await store.command(insertRows(`values(${quoted(ROW_STRUCTURE)}, ${rows.slice(i, i + ROWS_A_STATEMENT).join(', ')})`, paces));
+  }
+}
+
+function valueOf(event: MadeEvent, column: (typeof EVENT_COLUMNS)[number][0]): string {
+  switch (column) {
+    case 'stream': return `0x${event.stream ?? '1'}`;
+    case 'node': return quoted(event.node ?? 'n');
+    case 'worker': return String(event.worker ?? 1);
+    case 'seq': return String(event.seq ?? 0);
+    case 'ordinal': return String(event.ordinal ?? 0);
+    case 'time': return `fromUnixTimestamp64Milli(${event.timeMs ?? Date.now()}, 'UTC')`;
+    case 'duration_us': return String(event.durationUs ?? 0);
+    case 'upstream_us': return String(event.upstreamUs ?? 0);
+    case 'bytes_in': return String(event.bytesIn ?? 0);
+    case 'bytes_out': return String(event.bytesOut ?? 0);
+    case 'status': return String(event.status ?? 200);
+    case 'method': return String(METHODS[event.method ?? 'GET']);
+    case 'outcome': return String(OUTCOMES[event.outcome ?? 'answered'].id);
+    case 'protocol': return String(PROTOCOLS[event.protocol ?? 'http/1.1']);
+    case 'kind': return String(KINDS[event.kind ?? 'request']);
+    case 'requests': return String(event.requests ?? 1);
+    case 'counted': return String(event.counted ?? 1);
+    case 'billable': return String(event.billable ?? 1);
+    case 'attempts': return String(event.attempts ?? 1);
+    case 'config_version': return quoted(event.configVersion ?? '');
+    case 'service': return quoted(event.service ?? '');
+    case 'route': return quoted(event.route ?? '');
+    case 'app': return quoted(event.app ?? '');
+    case 'target': return quoted(event.target ?? '');
+    case 'client': return quoted(event.client ?? '');
+    case 'path': return quoted(event.path ?? '');
+    case 'trace_id': return quoted(event.traceId ?? '');
+  }
+}
+
+const quoted = (text: string): string => `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`;
