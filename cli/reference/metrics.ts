@@ -16,7 +16,8 @@ const HISTOGRAM_LABEL = 'le';
 export async function renderMetrics(): Promise<string> {
   const node = new NodeMetrics({ baseFile: null });
   node.update('s', 1, ONE_OF_EVERYTHING);
-  node.collector = { stored: 1, quarantined: 1, gaps: 1, repeats: 1, lagSeconds: 1 };
+  node.collector = { stored: 1, quarantined: 1, gaps: 1, repeats: 1 };
+  node.lagSeconds = 1;
   const { text } = await node.render('');
   const rows = [...text.matchAll(/^# HELP (tidegate_\w+) (.+)\n# TYPE \w+ (\w+)$/gm)].map(([, name = '', help = '', type = '']) =>
     `| \`${name}\` | ${type} | ${labelsOf(text, name).map((label) => `\`${label}\``).join(', ')} | ${help.replaceAll('|', '\\|')} |`);

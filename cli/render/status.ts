@@ -69,7 +69,8 @@ function record(terminal: Terminal, { spool, collector }: NodeStatus, today: Com
       + (today.complete ? '' : today.reasons.slice(0, 10).map((reason) => line('', printable(reason))).join('')));
 }
 
-function collectorText(terminal: Terminal, { stored, lag_seconds: lag, gaps, repeats, quarantined }: CollectorStatus): string {
+function collectorText(terminal: Terminal, { stored, lag_seconds: lag, gaps, repeats, quarantined, failing }: CollectorStatus): string {
+  if (failing !== null) return styled(terminal, 'red', `storing fails since ${failing.since}: ${failing.detail} (${failing.code}); events wait in the spool`);
   const counts = [[gaps, 'gaps'], [repeats, 'repeats'], [quarantined, 'quarantined']] as const;
   const wrong = counts.filter(([number]) => number > 0).map(([number, name]) => `${count(number)} ${name}`).join(', ');
   return `${count(stored)} events stored${lag === null ? '' : `, lag ${lag.toFixed(1)} s`}, ${wrong === '' ? 'no gap, no repeat' : styled(terminal, 'red', wrong)}`;

@@ -146,4 +146,6 @@ export interface CollectorStatus {
   /** Since the collector's start: events met again and left out, or stored twice. */
   readonly repeats: number;
   readonly quarantined: number;
+  /** Why storing fails, since when; null: it works. */
+  readonly failing: { readonly code: string; readonly detail: string; readonly since: string } | null;
 }

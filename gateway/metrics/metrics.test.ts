@@ -40,7 +40,8 @@ test('a scrape shows the requests of every worker together, under the public nam
   node.workers = 2;
   node.configVersion = '0123456789ab';
   node.countReload('rejected');
-  node.collector = { stored: 11, quarantined: 1, gaps: 0, repeats: 0, lagSeconds: 0.5 };
+  node.collector = { stored: 11, quarantined: 1, gaps: 0, repeats: 0 };
+  node.lagSeconds = 0.5;
   const { text, contentType } = await node.render('*/*');
   assert.match(contentType, /^text\/plain/);
   for (const line of [

@@ -17,8 +17,6 @@ export interface CollectorCounts {
   readonly gaps: number;
   /** Of its life: events met again and left out, or stored twice. */
   readonly repeats: number;
-  /** Null: not known. */
-  readonly lagSeconds: number | null;
 }
 
 export interface NodeMetricsOptions {
@@ -34,6 +32,7 @@ export class NodeMetrics {
   #sum: MetricsSnapshot = foldSnapshots([]);
   #collector: CollectorCounts | null = null;
   readonly #reloads = new Map<string, number>([['applied', 0], ['unchanged', 0], ['rejected', 0]]);
+  #lagSeconds = 0;
   #configVersion = '';
   #workers = 0;
   #spoolBytes = 0;
@@ -76,6 +75,7 @@ export class NodeMetrics {
   }
 
   set collector(counts: CollectorCounts | null) { this.#collector = counts ?? this.#collector; }
+  set lagSeconds(seconds: number) { this.#lagSeconds = seconds; }
   set configVersion(version: string) { this.#configVersion = version; }
   set workers(count: number) { this.#workers = count; }
   set spoolBytes(bytes: number) { this.#spoolBytes = bytes; }
@@ -133,7 +133,7 @@ export class NodeMetrics {
     counter('tidegate_events_quarantined_total', 'Pieces of the spool that could not be read.', [], () => this.#fromCollector('quarantined'));
     counter('tidegate_event_gaps_total', 'Events found missing from their streams; some may have come since.', [], () => this.#fromCollector('gaps'));
     counter('tidegate_event_repeats_total', 'Events met more than once: left out, or, where GET /v1/completeness says so, stored twice.', [], () => this.#fromCollector('repeats'));
-    gauge('tidegate_event_lag_seconds', 'Age of the oldest event that is written and not stored.', [], () => this.#fromCollector('lagSeconds'));
+    gauge('tidegate_event_lag_seconds', 'How long ago everything that was recorded was stored; it grows while the collector is away.', [], () => one(this.#lagSeconds));
     gauge('tidegate_spool_bytes', 'Bytes of all spool segments of this node.', [], () => one(this.#spoolBytes));
     gauge('tidegate_config_info', 'The configuration in force.', ['version'], () => [{ labels: { version: this.#configVersion }, value: 1 }]);
     counter('tidegate_config_reloads_total', 'Reloads by result.', ['result'], () => labelled('result', [...this.#reloads]));

@@ -32,7 +32,16 @@ export class CollectorStatusClient {
 
 function parse(value: unknown): CollectorStatus | null {
   if (typeof value !== 'object' || value === null) return null;
-  const { lag_seconds, stored, gaps, gaps_total, repeats, quarantined } = value as Record<string, unknown>;
+  const { lag_seconds, stored, gaps, gaps_total, repeats, quarantined, failing } = value as Record<string, unknown>;
   if (![stored, gaps, gaps_total, repeats, quarantined].every((count) => typeof count === 'number')) return null;
-  return { lag_seconds: typeof lag_seconds === 'number' ? lag_seconds : null, stored: stored as number, gaps: gaps as number, gaps_total: gaps_total as number, repeats: repeats as number, quarantined: quarantined as number };
+  return {
+    lag_seconds: typeof lag_seconds === 'number' ? lag_seconds : null, failing: failingOf(failing), stored: stored as number, gaps: gaps as number, gaps_total: gaps_total as number, repeats: repeats as number,
+    quarantined: quarantined as number,
+  };
+}
+
+function failingOf(value: unknown): CollectorStatus['failing'] {
+  if (typeof value !== 'object' || value === null) return null;
+  const { code, detail, since } = value as Record<string, unknown>;
+  return { code: String(code), detail: String(detail), since: String(since) };
 }

@@ -70,6 +70,8 @@ export class Supervisor {
   /** '' until the control origin listens. */
   #token: { readonly token: string; readonly path: string | null } = { token: '', path: null };
   #timers: NodeJS.Timeout[] = [];
+  /** The lag as the collector told it last, and when (monotonic ms). */
+  #caughtUp = { lagSeconds: 0, atMs: performance.now() };
   /** All wanted workers have served at once: from then on, one is enough to be ready. */
   #wasComplete = false;
   #stopping = false;
@@ -283,7 +285,13 @@ export class Supervisor {
 
   async #metricsText(accept: string): Promise<{ readonly contentType: string; readonly body: string }> {
     const [counts] = await Promise.all([this.#collector.read(), this.#hub.collectMetrics(METRICS_WITHIN_MS)]);
-    if (counts !== null) this.#metrics.collector = { ...counts, gaps: counts.gaps_total, lagSeconds: counts.lag_seconds };
+    const nowMs = performance.now();
+    if (counts !== null) {
+      this.#metrics.collector = { ...counts, gaps: counts.gaps_total };
+      this.#caughtUp = { lagSeconds: counts.lag_seconds ?? 0, atMs: nowMs };
+    }
+    // A collector that is dead or stuck says nothing; the lag grows all the same.
+    this.#metrics.lagSeconds = this.#caughtUp.lagSeconds + (counts === null ? (nowMs - this.#caughtUp.atMs) / 1000 : 0);
     const { contentType, text } = await this.#metrics.render(accept);
     return { contentType, body: text };
   }

@@ -224,3 +224,18 @@ test('a data directory that another node holds is refused by its holder\'s pid',
   }
 });
 
+
+test('a supervisor that was killed shows what the workers had counted before, without new traffic', { skip }, async () => {
+  const upstream = await TestUpstream.start();
+  try {
+    await using node = await TestNode.start(config(upstream));
+    for (let i = 0; i < 5; i++) await get(node, '/');
+    const shown = (): Promise<true> => eventually('five requests in the metrics', async () =>
+      (/^tidegate_requests_total\{service="shop",route="all",method="GET",code="200"\} 5$/m.test(await node.metrics()) ? true : null));
+    await shown();
+    await node.kill(node.pids('supervisor')[0] as number);
+    await shown();
+  } finally {
+    await upstream.stop();
+  }
+});
