@@ -8,10 +8,11 @@ import { monotonicMs } from './deadlines.js';
 import { KINDS, METHODS, type EventFacts, type Method } from './events/event.js';
 import { OUTCOMES, type Outcome } from './events/outcomes.js';
 import type { LimitAnswer, PolicyExchange, Refusal } from './exchange.js';
-import { classifyField, FIELD_PLAIN } from './http1/fields.js';
+import { lastChunk } from './http1/fields.js';
 import type { MessageHead } from './http1/message-parser.js';
 import type { Pipeline } from './pipeline.js';
 import type { Target } from './upstream/target.js';
+import type { TargetAddress } from './upstream/target-address.js';
 import type { AttemptFailure, UpstreamConnection, UpstreamSink } from './upstream/upstream-connection.js';
 
 /** After this long an answer under way writes its row (`requests` 1); the rest of it follows as an interim row. ms. */
@@ -150,7 +151,7 @@ export abstract class ActiveExchange implements PolicyExchange, EventFacts, Upst
   /** The client's address as the privacy setting keeps it. */
   abstract recordedClient(): string;
   /** Writes head and fields for the upstream. */
-  protected abstract upstreamHead(target: Target): string;
+  protected abstract upstreamHead(address: TargetAddress): string;
   /** The body goes upstream in chunks. */
   protected abstract get chunkedUpstream(): boolean;
 
@@ -234,7 +235,7 @@ export abstract class ActiveExchange implements PolicyExchange, EventFacts, Upst
     this.#connection = connection;
     this.#requestSent = false;
     this.#upstreamBeganMs = monotonicMs();
-    const head = this.upstreamHead(connection.target);
+    const head = this.upstreamHead(connection.target.address);
     if (!this.hasBody) {
       connection.write(head);
       this.#requestSent = true;
@@ -403,20 +404,4 @@ export abstract class ActiveExchange implements PolicyExchange, EventFacts, Upst
     this.upstreamUs += Math.round((monotonicMs() - this.#upstreamBeganMs) * 1000);
     connection.abandon();
   }
-}
-
-/**
- * The end of a chunked body (RFC 9112 7.1), with its trailers. Fields that a head is cleared of, framing, the hop's and those of identity,
- * may not come in behind it either (RFC 9110 6.5.1).
- * @param dropped names in lower case, besides; null: none
- */
-export function lastChunk(trailers: readonly string[] | null, dropped: ReadonlySet<string> | null): string {
-  if (trailers === null) return '0\r\n\r\n';
-  let text = '0\r\n';
-  for (let i = 0; i < trailers.length; i += 2) {
-    const name = trailers[i] as string;
-    if (classifyField(name) !== FIELD_PLAIN || dropped?.has(name.toLowerCase().replaceAll('_', '-')) === true) continue;
-    text += `${name}: ${trailers[i + 1] as string}\r\n`;
-  }
-  return text + '\r\n';
 }

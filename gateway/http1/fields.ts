@@ -130,3 +130,19 @@ function withoutNamed(pairs: readonly string[], options: Set<string>): string[] 
     return !options.has(name) || kind === FIELD_LENGTH || kind === FIELD_TRANSFER_ENCODING;
   });
 }
+
+/**
+ * The end of a chunked body (RFC 9112 7.1), with its trailers. Fields that a head is cleared of, framing, the hop's and those of identity,
+ * may not come in behind it either (RFC 9110 6.5.1).
+ * @param dropped names in lower case, besides; null: none
+ */
+export function lastChunk(trailers: readonly string[] | null, dropped: ReadonlySet<string> | null): string {
+  if (trailers === null) return '0\r\n\r\n';
+  let text = '0\r\n';
+  for (let i = 0; i < trailers.length; i += 2) {
+    const name = trailers[i] as string;
+    if (classifyField(name) !== FIELD_PLAIN || dropped?.has(name.toLowerCase().replaceAll('_', '-')) === true) continue;
+    text += `${name}: ${trailers[i + 1] as string}\r\n`;
+  }
+  return text + '\r\n';
+}

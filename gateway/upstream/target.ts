@@ -4,18 +4,8 @@
  */
 import { encodeLabels } from '../events/labels.js';
 import { monotonicMs, type Deadlined, type Deadlines } from '../deadlines.js';
-import { UpstreamConnection, type AttemptFailure, type UpstreamSink } from './upstream-connection.js';
-
-export interface TargetAddress {
-  readonly tls: boolean;
-  /** Name or IP address, IPv6 without brackets. */
-  readonly host: string;
-  readonly port: number;
-  /** host:port as it stands in a Host field; without the scheme's default port. */
-  readonly authority: string;
-  /** Put in front of every path; '' for none, never ends with '/'. */
-  readonly basePath: string;
-}
+import { parseTargetUrl, type TargetAddress } from './target-address.js';
+import { UpstreamConnection, type AttemptFailure, type ConnectionOwner, type UpstreamSink } from './upstream-connection.js';
 
 export interface TargetSettings {
   readonly connectTimeoutMs: number;
@@ -26,20 +16,6 @@ export interface TargetSettings {
   readonly skipRefusedMs: number;
 }
 
-/** Takes apart a target's URL, which the configuration has checked. */
-export function parseTargetUrl(text: string): TargetAddress {
-  const url = new URL(text);
-  const secure = url.protocol === 'https:';
-  const basePath = url.pathname.replace(/\/+$/, '');
-  return {
-    tls: secure,
-    host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
-    port: url.port === '' ? (secure ? 443 : 80) : Number(url.port),
-    authority: url.host,
-    basePath,
-  };
-}
-
 /** A request that waits for a connection. */
 interface Waiting {
   readonly sink: UpstreamSink;
@@ -47,7 +23,7 @@ interface Waiting {
   readonly untilMs: number;
 }
 
-export class Target implements Deadlined {
+export class Target implements ConnectionOwner, Deadlined {
   deadlineMs = Number.POSITIVE_INFINITY;
   deadlineSlot = -1;
   readonly url: string;

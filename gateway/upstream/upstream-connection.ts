@@ -6,7 +6,7 @@ import net from 'node:net';
 import tls from 'node:tls';
 import { monotonicMs, type Deadlined, type Deadlines } from '../deadlines.js';
 import { MessageParser, type MessageHandler, type MessageHead } from '../http1/message-parser.js';
-import type { Target } from './target.js';
+import type { TargetAddress } from './target-address.js';
 
 /**
  * All plain connections read into this one: a read is parsed before the next begins, and the parser copies what it hands on. Node's own way makes a
@@ -21,6 +21,18 @@ const MAX_ANSWER_HEAD = 64 * 1024;
  * died before a byte of the answer; the request may have been taken. `broken`: the answer was invalid or cut. `timeout`: it did not come.
  */
 export type AttemptFailure = 'refused' | 'connect_timeout' | 'stale' | 'broken' | 'timeout';
+
+/** The target, as its connections see it. */
+export interface ConnectionOwner {
+  readonly address: TargetAddress;
+  readonly headersTimeoutMs: number;
+  readonly idleTimeoutMs: number;
+  onConnected(connection: UpstreamConnection): void;
+  /** It has served a request, and may serve another. */
+  onIdle(connection: UpstreamConnection): void;
+  onConnectFailed(failure: AttemptFailure, detail: string): void;
+  onGone(connection: UpstreamConnection, wasConnected: boolean): void;
+}
 
 /** The side that made the request. */
 export interface UpstreamSink {
@@ -41,7 +53,7 @@ export interface UpstreamSink {
 export class UpstreamConnection implements MessageHandler, Deadlined {
   deadlineMs = Number.POSITIVE_INFINITY;
   deadlineSlot = -1;
-  readonly target: Target;
+  readonly target: ConnectionOwner;
   readonly #deadlines: Deadlines;
   readonly #socket: net.Socket;
   readonly #parser: MessageParser;
@@ -56,7 +68,7 @@ export class UpstreamConnection implements MessageHandler, Deadlined {
   #surplus = false;
   #gone = false;
 
-  constructor(target: Target, deadlines: Deadlines, connectTimeoutMs: number) {
+  constructor(target: ConnectionOwner, deadlines: Deadlines, connectTimeoutMs: number) {
     this.target = target;
     this.#deadlines = deadlines;
     this.#parser = new MessageParser('response', this, MAX_ANSWER_HEAD);

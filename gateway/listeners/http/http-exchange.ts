@@ -6,11 +6,11 @@
  */
 import type { ErrorCode } from '../../../errors/codes.js';
 import { problem } from '../../../errors/problem.js';
-import { ActiveExchange, lastChunk } from '../../active-exchange.js';
+import { ActiveExchange } from '../../active-exchange.js';
 import { PROTOCOLS } from '../../events/event.js';
-import { answerLines } from '../../http1/fields.js';
+import { answerLines, lastChunk } from '../../http1/fields.js';
 import type { MessageHead } from '../../http1/message-parser.js';
-import type { Target } from '../../upstream/target.js';
+import type { TargetAddress } from '../../upstream/target-address.js';
 import { ERROR_CODES } from '../../../errors/codes.js';
 import { httpDate } from './http-date.js';
 import type { HttpConnection } from './http-connection.js';
@@ -75,8 +75,8 @@ export class HttpExchange extends ActiveExchange {
     return this.connection.recordedClient(this.clientAddress);
   }
 
-  upstreamHead(target: Target): string {
-    return buildUpstreamHead(this, target);
+  upstreamHead(address: TargetAddress): string {
+    return buildUpstreamHead(this, address);
   }
 
   sendContinue(): void {

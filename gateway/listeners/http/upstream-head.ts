@@ -1,5 +1,5 @@
 /** The head that goes upstream: the client's fields but for the hop's and the identity's, then ours. */
-import type { Target } from '../../upstream/target.js';
+import type { TargetAddress } from '../../upstream/target-address.js';
 import {
   classifyField, FIELD_AUTHORIZATION, FIELD_CONNECTION, FIELD_EXPECT, FIELD_FORWARDED, FIELD_HOP, FIELD_HOST, FIELD_LENGTH, FIELD_REQUEST_ID, FIELD_TE,
   FIELD_TRACEPARENT, FIELD_TRANSFER_ENCODING, FIELD_X_API_KEY, FIELD_X_APP, FIELD_PLAIN,
@@ -13,10 +13,9 @@ const OUR_KEY = /^bearer +tg_/i;
 const VISIBLE = /^[\x21-\x7e]{1,200}$/;
 
 /** Lines for the upstream, ending with the empty one. */
-export function buildUpstreamHead(exchange: HttpExchange, target: Target): string {
+export function buildUpstreamHead(exchange: HttpExchange, address: TargetAddress): string {
   const { route, rawHeaders, snapshot, hopNames } = exchange;
   const { identityFields } = snapshot;
-  const { address } = target;
   const { hostPolicy } = route.service;
   let path = exchange.path;
   if (hasPrefix(path, route.stripPrefix)) {
