@@ -328,7 +328,9 @@ export abstract class ActiveExchange implements PolicyExchange, EventFacts, Upst
   // -- the record -----------------------------------------------------------------------------------------------
 
   /** Writes the row; the held piece goes when it is in the spool. The last thing that happens to an exchange but its release. */
-  record(outcome: Outcome): void {
+  record(ended: Outcome): void {
+    // A client that breaks or holds back its own body after the upstream was given the request has called it, and left.
+    const outcome = this.#upstreamBeganMs > 0 && (ended === 'malformed_request' || ended === 'request_timeout') ? 'client_aborted' : ended;
     this.recorded = true;
     const route = this.route;
     const id = OUTCOMES[outcome].id;

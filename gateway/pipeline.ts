@@ -10,6 +10,7 @@ import { encodeLabels } from './events/labels.js';
 import { formatRequestId } from './events/request-id.js';
 import type { Recorder } from './events/recorder.js';
 import type { Refusal } from './exchange.js';
+import { normalisePath } from './routing/normalise-path.js';
 import type { WorkerMetrics } from './metrics/worker-metrics.js';
 
 export interface PipelineLog {
@@ -19,6 +20,9 @@ export interface PipelineLog {
 }
 
 const ROUTE_NOT_FOUND: Refusal = { code: 'route_not_found', outcome: 'route_not_found', detail: 'no route matches this host, path, method and headers' };
+const HIDDEN_PATH: Refusal = { code: 'bad_path', outcome: 'malformed_request', detail: 'without its ;parameters the path is another route\'s' };
+const PARAMETERS = /;|%3B/;
+const PARAMETERS_ALL = /(?:;|%3B)[^/]*/g;
 const POLICY_FAILED: Refusal = { code: 'internal_error', outcome: 'internal_error', detail: 'a policy failed' };
 
 /** The part of the lease book that the end of a request needs. */
@@ -72,7 +76,17 @@ export class Pipeline {
     const { snapshot } = this;
     exchange.snapshot = snapshot;
     exchange.route = snapshot.routes.find(exchange.host, exchange.method, exchange.path, exchange.rawHeaders) ?? snapshot.noRoute;
+    if (PARAMETERS.test(exchange.path) && !this.#routedAlike(exchange)) {
+      exchange.refuse(HIDDEN_PATH);
+      return;
+    }
     this.#runPolicies(exchange, 0);
+  }
+
+  /** Some upstreams (servlet containers) drop `;…` from each segment: the path that is left must lead to the same route. */
+  #routedAlike({ snapshot, host, method, path, rawHeaders, route }: ActiveExchange): boolean {
+    const bare = normalisePath(path.replaceAll(PARAMETERS_ALL, ''));
+    return bare !== null && (snapshot.routes.find(host, method, bare, rawHeaders) ?? snapshot.noRoute) === route;
   }
 
   /** From policy number `from` on; comes back here when one had to wait. */

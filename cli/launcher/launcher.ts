@@ -8,14 +8,14 @@
  */
 import cluster from 'node:cluster';
 import { fork, type ChildProcess } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { rmSync } from 'node:fs';
 import { extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { TidegateError } from '../../errors/tidegate-error.js';
 import type { Logger } from '../log.js';
 import { KeptProcess } from './kept-process.js';
 import { ENV, type ChildMessage } from './messages.js';
+import { newRunDir } from './run-dir.js';
 import { ENOUGH_OPEN_FILES, openFilesLimit } from './open-files.js';
 
 /** Beyond what the configuration gives workers to drain. */
@@ -39,7 +39,7 @@ export class Launcher {
   readonly #options: LauncherOptions;
   readonly #log: Logger;
   readonly #entry: (role: Role) => string;
-  readonly #runDir = mkdtempSync(join(tmpdir(), 'tidegate-'));
+  readonly #runDir = newRunDir();
   readonly #supervisor: KeptProcess;
   readonly #collector: KeptProcess;
   /** By slot; those that drain because fewer are wanted are in #leaving. */

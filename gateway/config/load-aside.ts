@@ -2,7 +2,7 @@ import { fork } from 'node:child_process';
 import { statSync } from 'node:fs';
 import { extname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { loadConfig } from './load.js';
+import { loadConfig, loadConfigText } from './load.js';
 import type { LoadResult } from './load.js';
 
 /**
@@ -19,7 +19,16 @@ export async function loadConfigAside(file: string): Promise<LoadResult> {
   } catch {
     // loadConfig says what is wrong
   }
-  if (size < ASIDE_BYTES) return loadConfig(file);
+  return size < ASIDE_BYTES ? loadConfig(file) : await inProcess({ file });
+}
+
+/** As loadConfigText; a text of any size, as whoever asks is not trusted to send a short or a simple one. */
+export async function loadTextAside(text: string, file: string): Promise<LoadResult> {
+  return text.length < 4096 ? loadConfigText(text, file) : await inProcess({ file, text });
+}
+
+async function inProcess(what: { readonly file: string; readonly text?: string }): Promise<LoadResult> {
+  const { file } = what;
   const here = fileURLToPath(import.meta.url);
   const child = fork(resolve(here, `../load-process${extname(here)}`), { serialization: 'advanced' });
   return new Promise<LoadResult>((settle) => {
@@ -31,6 +40,6 @@ export async function loadConfigAside(file: string): Promise<LoadResult> {
     child.once('error', (error) => { failed(String(error)); });
     child.once('exit', (code, signal) => { failed(`its process ended with ${String(signal ?? code)}`); });
     // told by the callback alone: a child that is gone already shows as its exit
-    child.send(file, () => undefined);
+    child.send(what, () => undefined);
   });
 }

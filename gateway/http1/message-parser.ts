@@ -38,6 +38,9 @@ interface HttpCommon {
 
 const { HTTPParser, methods } = createRequire(import.meta.url)('_http_common') as HttpCommon;
 
+/** llhttp's number of QUERY; its list, which is by number up to SOURCE, has it elsewhere. */
+const QUERY = 46;
+
 /** The methods llhttp knows, by its number. */
 export const PARSER_METHODS: readonly string[] = methods;
 
@@ -145,7 +148,7 @@ export class MessageParser {
       head.pairs = pairs ?? [];
       head.target = target ?? '';
     }
-    head.method = method === undefined || method === null ? '' : (methods[method] as string);
+    head.method = method === undefined || method === null ? '' : methods[method] ?? (method === QUERY ? 'QUERY' : '');
     head.status = status ?? 0;
     head.reason = reason ?? '';
     head.upgrade = upgrade;

@@ -11,6 +11,7 @@ import { diffConfigs, type Change } from '../config/diff.js';
 import { ownerOf } from '../config/file-owner.js';
 import { appendHistory, readHistory, type HistoryEntry } from '../config/history.js';
 import { KeyStore, type KeyScope } from '../config/keys.js';
+import { loadTextAside } from '../config/load-aside.js';
 import { loadConfigText, type LoadResult } from '../config/load.js';
 import { redactConfig } from '../config/redact.js';
 import type { Config } from '../config/schema.js';
@@ -136,12 +137,12 @@ export class Configuration {
 
   async diff(text: string): Promise<ConfigDiff> {
     const from = this.#inForce.version;
-    const { loaded, errors } = loadConfigText(text, this.#options.file);
-    if (loaded === null) return { from, to: from, changes: [], errors };
+    const { loaded, errors } = await loadTextAside(text, this.#options.file);
+    if (loaded === null) return { from, to: from, changes: [], errors: unexpanded(errors.slice(0, MOST_ERRORS), text) };
     const candidate = completed(loaded);
     const fault = await this.#fault(candidate);
     if (fault !== null) return { from, to: from, changes: [], errors: [fault] };
-    return { from, to: candidate.version, changes: diffConfigs(this.#inForce, candidate), errors: [] };
+    return { from, to: candidate.version, changes: unexpanded(diffConfigs(this.#inForce, candidate), text), errors: [] };
   }
 
   async #reloadFor(asker: Origin): Promise<ReloadResult> {
@@ -299,4 +300,21 @@ function writeLast(dataDir: string, last: LastConfig): void {
   } catch (error) {
     throw new TidegateError('data_dir_unusable', `${path} cannot be written: ${(error as NodeJS.ErrnoException).code ?? String(error)}`, { cause: error });
   }
+}
+
+/** Errors that an answer lists: a text can be wrong in more places than anybody reads. */
+const MOST_ERRORS = 200;
+
+/** What variables stand for is not for who sends a text that names them: their values are shown as `${NAME}` again. */
+function unexpanded<T>(shown: T, text: string): T {
+  const values = [...new Set([...text.matchAll(/\$\{([A-Za-z_][A-Za-z0-9_]*)/g)].map(([, name]) => name as string))]
+    .map((name): [string, string] => [name, process.env[name] ?? '']).filter(([, value]) => value !== '')
+    .sort(([, a], [, b]) => b.length - a.length);
+  const hide = (value: unknown): unknown => {
+    if (typeof value === 'string') return values.reduce((shownText, [name, content]) => shownText.replaceAll(content, `\${${name}}`), value);
+    if (Array.isArray(value)) return value.map(hide);
+    if (typeof value === 'object' && value !== null) return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, hide(item)]));
+    return value;
+  };
+  return values.length === 0 ? shown : hide(shown) as T;
 }

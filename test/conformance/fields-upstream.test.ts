@@ -125,3 +125,58 @@ test('an early answer, and then a body that is malformed: one row, and the conne
   await client.untilClosed();
   assert.deepEqual(path.rows().map((row) => row.outcome), ['answered']);
 });
+
+const CLOSED_BESIDE_OPEN = (port: number): string => `services:
+  - name: site
+    upstream: { targets: [{ url: "http://127.0.0.1:${port}" }] }
+    routes:
+      - { name: admin-host, match: { hosts: [admin.example.com] } }
+      - { name: admin, match: { path: "/admin/*" } }
+      - { name: open, match: { path: "/*" }, authentication: [] }
+`;
+
+for (const [name, request, status] of [
+  ['the root\'s dot behind a host', 'GET / HTTP/1.1\r\nHost: admin.example.com.\r\n\r\n', 401],
+  ['the root\'s dot before a port', 'GET / HTTP/1.1\r\nHost: admin.example.com.:80\r\n\r\n', 401],
+  ['two dots behind a host', 'GET / HTTP/1.1\r\nHost: admin.example.com..\r\n\r\n', 400],
+  ['an empty label', 'GET / HTTP/1.1\r\nHost: admin..example.com\r\n\r\n', 400],
+  ['absolute-form with the dot', 'GET http://admin.example.com./ HTTP/1.1\r\nHost: admin.example.com.\r\n\r\n', 401],
+  ['parameters on a segment', 'GET /admin;x=1/y HTTP/1.1\r\nHost: a\r\n\r\n', 400],
+  ['empty parameters', 'GET /admin;/y HTTP/1.1\r\nHost: a\r\n\r\n', 400],
+  ['a segment of parameters', 'GET /;/admin HTTP/1.1\r\nHost: a\r\n\r\n', 400],
+  ['encoded parameters', 'GET /admin%3bx/y HTTP/1.1\r\nHost: a\r\n\r\n', 400],
+  ['parameters that change no route', 'GET /a;b=1/c HTTP/1.1\r\nHost: a\r\n\r\n', 200],
+  ['a dot behind another host', 'GET /a HTTP/1.1\r\nHost: www.example.com.\r\n\r\n', 200],
+] as const) {
+  test(`a closed route beside an open one is not got round by ${name}: ${status}`, async (t) => {
+    const upstream = await startRawUpstream(t, answerEach(OK));
+    const path = await startDataPath(t, CLOSED_BESIDE_OPEN(upstream.port));
+    const client = await RawClient.connect(t, path.port);
+    client.send(request);
+    await client.until(/^HTTP\/1\.1 \d{3} /);
+    assert.match(client.received, new RegExp(`^HTTP/1.1 ${status} `));
+    if (status === 200) await until(() => upstream.seen.join('').includes('Host: '), 'the request upstream');
+    assert.doesNotMatch(upstream.seen.join(''), /Host: \S+\.\r\n/, 'the dot is not sent on');
+  });
+}
+
+test('QUERY goes upstream as QUERY', async (t) => {
+  const upstream = await startRawUpstream(t, (socket, sofar) => { if (sofar.endsWith('\r\n\r\nx')) socket.write(OK); });
+  const path = await startDataPath(t, oneService(upstream.port));
+  const client = await RawClient.connect(t, path.port);
+  client.send('QUERY /q HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx');
+  await client.until('ok');
+  assert.match(upstream.seen.join(''), /^QUERY \/q HTTP\/1\.1\r\n/);
+  assert.equal((await path.rowsOf(1))[0]?.method, 'QUERY');
+});
+
+test('a client that breaks its own body after the upstream was called is counted and billed for the call', async (t) => {
+  const upstream = await startRawUpstream(t, (socket) => { socket.write('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nalmost all of it'); });
+  const path = await startDataPath(t, oneService(upstream.port));
+  const client = await RawClient.connect(t, path.port);
+  client.send('POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n');
+  await client.until('almost');
+  client.send('ZZ\r\n');
+  const [row] = await path.rowsOf(1);
+  assert.deepEqual([row?.outcome, row?.counted, row?.billable, row?.attempts], ['client_aborted', 1, 1, 1]);
+});

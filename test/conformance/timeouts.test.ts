@@ -186,7 +186,7 @@ test('body: one that stops is answered 408, and its upstream request given up', 
   await within(client.until('HTTP/1.1 408 '));
   await client.untilClosed();
   const [row] = await path.rowsOf(1);
-  assert.deepEqual(told(row), ['request_timeout', 408, 0, 0]);
+  assert.deepEqual(told(row), ['client_aborted', 408, 1, 1]);
   assert.equal(row?.bytesIn, 3);
   await until(() => upstream.sockets[0]?.destroyed === true, 'the upstream request to be given up');
 });

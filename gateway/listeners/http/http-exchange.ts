@@ -134,7 +134,7 @@ export class HttpExchange extends ActiveExchange {
   protected answerInformational(head: MessageHead): void {
     // RFC 9110 15.2: never to an HTTP/1.0 client. 100 is answered by ourselves.
     if (this.minorVersion === 0 || head.status === 100) return;
-    const { lines } = answerLines(head.pairs);
+    const { lines } = answerLines(head.pairs, false);
     this.connection.write(`HTTP/1.1 ${head.status} ${head.reason}\r\n${lines}\r\n`);
   }
 

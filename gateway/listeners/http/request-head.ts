@@ -24,6 +24,7 @@ const BAD_CODING = malformed('malformed_request', 'Transfer-Encoding must be `ch
 const OLD_CODING = malformed('malformed_request', 'HTTP/1.0 has no Transfer-Encoding');
 const TWO_LENGTHS = malformed('malformed_request', 'there is more than one Content-Length field');
 const BAD_EXPECT = malformed('expectation_failed', 'only 100-continue can be expected');
+const UNKNOWN_METHOD = malformed('upgrade_not_supported', 'this method is not known here');
 const ASTERISK = malformed('upgrade_not_supported', 'the asterisk form (OPTIONS *) is not supported');
 const CONNECT = malformed('upgrade_not_supported', 'CONNECT is not supported');
 
@@ -32,8 +33,9 @@ export interface HeadLimits {
   readonly targetBytes: number;
 }
 
-/** A host of letters, digits, `-._~` or a bracketed IPv6 address, and a port. */
-const HOST_FORM = /^(?:[A-Za-z0-9._~-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?$/;
+/** A host of labels of letters, digits, `-_~`, the root's dot behind them or not, or a bracketed IPv6 address; and a port. */
+const ROOT_DOT = /\.(?=:|$)/;
+const HOST_FORM = /^(?:[A-Za-z0-9_~-]+(?:\.[A-Za-z0-9_~-]+){0,127}\.?|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?$/;
 
 /** The parts of a request's head; one object a connection, overwritten by the next request. */
 export class RequestHead {
@@ -66,7 +68,10 @@ export class RequestHead {
     if (head.pairs.length > limits.fields * 2) return TOO_MANY_FIELDS;
     if (head.target.length > limits.targetBytes) return TARGET_TOO_LONG;
     if (head.method === 'CONNECT') return CONNECT;
-    return this.#readFields(head) ?? this.#readTarget(head.target);
+    if (head.method === '') return UNKNOWN_METHOD;
+    const refusal = this.#readFields(head) ?? this.#readTarget(head.target);
+    if (this.authority.includes('.') && ROOT_DOT.test(this.authority)) this.authority = this.authority.replace(ROOT_DOT, '');
+    return refusal;
   }
 
   #readFields(head: MessageHead): Refusal | null {
@@ -135,7 +140,8 @@ export class RequestHead {
   #hostOf(authority: string): string | null {
     if (authority === this.#lastAuthority) return this.#lastHost;
     this.#lastAuthority = authority;
-    this.#lastHost = HOST_FORM.test(authority) ? authority.toLowerCase().replace(/:[0-9]*$/, '') : null;
+    // `a.example.` is the same host as `a.example`: matched and sent on as one.
+    this.#lastHost = HOST_FORM.test(authority) ? authority.toLowerCase().replace(/:[0-9]*$/, '').replace(/\.$/, '') : null;
     return this.#lastHost;
   }
 }

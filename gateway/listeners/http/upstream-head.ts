@@ -9,7 +9,7 @@ import type { HttpExchange } from './http-exchange.js';
 /** W3C Trace Context, version 00; ids of zeros are none. */
 const TRACEPARENT = /^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
 /** A bearer that `tidegate keys new` made. */
-const OUR_KEY = /^bearer +tg_/i;
+const OUR_KEY = /^bearer[ \t]+tg_/i;
 const VISIBLE = /^[\x21-\x7e]{1,200}$/;
 
 /** Lines for the upstream, ending with the empty one. */

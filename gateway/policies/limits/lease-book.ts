@@ -25,7 +25,7 @@ export interface LeaseBookOptions {
   readonly askTimeoutMs?: number;
   /** Demand that an allowance of a rate is to cover, ms; more is asked for at half of it. Default 200. */
   readonly horizonMs?: number;
-  /** The same of a quota, ms: what is held outlives a restart of the supervisor. Default 5000. */
+  /** The same of a quota with much left, ms: what is held outlives a restart of the supervisor. Default 5000. */
   readonly quotaHorizonMs?: number;
   /** Workers that share a rate while the ledger is away. Default 1. */
   readonly shares?: () => number;
@@ -293,7 +293,7 @@ export class LeaseBook {
     if (this.#queue.length > 0) {
       const nowMs = this.#clock.monotonicMs();
       const wants: LeaseWant[] = [];
-      for (const lease of this.#queue) wants.push(lease.nextWant(nowMs, lease.quota ? this.#quotaHorizonMs : this.#horizonMs));
+      for (const lease of this.#queue) wants.push(lease.nextWant(nowMs, this.#horizonMs, lease.quota ? this.#quotaHorizonMs : this.#horizonMs));
       this.#queue = [];
       this.#send({ type: 'lease', id: this.#nextId++, wants });
     }

@@ -6,6 +6,9 @@ import { isQuota, policyName } from './keys.js';
 /** Demand is measured over this at least, so that one burst is not taken for a rate. */
 const LEAST_SPAN_MS = 50;
 
+/** A sixteenth of what is left is a small part. */
+const SMALL_PART = 16;
+
 export type AskResult = 'taken' | 'empty' | 'unavailable';
 
 /** A request that waits for the ledger. */
@@ -103,9 +106,13 @@ export class Lease {
     else this.unreported++;
   }
 
-  /** What to ask for now: demand since the last ask tells how much `horizonMs` of it takes. Up at once, down by halves. */
-  nextWant(nowMs: number, horizonMs: number): LeaseWant {
-    const demand = Math.ceil(this.consumed * horizonMs / Math.max(LEAST_SPAN_MS, nowMs - this.askedAtMs));
+  /**
+   * What to ask for now: demand since the last ask tells how much `horizonMs` of it takes; up to `longHorizonMs` of it while that is a small part of what
+   * the ledger has left (what a worker holds when it dies is out until its stream is settled). Up at once, down by halves.
+   */
+  nextWant(nowMs: number, horizonMs: number, longHorizonMs: number): LeaseWant {
+    const perMs = this.consumed / Math.max(LEAST_SPAN_MS, nowMs - this.askedAtMs);
+    const demand = Math.ceil(Math.max(perMs * horizonMs, Math.min(perMs * longHorizonMs, this.ledgerRemaining / SMALL_PART)));
     this.target = Math.max(1, demand >= this.target ? demand : Math.ceil((this.target + demand) / 2));
     this.consumed = 0;
     this.askedAtMs = nowMs;
