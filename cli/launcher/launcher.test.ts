@@ -25,7 +25,7 @@ process.on('message', ({ type }) => {
   if (type === 'stop') { say('stopped'); process.exit(0); }
   if (type === 'stopping') say('told');
 });
-process.on('SIGUSR2', () => process.send({ type: 'workers', n: 1, drainMs: 1000 }));
+process.on('SIGWINCH', () => process.send({ type: 'workers', n: 1, drainMs: 1000 }));
 process.send({ type: 'ready', workers: 2, drainMs: 1000 });
 `;
 const WORKER = `
@@ -106,7 +106,7 @@ test('a worker that cannot be spawned for a while comes back, and the node goes 
 test('fewer workers: the newest slot drains and does not come back', async () => {
   const node = launch();
   await allStarted();
-  process.kill(started('supervisor')[0] as number, 'SIGUSR2');
+  process.kill(started('supervisor')[0] as number, 'SIGWINCH');
   await eventually('worker 2 drained', () => (journal().some(([who, what]) => who === 'worker2' && what === 'drained') ? true : null));
   process.kill(process.pid, 'SIGTERM');
   assert.equal(await node, 0);
