@@ -39,7 +39,6 @@ export class HttpExchange extends ActiveExchange {
   #head = '';
   readonly #pieces: (string | Buffer)[] = [];
   #gathered = 0;
-  #flushed = false;
 
   constructor(connection: HttpConnection) {
     super(connection.pipeline);
@@ -161,7 +160,6 @@ export class HttpExchange extends ActiveExchange {
     if (this.#framing === 'gather' || this.#pieces.length === 0) return true;
     // A head whose answer has no body is its last piece; llhttp tells the end in the same read.
     this.answering = true;
-    this.#flushed = true;
     return this.#write();
   }
 
@@ -184,11 +182,6 @@ export class HttpExchange extends ActiveExchange {
       connection.destroy();
       throw error;
     }
-  }
-
-  /** True once a byte of the answer has gone out. */
-  get begunOnTheWire(): boolean {
-    return this.#flushed;
   }
 
   /** What was gathered in vain goes ahead of the last read, so that no more than that is held. */
