@@ -34,8 +34,9 @@ export interface HeadLimits {
 }
 
 /** A host of labels of letters, digits, `-_~`, the root's dot behind them or not, or a bracketed IPv6 address; and a port. */
-const ROOT_DOT = /\.(?=:|$)/;
 const HOST_FORM = /^(?:[A-Za-z0-9_~-]+(?:\.[A-Za-z0-9_~-]+){0,127}\.?|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?$/;
+/** The root's dot, behind the host of an authority. */
+const ROOT_DOT = /\.(?=:|$)/;
 
 /** The parts of a request's head; one object a connection, overwritten by the next request. */
 export class RequestHead {
@@ -53,6 +54,8 @@ export class RequestHead {
   hopNames: Set<string> | null = null;
   #lastAuthority = '';
   #lastHost: string | null = null;
+  /** The last one as it is sent on. */
+  #lastSent = '';
 
   /** Reads `head`; the refusal if it is not acceptable. */
   read(head: MessageHead, limits: HeadLimits): Refusal | null {
@@ -70,7 +73,8 @@ export class RequestHead {
     if (head.method === 'CONNECT') return CONNECT;
     if (head.method === '') return UNKNOWN_METHOD;
     const refusal = this.#readFields(head) ?? this.#readTarget(head.target);
-    if (this.authority.includes('.') && ROOT_DOT.test(this.authority)) this.authority = this.authority.replace(ROOT_DOT, '');
+    // after the target was read: absolute-form is compared with the Host as it came
+    if (this.authority === this.#lastAuthority) this.authority = this.#lastSent;
     return refusal;
   }
 
@@ -140,6 +144,7 @@ export class RequestHead {
   #hostOf(authority: string): string | null {
     if (authority === this.#lastAuthority) return this.#lastHost;
     this.#lastAuthority = authority;
+    this.#lastSent = authority.replace(ROOT_DOT, '');
     // `a.example.` is the same host as `a.example`: matched and sent on as one.
     this.#lastHost = HOST_FORM.test(authority) ? authority.toLowerCase().replace(/:[0-9]*$/, '').replace(/\.$/, '') : null;
     return this.#lastHost;
