@@ -186,3 +186,23 @@ test('the other processes find what is in force, with its secrets, for the node\
   assert.equal(statSync(join(folder, 'config-in-force.json')).mode & 0o777, 0o600);
   assert.ok(!readFileSync(join(folder, 'data', 'config', 'last.json'), 'utf8').includes('a secret'));
 });
+
+test('a diff never shows what a variable stands for, short text or long', async () => {
+  process.env['TIDEGATE_TEST_SECRET'] = 'swordfish-1234567';
+  try {
+    const configuration = await load();
+    const text = (padding: string): string => JSON.stringify({
+      version: 1, listeners: { http: {} }, data_dir: './data', services: [SERVICE], apps: [{ name: 'acme', services: ['shop'], customer: `\${TIDEGATE_TEST_SECRET}${padding}` }],
+    });
+    for (const padding of ['', 'x'.repeat(5000)]) {
+      const { changes, errors } = await configuration.diff(text(padding));
+      assert.deepEqual(errors, []);
+      assert.equal(changes.length, 1);
+      const shown = JSON.stringify(changes);
+      assert.ok(!shown.includes('swordfish'), shown.slice(0, 300));
+      assert.ok(shown.includes('${TIDEGATE_TEST_SECRET}'));
+    }
+  } finally {
+    delete process.env['TIDEGATE_TEST_SECRET'];
+  }
+});
