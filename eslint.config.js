@@ -24,7 +24,7 @@ const inRoom = (room, allowed) => [
 ];
 
 export default tseslint.config(
-  { ignores: ['dist/', 'node_modules/', '.build/', 'data/', '*.config.js'] },
+  { ignores: ['dist/', 'node_modules/', 'data/', '*.config.js'] },
   ...tseslint.configs.recommendedTypeChecked,
   {
     files: ['**/*.ts'],

@@ -158,9 +158,7 @@ function problemError(status: number, text: string, url: string, token: string |
   if (code === 'config_rejected' && Array.isArray(errors)) return new ConfigRejectedError(errors as ConfigProblem[]);
   if (typeof code !== 'string' || !Object.hasOwn(ERROR_CODES, code)) return new TidegateError('control_unreachable', `${url} answers ${status}, and not as a control origin does`);
   if (code === 'unauthenticated') {
-    return new TidegateError(code, token === null
-      ? 'no control token found: give --token, TIDEGATE_TOKEN, or -c with the node\'s configuration'
-      : `${url} does not take this token`);
+    return new TidegateError('control_token', token === null ? `no control token was found for ${url}` : `${url} does not take this token or key`);
   }
   return new TidegateError(code as ErrorCode, typeof detail === 'string' ? detail : `${url} answers ${status}`);
 }

@@ -16,5 +16,7 @@ export function makeLog(fields: Readonly<Record<string, string | number>>): Logg
     formatters: { level: (label: string) => ({ level: label }) },
   };
   if (!process.stdout.isTTY) return pino(options, pino.destination({ dest: 1, sync: true }));
-  return pino(options, pinoPretty({ sync: true, translateTime: 'SYS:HH:MM:ss.l', ignore: 'pid,role,worker', messageFormat: '{role}{worker} {msg}' }));
+  // a line's own `worker` is the one it speaks of, and is shown with its other fields
+  const ignore = fields['worker'] === undefined ? 'pid,role' : 'pid,role,worker';
+  return pino(options, pinoPretty({ sync: true, translateTime: 'SYS:HH:MM:ss.l', ignore, messageFormat: `${fields['role'] ?? ''}${fields['worker'] ?? ''} {msg}` }));
 }

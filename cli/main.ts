@@ -2,11 +2,16 @@
 /** `tidegate …`: the command line. Errors of ours are told in words with their code; anything else is a fault of the program, with its stack. */
 import { Command } from 'commander';
 import * as check from './commands/check.js';
+import * as collector from './commands/collector.js';
 import * as diff from './commands/diff.js';
+import * as env from './commands/env.js';
+import * as gateway from './commands/gateway.js';
 import * as keys from './commands/keys.js';
+import * as quarantine from './commands/quarantine.js';
 import * as report from './commands/report.js';
 import * as start from './commands/start.js';
 import * as status from './commands/status.js';
+import * as store from './commands/store.js';
 import { printError } from './print-error.js';
 import { programVersion } from './version.js';
 
@@ -14,7 +19,7 @@ const program = new Command('tidegate')
   .description('An API gateway whose traffic record is the product.')
   .version(programVersion())
   .showHelpAfterError('(tidegate help COMMAND tells more)');
-for (const command of [start, check, diff, status, report, keys]) command.register(program);
+for (const command of [start, gateway, collector, env, check, diff, status, report, keys, quarantine, store]) command.register(program);
 
 try {
   await program.parseAsync();

@@ -2,10 +2,10 @@
  * The life of a request, top-down: route, policies in their fixed order, the upstream, the record. It knows exchanges only, so every
  * listener feeds the same one.
  */
-import { ERROR_CODES, type ErrorCode } from '../errors/codes.js';
 import type { ActiveExchange } from './active-exchange.js';
 import type { Snapshot } from './config/snapshot.js';
 import { monotonicMs } from './deadlines.js';
+import { KINDS } from './events/event.js';
 import { encodeLabels } from './events/labels.js';
 import { formatRequestId } from './events/request-id.js';
 import type { Recorder } from './events/recorder.js';
@@ -49,6 +49,10 @@ export class Pipeline {
   readonly log: PipelineLog;
   readonly noLabel = encodeLabels('');
   readonly #quotas: QuotaBook;
+  /** Ended in this turn, and recorded at its end. */
+  #ended: ActiveExchange[] = [];
+  /** The other list: a release may end an exchange, so a list is never walked while it grows. */
+  #spare: ActiveExchange[] = [];
 
   constructor(parts: PipelineParts) {
     this.snapshot = parts.snapshot;
@@ -56,14 +60,11 @@ export class Pipeline {
     this.metrics = parts.metrics;
     this.log = parts.log;
     this.#quotas = parts.quotas;
+    parts.recorder.beforeFrame(() => { this.#recordEnded(); });
   }
 
   requestId(ordinal: number): string {
     return formatRequestId(this.recorder.stream, ordinal);
-  }
-
-  problemStatus(code: ErrorCode): number {
-    return ERROR_CODES[code].status;
   }
 
   /** Takes a request whose head is read. */
@@ -113,7 +114,7 @@ export class Pipeline {
 
   #resumeAfter(exchange: ActiveExchange, verdict: Promise<Refusal | null>, next: number): void {
     verdict.then((refusal) => {
-      if (exchange.recorded) this.#returnQuota(exchange);
+      if (exchange.ended) this.#returnQuota(exchange);
       else if (refusal !== null) exchange.refuse(refusal);
       else this.#runPolicies(exchange, next);
     }, (error: unknown) => { this.#policyFailed(exchange, error); });
@@ -121,7 +122,7 @@ export class Pipeline {
 
   #policyFailed(exchange: ActiveExchange, error: unknown): void {
     this.log.error({ err: error, request_id: exchange.requestId }, 'a policy failed');
-    if (!exchange.recorded) exchange.refuse(POLICY_FAILED);
+    if (!exchange.ended) exchange.refuse(POLICY_FAILED);
   }
 
   #letThrough(exchange: ActiveExchange): void {
@@ -135,25 +136,15 @@ export class Pipeline {
     exchange.attempt();
   }
 
-  /** The exchange's last row: counted, recorded, and released when the row is in the spool. */
-  onRecorded(exchange: ActiveExchange, interim: boolean): void {
-    this.#describe(exchange);
-    const { metrics } = this;
-    const { metricsSlot } = exchange.route;
-    if (interim) {
-      metrics.addBytes(metricsSlot, exchange.bytesIn, exchange.bytesOut);
-    } else {
-      metrics.observe(metricsSlot, exchange.methodId, exchange.status, exchange.durationUs, exchange.bytesIn, exchange.bytesOut);
-      if (!exchange.admitted) metrics.refuse(metricsSlot, exchange.outcomeId);
-      if (exchange.counted === 0) this.#returnQuota(exchange);
-    }
-    if (exchange.attempts > 0 && exchange.target !== null) metrics.observeUpstream(exchange.target.metricsSlot, exchange.upstreamUs);
-    this.recorder.record(exchange, exchange);
+  /** The exchange's last row: counted and recorded at the end of the turn, with the body bytes that came until then, and released when the row is in the spool. */
+  onEnded(exchange: ActiveExchange, interim: boolean): void {
+    if (!interim && exchange.counted === 0) this.#returnQuota(exchange);
+    this.#ended.push(exchange);
+    this.recorder.endTurn();
   }
 
   /** A long answer's row, while it goes on. */
   onInterim(exchange: ActiveExchange): void {
-    this.#describe(exchange);
     this.metrics.observe(exchange.route.metricsSlot, exchange.methodId, exchange.status, exchange.durationUs, exchange.bytesIn, exchange.bytesOut);
     if (exchange.counted === 0) this.#returnQuota(exchange);
     const { quotaKey } = exchange;
@@ -166,10 +157,31 @@ export class Pipeline {
     if (exchange.quotaKey !== null) this.#quotas.recorded(exchange.quotaKey);
   }
 
-  #describe(exchange: ActiveExchange): void {
-    const { recordPath } = exchange.route;
-    exchange.recordedPath = recordPath === null ? exchange.path : recordPath;
-    exchange.client = exchange.recordedClient();
+  /** First all are counted, then all are recorded: either is done fastest when nothing else comes in between. */
+  #recordEnded(): void {
+    const ended = this.#ended;
+    if (ended.length === 0) return;
+    this.#ended = this.#spare;
+    for (let i = 0; i < ended.length; i++) this.#count(ended[i] as ActiveExchange);
+    for (let i = 0; i < ended.length; i++) {
+      const exchange = ended[i] as ActiveExchange;
+      this.recorder.record(exchange, exchange);
+    }
+    ended.length = 0;
+    this.#spare = ended;
+  }
+
+  #count(exchange: ActiveExchange): void {
+    const { metrics } = this;
+    const { target, bytesIn, bytesOut } = exchange;
+    const { metricsSlot } = exchange.route;
+    if (exchange.kindId === KINDS.interim) {
+      metrics.addBytes(metricsSlot, bytesIn, bytesOut);
+    } else {
+      metrics.observe(metricsSlot, exchange.methodId, exchange.status, exchange.durationUs, bytesIn, bytesOut);
+      if (!exchange.admitted) metrics.refuse(metricsSlot, exchange.outcomeId);
+    }
+    if (exchange.wasSent && target !== null) metrics.observeUpstream(target.metricsSlot, exchange.upstreamUs);
   }
 
   #returnQuota(exchange: ActiveExchange): void {

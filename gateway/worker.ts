@@ -5,8 +5,8 @@
 import { availableParallelism } from 'node:os';
 import { TidegateError } from '../errors/tidegate-error.js';
 import { compile, type CompileContext } from './config/compile.js';
-import type { Config } from './config/schema.js';
 import type { Snapshot } from './config/snapshot.js';
+import type { WorkerConfig } from './config/worker-config.js';
 import { Deadlines } from './deadlines.js';
 import { Recorder } from './events/recorder.js';
 import { HttpListener, httpSettings } from './listeners/http/http-listener.js';
@@ -16,6 +16,7 @@ import { ClientIpTable } from './policies/client-ip-limit.js';
 import { systemClock } from './policies/limits/clock.js';
 import { LeaseBook } from './policies/limits/lease-book.js';
 import { RemoteKeySets } from './policies/remote-key-sets.js';
+import { limitsOf } from './supervisor/ledger/limits.js';
 import type { SupervisorMessage } from './supervisor/protocol.js';
 import { WorkerLink } from './supervisor/worker-link.js';
 import { TargetRegistry } from './upstream/target.js';
@@ -154,6 +155,7 @@ export class GatewayWorker {
       // An address that cannot be bound is found before anything has changed.
       await this.#listener?.apply(httpSettings(config.listeners.http));
       const snapshot = compile(config, version, message.secrets, this.#context);
+      this.#leases.configure(limitsOf(config).rates);
       if (this.#pipeline === null) await this.#listen(config, snapshot);
       else this.#pipeline.snapshot = snapshot;
       this.#targets.retireUnused();
@@ -166,7 +168,7 @@ export class GatewayWorker {
     }
   }
 
-  async #listen(config: Config, snapshot: Snapshot): Promise<void> {
+  async #listen(config: WorkerConfig, snapshot: Snapshot): Promise<void> {
     const pipeline = new Pipeline({ snapshot, recorder: this.#recorder, metrics: this.#metrics, log: this.#log, quotas: this.#leases });
     const listener = new HttpListener(pipeline, this.#deadlines, httpSettings(config.listeners.http));
     const address = await listener.listen();
@@ -186,9 +188,13 @@ export class GatewayWorker {
     return workers === 'auto' ? availableParallelism() : workers;
   }
 
+  /** Of those that this worker has tried. */
   #targetHealth(): [service: string, target: string, healthy: boolean][] {
     const nowMs = performance.now();
     const services = this.#pipeline?.snapshot.config.services ?? [];
-    return services.flatMap(({ name, upstream }) => upstream.targets.map(({ url }): [string, string, boolean] => [name, url, !(this.#targets.find(name, url)?.isSkipped(nowMs) ?? false)]));
+    return services.flatMap(({ name, upstream }) => upstream.targets.flatMap(({ url }): [string, string, boolean][] => {
+      const target = this.#targets.find(name, url);
+      return target?.wasTried === true ? [[name, url, !target.isSkipped(nowMs)]] : [];
+    }));
   }
 }

@@ -19,10 +19,12 @@ interface Group {
 const GROUPS: readonly Group[] = [
   { name: 'unit', folders: ['errors', 'gateway', 'collector', 'cli', 'test/harness', 'test/house', 'test/bench'], concurrency: 2, timeoutMs: 300_000 },
   { name: 'e2e', folders: ['test/e2e', 'test/conformance'], concurrency: 1, timeoutMs: 900_000 },
-  { name: 'faults', folders: ['test/faults'], concurrency: 1, timeoutMs: 1_800_000 },
+  { name: 'faults', folders: ['test/faults'], concurrency: 1, timeoutMs: process.env['TEST_FAULTS'] === 'full' ? 14_400_000 : 1_800_000 },
 ];
 /** Lines of node's closing summary that are added up over the groups. */
 const COUNTS = ['tests', 'pass', 'fail', 'cancelled', 'skipped', 'todo'] as const;
+/** Heads the spec reporter's second telling of what failed. */
+const FAILING_TESTS = '✖ failing tests:';
 type Counts = Record<(typeof COUNTS)[number], number>;
 
 const dist = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -40,19 +42,23 @@ async function main(wanted: string): Promise<number> {
     return 1;
   }
   const total: Counts = { tests: 0, pass: 0, fail: 0, cancelled: 0, skipped: 0, todo: 0 };
+  const failures: string[] = [];
   let failed = false;
   for (const group of chosen) {
     const own = files.filter((file) => groupOf(file) === group);
     if (own.length === 0) continue;
     console.log(`\n== ${group.name}: ${own.length} files`);
-    const { exitCode, counts } = await runGroup(group, own);
+    const { exitCode, counts, failing } = await runGroup(group, own);
     for (const name of COUNTS) total[name] += counts[name];
+    if (failing !== '') failures.push(`\n== failed in ${group.name}\n${failing}`);
     failed ||= exitCode !== 0;
   }
   if (total.tests === 0) {
     console.error('no test ran');
     return 1;
   }
+  // told last of all: an hour of output has passed since the first group failed
+  for (const failure of failures) console.log(failure);
   console.log(`\n== ${chosen.map((group) => group.name).join(', ')}`);
   for (const name of COUNTS) console.log(`# ${name} ${total[name]}`);
   if (process.env['TEST_REQUIRE'] === 'all' && total.skipped > 0) {
@@ -74,7 +80,7 @@ function groupOf(file: string): Group | null {
   return GROUPS.find((group) => group.folders.some((folder) => file.startsWith(`${folder}/`))) ?? null;
 }
 
-async function runGroup(group: Group, files: readonly string[]): Promise<{ exitCode: number; counts: Counts }> {
+async function runGroup(group: Group, files: readonly string[]): Promise<{ exitCode: number; counts: Counts; failing: string }> {
   const child = spawn(process.execPath, [
     '--enable-source-maps', '--test', '--test-reporter=spec', `--test-concurrency=${group.concurrency}`, `--test-timeout=${group.timeoutMs}`,
     ...files.map((file) => join(dist, file)),
@@ -88,7 +94,13 @@ async function runGroup(group: Group, files: readonly string[]): Promise<{ exitC
   const exitCode = await new Promise<number>((resolve) => {
     child.once('close', (code) => { resolve(code ?? 1); });
   });
-  return { exitCode, counts: closingCounts(tail) };
+  return { exitCode, counts: closingCounts(tail), failing: failingTests(tail) };
+}
+
+/** What node tells of the failed tests at its end: where, name, error; of a long telling the beginning. */
+function failingTests(output: string): string {
+  const start = output.lastIndexOf(FAILING_TESTS);
+  return start === -1 ? '' : output.slice(start + FAILING_TESTS.length, start + FAILING_TESTS.length + 4_000).trim();
 }
 
 /** The last `ℹ name N` of each name. */

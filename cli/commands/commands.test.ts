@@ -12,6 +12,7 @@ import type { Terminal } from '../render/terminal.js';
 import { check, register as registerCheck } from './check.js';
 import { diff, register as registerDiff } from './diff.js';
 import { newKey, register as registerKeys } from './keys.js';
+import { list, register as registerQuarantine, replay } from './quarantine.js';
 import { register as registerReport, report } from './report.js';
 import { register as registerStatus, status } from './status.js';
 
@@ -91,7 +92,8 @@ test('nobody there, no token, a wrong one, another server: each in its own words
   await assert.rejects(new ControlClient({ url: gone, token: null }).get('/v1/status'), (error: Error & { code: string; remedy: string }) =>
     error.code === 'control_unreachable' && error.message.includes(gone) && error.remedy.includes('--url'));
   answers.set('/v1/status', [401, { code: 'unauthenticated' }]);
-  await assert.rejects(new ControlClient({ url, token: null }).get('/v1/status'), /give --token, TIDEGATE_TOKEN, or -c/);
+  await assert.rejects(new ControlClient({ url, token: null }).get('/v1/status'), (error: Error & { code: string; remedy: string }) =>
+    error.code === 'control_token' && /no control token was found/.test(error.message) && error.remedy.includes('-c FILE'));
   await assert.rejects(new ControlClient({ url, token: 'x' }).get('/v1/status'), /does not take this token/);
   for (const [code, body] of [[502, '<html>'], [500, '{}'], [404, { code: 'made_up' }]] as const) {
     answers.set('/v1/status', [code, body]);
@@ -109,7 +111,7 @@ test('report asks for total, graph and table, and passes every filter on', async
   for (const { authorization, url: { searchParams } } of asked) {
     assert.equal(authorization, 'Bearer tg_key');
     assert.deepEqual([searchParams.getAll('app'), searchParams.getAll('service'), searchParams.get('time_zone'), searchParams.get('from'), searchParams.get('to')],
-      [['acme'], ['a', 'b'], 'Asia/Kolkata', '2026-11-19T10:00:00.000Z', null]);
+      [['acme'], ['a', 'b'], 'Asia/Kolkata', '2026-11-19T10:15:00.000Z', '2026-11-21T10:15:00.000Z']);
   }
   assert.match(out.text(), /^Traffic of app acme, service a, b\n/);
 });
@@ -120,7 +122,23 @@ test('report with a format prints what the API gives', async () => {
   const out = terminal();
   await report({ ...NO_FILTERS, url, token: 't', format: 'csv', interval: 'day', groupBy: 'app', from: '45m', to: '2026-11-21T10:00:00Z' }, out, NOW);
   assert.equal(out.text(), 'time,requests\r\n');
-  assert.equal(asked[0]?.url.search, '?from=2026-11-21T09%3A22%3A00.000Z&to=2026-11-21T10%3A00%3A00Z&interval=day&group_by=app&format=csv');
+  assert.equal(asked[0]?.url.search, '?from=2026-11-21T09%3A23%3A00.000Z&to=2026-11-21T10%3A00%3A00Z&interval=day&group_by=app&format=csv');
+});
+
+test('a report of 24 hours has 24 hours; an instant that is none is refused here; an app that nobody declared is noted', async (t) => {
+  answers.set('/v1/reports/traffic', [200, traffic('total')]);
+  answers.set('/v1/apps/nobody', [404, { code: 'not_found', detail: 'There is no app nobody.' }]);
+  answers.set('/v1/apps/acme', [200, { name: 'acme' }]);
+  asked.length = 0;
+  await report({ ...NO_FILTERS, url, token: 't' }, terminal(), NOW);
+  await report({ ...NO_FILTERS, url, token: 't', from: '45m' }, terminal(), NOW);
+  assert.deepEqual(asked.slice(2, 4).map(({ url: { searchParams } }) => [searchParams.get('from'), searchParams.get('to')]),
+    [['2026-11-20T10:15:00.000Z', '2026-11-21T10:15:00.000Z'], ['2026-11-21T09:23:00.000Z', '2026-11-21T10:08:00.000Z']]);
+  for (const from of ['yesterday', '2026-11-21', '5w']) await assert.rejects(report({ ...NO_FILTERS, url, token: 't', from }, terminal(), NOW), { code: 'invalid_parameter', message: /--from .*45m, 24h, 7d/ });
+  const notes: unknown[] = [];
+  t.mock.method(console, 'error', (text: unknown) => { notes.push(text); });
+  await report({ ...NO_FILTERS, url, token: 't', app: ['acme', 'nobody'] }, terminal(), NOW);
+  assert.deepEqual(notes, ['Note: the configuration in force has no app nobody.']);
 });
 
 test('an error of the API keeps its code', async () => {
@@ -130,8 +148,8 @@ test('an error of the API keeps its code', async () => {
 
 test('status goes on without the collector', async () => {
   const node = {
-    node: 'n', version: '0.1.0', started_at: '2026-11-21T10:00:00.000Z', ready: true, reasons: [], config: { version: 'a', source: 'file', loaded_at: '2026-11-21T10:00:00.000Z', last_reload: null },
-    workers: [], targets: [], limits: [], spool: { bytes: 0, max_bytes: 1, streams: 0, dropped: 0 }, collector: null,
+    node: 'n', version: '0.1.0', started_at: '2026-11-21T10:00:00.000Z', ready: true, reasons: [], shape: { part: 'whole', event_log: 'spool', store: 'chdb', shared_state: 'node' }, config: { version: 'a', source: 'file', loaded_at: '2026-11-21T10:00:00.000Z', last_reload: null },
+    workers: [], targets: [], limits: [], spool: { bytes: 0, max_bytes: 1, streams: 0, dropped: 0 }, shipping: null, sharing: null, collector: null, collector_fault: null,
   };
   answers.set('/v1/status', [200, node]);
   answers.set('/v1/completeness', [503, { code: 'collector_unavailable' }]);
@@ -149,6 +167,23 @@ test('a new key alone is on standard output', async () => {
   await newKey('a/b', { url, token: 't', scope: ['traffic'] }, out);
   assert.equal(out.text(), 'tg_secret\n');
   assert.deepEqual(JSON.parse(asked.at(-1)?.body ?? ''), { scopes: ['traffic'] });
+});
+
+test('quarantine lists what could not be read, and puts one back', async () => {
+  const item = { id: '00c0ffee0000002a-3-71', log: 'tidegate.events/3', reason: 'checksum', file: 'tidegate.events.quarantine/0/0', noted_at: '2026-11-21T10:00:00Z', replayed_at: null };
+  answers.set('/v1/quarantine', [200, { items: [item] }]);
+  const out = terminal();
+  await list({ url, token: 't' }, out);
+  assert.match(out.text(), /^ID .*\n00c0ffee0000002a-3-71  2026-11-21T10:00:00Z  checksum  tidegate\.events\/3  -/);
+  answers.set(`/v1/quarantine/${item.id}/replay`, [200, item]);
+  const again = terminal();
+  await replay(item.id, { url, token: 't' }, again);
+  assert.equal(asked.at(-1)?.method, 'POST');
+  assert.match(again.text(), /is in tidegate\.events\/3 again/);
+  answers.set('/v1/quarantine', [200, { items: [] }]);
+  const none = terminal();
+  await list({ url, token: 't' }, none);
+  assert.equal(none.text(), 'Nothing is in quarantine.\n');
 });
 
 test('check says what is wrong and where, exit 1', () => {
@@ -173,15 +208,19 @@ test('diff: exit 0 for nothing, 2 for something, the errors of a file that would
   const out = terminal();
   assert.equal(await diff(file, { url, token: 't' }, out), 2);
   assert.equal(out.text(), 'a -> b\n~ workers: 1 -> 2\n');
-  answers.set('/v1/config/diff', [422, { code: 'config_rejected', errors: [{ file: 'diff.yaml', line: 3, column: 1, path: 'x', message: 'no', code: 'config_schema' }] }]);
-  await assert.rejects(diff(file, { url, token: 't' }, terminal()), { code: 'config_rejected', message: 'diff.yaml:3:1: x: no (config_schema)' });
-  await assert.rejects(diff(join(folder, 'absent.yaml'), { url, token: 't' }, terminal()), { code: 'config_unreadable' });
+  answers.set('/v1/config/diff', [422, { code: 'config_rejected', errors: [
+    { file: '/etc/tidegate/tidegate.yaml', line: 3, column: 1, path: 'x', message: 'no', code: 'config_schema' },
+    { file: '$TIDEGATE__X', line: 1, column: 1, path: '', message: 'no', code: 'config_variable' },
+  ] }]);
+  await assert.rejects(diff(file, { url, token: 't' }, terminal()), { code: 'config_rejected', message: `${file}:3:1: x: no (config_schema)\n$TIDEGATE__X: no (config_variable)` });
+  await assert.rejects(diff(join(folder, 'absent.yaml'), { url, token: 't' }, terminal()), { code: 'config_unreadable', message: `${join(folder, 'absent.yaml')}: there is no such file` });
 });
 
 test('every command is registered with its options', () => {
   const program = new Command();
-  for (const register of [registerReport, registerStatus, registerKeys, registerCheck, registerDiff]) register(program);
-  assert.deepEqual(program.commands.map((command) => command.name()), ['report', 'status', 'keys', 'check', 'diff']);
+  for (const register of [registerReport, registerStatus, registerKeys, registerCheck, registerDiff, registerQuarantine]) register(program);
+  assert.deepEqual(program.commands.map((command) => command.name()), ['report', 'status', 'keys', 'check', 'diff', 'quarantine']);
   assert.match(program.commands[0]?.helpInformation() ?? '', /--group-by <groups>/);
   assert.deepEqual(program.commands[2]?.commands.map((command) => command.name()), ['new', 'revoke']);
+  assert.deepEqual(program.commands[5]?.commands.map((command) => command.name()), ['list', 'replay']);
 });

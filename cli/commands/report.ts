@@ -1,8 +1,9 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
+import { TidegateError } from '../../errors/tidegate-error.js';
 import { INTERVALS, type Interval } from '../../collector/reports/calendar.js';
 import { FORMATS } from '../../collector/reports/traffic-query.js';
 import { ControlClient, findControl, withControlOptions, type ControlOptions, type Query } from '../control-client.js';
-import { standardOutput, type Terminal } from '../render/terminal.js';
+import { printable, standardOutput, type Terminal } from '../render/terminal.js';
 import { renderTraffic, type TrafficAnswer } from '../render/traffic.js';
 
 interface ReportOptions extends ControlOptions {
@@ -47,8 +48,10 @@ export function register(program: Command): void {
 /** `nowMs`: for the relative instants. */
 export async function report(options: ReportOptions, terminal: Terminal, nowMs: number = Date.now()): Promise<void> {
   const client = new ControlClient(findControl(options.key === undefined ? options : { ...options, token: options.key }));
-  const from = instant(options.from ?? '24h', nowMs);
-  const to = options.to === undefined ? undefined : instant(options.to, nowMs);
+  const since = options.from ?? '24h';
+  const from = instant('--from', since, nowMs);
+  // so long as was said: from a minute's end on to a minute's end
+  const to = options.to === undefined ? (isAgo(since) ? endOfStep(since, nowMs) : undefined) : instant('--to', options.to, nowMs);
   const asked: Query = {
     from, to, time_zone: options.timeZone, app: options.app, service: options.service, route: options.route,
     status: options.status, method: options.method, outcome: options.outcome, target: options.target,
@@ -61,6 +64,7 @@ export async function report(options: ReportOptions, terminal: Terminal, nowMs: 
   const groupBy = options.groupBy ?? 'service,route';
   const ask = (interval: Interval, groups?: string) => client.get<TrafficAnswer>('/v1/reports/traffic', { ...asked, interval, group_by: groups });
   const total = await ask('total');
+  if (total.rows.length === 0 && options.key === undefined) await warnOfUnknown(client, options.app);
   const series = await ask(options.interval === undefined || options.interval === 'total' ? graphStep(total) : options.interval);
   const table = await ask(options.interval ?? 'total', groupBy);
   const subject = (['app', 'service', 'route', 'status', 'method', 'outcome', 'target'] as const)
@@ -74,12 +78,33 @@ function graphStep({ from, to }: TrafficAnswer): Interval {
   return lengthMs <= 2 * 3_600_000 ? 'minute' : lengthMs <= 5 * 86_400_000 ? 'hour' : lengthMs <= 200 * 86_400_000 ? 'day' : 'month';
 }
 
-/** `24h` is the quarter of an hour (`45m`: the minute) that was then, so that the report can be read from the rollups. */
-function instant(text: string, nowMs: number): string {
-  const [, amount, unit] = /^(\d{1,6})([mhd])$/.exec(text) ?? [];
-  if (amount === undefined || unit === undefined) return text;
-  const step = unit === 'm' ? 60_000 : QUARTER_MS;
-  return new Date(Math.floor((nowMs - Number(amount) * (STEP_MS[unit] ?? 0)) / step) * step).toISOString();
+const isAgo = (text: string): boolean => /^\d{1,6}[mhd]$/.test(text);
+
+/** The end of the quarter of an hour (of `45m`: the minute) that was under way then, so that the report can be read from the rollups. */
+function endOfStep(ago: string, thenMs: number): string {
+  const step = ago.endsWith('m') ? 60_000 : QUARTER_MS;
+  return new Date((Math.floor(thenMs / step) + 1) * step).toISOString();
+}
+
+/** @throws invalid_parameter */
+function instant(option: string, text: string, nowMs: number): string {
+  if (isAgo(text)) return endOfStep(text, nowMs - Number(text.slice(0, -1)) * (STEP_MS[text.slice(-1)] ?? 0));
+  if (!/^\d{4}-\d\d-\d\dT/.test(text) || Number.isNaN(Date.parse(text))) {
+    throw new TidegateError('invalid_parameter', `${option} ${text}: must be an instant such as 2026-11-21T09:00:00Z, or how long ago: 45m, 24h, 7d`);
+  }
+  return text;
+}
+
+/** An empty report may be that of a name misspelt. */
+async function warnOfUnknown(client: ControlClient, apps: readonly string[]): Promise<void> {
+  for (const app of apps) {
+    try {
+      await client.get(`/v1/apps/${encodeURIComponent(app)}`);
+    } catch (error) {
+      if (!(error instanceof TidegateError) || error.code !== 'not_found') throw error;
+      console.error(`Note: the configuration in force has no app ${printable(app)}.`);
+    }
+  }
 }
 
 function rows(text: string): number {

@@ -1,12 +1,18 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
+import type { Part } from '../../gateway/supervisor/part.js';
 import { Launcher } from '../launcher/launcher.js';
 import { makeLog } from '../log.js';
 
 export function register(program: Command): void {
-  program.command('start').description('runs a node: supervisor, workers, collector; until SIGTERM or Ctrl-C')
+  registerNode(program, 'start', 'whole', 'runs a node: supervisor, workers, collector');
+}
+
+/** A command that runs a node, or a half of one, until SIGTERM or Ctrl-C. */
+export function registerNode(program: Command, command: string, part: Part, description: string): void {
+  program.command(command).description(`${description}; until SIGTERM or Ctrl-C`)
     .option('-c, --config <file>', 'configuration', 'tidegate.yaml')
     .action(async ({ config }: { readonly config: string }) => {
-      process.exitCode = await new Launcher({ configPath: resolve(config), log: makeLog({ role: 'launcher' }) }).run();
+      process.exitCode = await new Launcher({ configPath: resolve(config), part, log: makeLog({ role: 'launcher' }) }).run();
     });
 }

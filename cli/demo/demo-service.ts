@@ -27,7 +27,7 @@ function answerTo(path: string, random: number): { readonly status: number; read
 }
 
 /** @throws TidegateError address_in_use */
-export async function startDemoService(port: number): Promise<Server> {
+export async function startDemoService(port: number, host = '127.0.0.1'): Promise<Server> {
   const server = createServer((request, response) => {
     request.resume();
     const { status, body, afterMs } = answerTo((request.url ?? '/').split('?', 1)[0] ?? '/', Math.random());
@@ -35,9 +35,9 @@ export async function startDemoService(port: number): Promise<Server> {
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
-      reject(error.code === 'EADDRINUSE' ? new TidegateError('address_in_use', `127.0.0.1:${port}, wanted by the demo's own service`) : error);
+      reject(error.code === 'EADDRINUSE' ? new TidegateError('address_in_use', `${host}:${port}, wanted by the demo's own service`) : error);
     });
-    server.listen(port, '127.0.0.1', resolve);
+    server.listen(port, host, resolve);
   });
   return server;
 }

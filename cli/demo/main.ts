@@ -28,7 +28,9 @@ async function main(): Promise<number> {
     const node = new Launcher({ configPath: join(root, 'examples/demo/tidegate.yaml'), log: makeLog({ role: 'launcher' }) }).run();
     const greeting = greet(join(root, 'data/demo'), ended.signal).catch((error: unknown) => { if (!ended.signal.aborted) printError(error); });
     try {
-      return await node;
+      const exitCode = await node;
+      console.log('Tidegate has stopped.');
+      return exitCode;
     } finally {
       ended.abort();
       await greeting;
@@ -47,7 +49,7 @@ async function greet(dataDir: string, signal: AbortSignal): Promise<void> {
   while (!await answers(`${CONTROL}/v1/reports/live`, key, signal)) await new Promise((resolve) => { setTimeout(resolve, 100); });
   console.log(`
 Tidegate is ready: requests on ${GATEWAY}, reports and control on ${CONTROL}.
-Three commands to try, in another terminal, in this folder:
+Commands to try, in another terminal, in this folder:
 
   A request through the gateway, as the app '${APP}':
     curl -i -H 'X-Api-Key: ${key}' ${GATEWAY}/shop/products
@@ -57,6 +59,9 @@ Three commands to try, in another terminal, in this folder:
 
   Its live numbers:
     curl -H 'Authorization: Bearer ${key}' ${CONTROL}/v1/reports/live
+
+  How the node is, as its operator:
+    npx tidegate status -c examples/demo/tidegate.yaml
 
 Ctrl-C ends it all; the data stays in data/demo.
 `);

@@ -17,7 +17,7 @@ export class ChildLife {
   /** Told to stop before there was anything to finish: a start under way is finished first. */
   #toldToStop = false;
   #onStop: () => void = () => { this.#toldToStop = true; };
-  readonly #handlers = new Map<LauncherMessage['type'], () => void>();
+  readonly #handlers = new Map<LauncherMessage['type'], (message: never) => void>();
 
   constructor(role: string, fields: Readonly<Record<string, number>> = {}) {
     this.log = makeLog({ role, ...fields });
@@ -44,7 +44,7 @@ export class ChildLife {
     if (this.#toldToStop) this.#onStop();
   }
 
-  on(type: 'stopping' | 'seal' | 'reloaded', handler: () => void): void {
+  on<T extends 'stopping' | 'seal' | 'reloaded' | 'collector'>(type: T, handler: (message: Extract<LauncherMessage, { readonly type: T }>) => void): void {
     this.#handlers.set(type, handler);
   }
 
@@ -67,10 +67,10 @@ export class ChildLife {
     switch (message.type) {
       case 'stopping':
         this.#stopping = true;
-        this.#handlers.get('stopping')?.();
+        this.#handlers.get('stopping')?.(message as never);
         return;
       case 'drain': case 'stop': this.#stopping = true; this.#onStop(); return;
-      case 'seal': case 'reloaded': this.#handlers.get(message.type)?.();
+      case 'seal': case 'reloaded': case 'collector': this.#handlers.get(message.type)?.(message as never);
     }
   }
 

@@ -1,7 +1,11 @@
+import { LivePublisher } from '../../collector/counters/live-publisher.js';
 import { createCollectorApi, listenCollectorApi } from '../../collector/api/server.js';
 import { Collector } from '../../collector/collector.js';
+import { clickHouseConnection } from '../../collector/store/open-store.js';
 import type { Config } from '../../gateway/config/schema.js';
+import { redisSettings } from '../../gateway/config/redis-settings.js';
 import { byteCount, durationMs } from '../../gateway/config/units.js';
+import { kafkaSettings } from '../../gateway/events/kafka-client.js';
 import { collectorSocket, readConfigInForce } from '../../gateway/supervisor/run-files.js';
 import { ChildLife } from './child-life.js';
 
@@ -9,24 +13,40 @@ const life = new ChildLife('collector');
 await life.run(async () => {
   const inForce = readConfigInForce(life.runDir);
   if (inForce === null) throw new Error('no configuration in force: the collector starts after the supervisor');
-  let store = inForce.config.store;
-  const collector = await Collector.start({ dataDir: inForce.dataDir, retention: retentionOf(store), log: life.log });
+  let { store, apps, nodes } = inForce.config;
+  const kafka = kafkaSettings(inForce.config, inForce.secrets);
+  // a start that waits for somebody else to migrate the store ends with the node
+  const stopping = new AbortController();
+  life.on('stopping', () => { stopping.abort(); });
+  const collector = await Collector.start({
+    dataDir: inForce.dataDir, kafka: kafka === null ? null : { settings: kafka }, clickhouse: clickHouseConnection(store, inForce.secrets), retention: retentionOf(store), nodes, log: life.log, signal: stopping.signal,
+    onWaiting: ({ code, message }) => { life.send({ type: 'waiting', code, detail: message }); },
+  });
   const api = createCollectorApi({
     store: collector.store, log: life.log,
     asOfMs: () => collector.asOfMs(),
+    quarantine: collector.quarantine,
     completeness: (fromMs, toMs) => collector.completeness(fromMs, toMs),
     kept: () => retentionOf(store),
     status: () => {
-      const { stored, gaps, gapsTotal, repeats, quarantined, lagSeconds, failing } = collector.status();
-      return { stored, gaps, gaps_total: gapsTotal, repeats, quarantined, lag_seconds: lagSeconds, failing };
+      const { stored, gaps, gapsTotal, repeats, quarantined, lagSeconds, caughtUpMs, failing } = collector.status();
+      return { stored, gaps, gaps_total: gapsTotal, repeats, quarantined, lag_seconds: lagSeconds, caught_up_at: new Date(caughtUpMs).toISOString(), failing };
     },
   });
   await listenCollectorApi(api, collectorSocket(life.runDir));
-  life.on('reloaded', () => {
-    store = readConfigInForce(life.runDir)?.config.store ?? store;
-    collector.setRetention(retentionOf(store));
+  const redis = redisSettings(inForce.config, inForce.secrets);
+  const publisher = redis === null ? null : new LivePublisher({
+    settings: redis, query: (sql, params) => collector.store.query(sql, params), log: life.log,
+    quotas: () => apps.filter(({ limits }) => limits.qpd !== undefined).map(({ name, time_zone }) => ({ app: name, timeZone: time_zone })),
   });
+  life.on('reloaded', () => {
+    ({ store, apps, nodes } = readConfigInForce(life.runDir)?.config ?? { store, apps, nodes });
+    collector.setRetention(retentionOf(store));
+    collector.setNodes(nodes);
+  });
+  life.send({ type: 'collecting' });
   life.onStop(async () => {
+    await publisher?.close();
     // reports under way first: they read the store
     await api.close();
     await collector.stop();

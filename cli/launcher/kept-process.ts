@@ -12,7 +12,7 @@ export interface KeptProcessOptions {
   readonly name: string;
   readonly spawn: () => ChildProcess;
   readonly onMessage: (message: ChildMessage) => void;
-  /** Called at each end, before a restart is planned. */
+  /** Called at each end, before a restart is planned; after abandon() or retire() none is. */
   readonly onExit: (exitCode: number | null, signal: NodeJS.Signals | null) => void;
   readonly log: Logger;
 }

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { TidegateError } from '../../errors/tidegate-error.js';
+import type { Part } from '../../gateway/supervisor/part.js';
 import { eventually } from '../../test/harness/deadline.js';
 import { isGone } from '../../test/harness/tidegate.js';
 import { Launcher } from './launcher.js';
@@ -20,10 +21,11 @@ process.on('disconnect', () => { say('orphaned'); process.exit(0); });
 say('started');
 `;
 const SUPERVISOR = `
-process.on('message', ({ type }) => {
+process.on('message', ({ type, news }) => {
   if (type === 'seal') { say('sealed'); process.send({ type: 'sealed' }); }
   if (type === 'stop') { say('stopped'); process.exit(0); }
   if (type === 'stopping') say('told');
+  if (type === 'collector') say('hears:' + (news.fault?.code ?? 'none') + ':' + news.everRan);
 });
 process.on('SIGWINCH', () => process.send({ type: 'workers', n: 1, drainMs: 1000 }));
 process.send({ type: 'ready', workers: 2, drainMs: 1000 });
@@ -46,12 +48,12 @@ beforeEach(() => {
 });
 afterEach(() => { rmSync(folder, { recursive: true }); });
 
-function launch(scripts: Partial<Record<'supervisor' | 'worker' | 'collector', string>> = {}, log = pino({ level: 'silent' })): Promise<number> {
+function launch(scripts: Partial<Record<'supervisor' | 'worker' | 'collector', string>> = {}, log = pino({ level: 'silent' }), part: Part = 'whole'): Promise<number> {
   for (const [role, script] of Object.entries({ supervisor: SUPERVISOR, worker: WORKER, collector: COLLECTOR, ...scripts })) {
     const constants = `const ROLE = ${JSON.stringify(role)}; const JOURNAL = ${JSON.stringify(join(folder, 'journal'))};`;
     writeFileSync(join(folder, `${role}.cjs`), constants + SAY + script);
   }
-  return new Launcher({ configPath: 'unused.yaml', log, entry: (role) => join(folder, `${role}.cjs`) }).run();
+  return new Launcher({ configPath: 'unused.yaml', part, log, entry: (role) => join(folder, `${role}.cjs`) }).run();
 }
 
 async function allStarted(): Promise<void> {
@@ -68,7 +70,7 @@ test('a node stops in order: workers drain, the supervisor seals, the collector 
   assert.equal(journal()[0]?.[0], 'supervisor', 'the supervisor is first');
   process.kill(process.pid, 'SIGTERM');
   assert.equal(await node, 0);
-  const acts = journal().map(([who, what]) => `${who} ${what}`).filter((act) => !/started|told/.test(act));
+  const acts = journal().map(([who, what]) => `${who} ${what}`).filter((act) => !/started|told|hears/.test(act));
   assert.deepEqual(acts.slice(0, 2).sort(), ['worker1 drained', 'worker2 drained']);
   assert.deepEqual(acts.slice(2), ['supervisor sealed', 'collector stored', 'supervisor stopped']);
   assertNobodyLeft();
@@ -115,10 +117,39 @@ test('fewer workers: the newest slot drains and does not come back', async () =>
   assertNobodyLeft();
 });
 
+test('why a collector does not start is told to the supervisor, and to the one after it', async () => {
+  const refuse = "process.send({ type: 'fatal', code: 'store_access', detail: 'wrong password' }, () => process.exit(78));";
+  const node = launch({ collector: refuse });
+  const heard = (what: string): number => journal().filter(([who, act]) => who === 'supervisor' && act === what).length;
+  await eventually('the reason', () => (heard('hears:store_access:false') === 1 ? true : null));
+  process.kill(started('supervisor')[0] as number, 'SIGKILL');
+  await eventually('the reason again', () => (heard('hears:store_access:false') === 2 ? true : null));
+  const acts = journal().map(([who, what]) => `${who} ${what}`);
+  // not because the collector has been tried again, and has said it again
+  assert.equal(acts.slice(0, acts.lastIndexOf('supervisor hears:store_access:false')).filter((act) => act === 'collector started').length, 1);
+  writeFileSync(join(folder, 'collector.cjs'), readFileSync(join(folder, 'collector.cjs'), 'utf8').replace(refuse, `${COLLECTOR} process.send({ type: 'collecting' });`));
+  await eventually('that it runs', () => (heard('hears:none:true') === 1 ? true : null));
+  process.kill(process.pid, 'SIGTERM');
+  assert.equal(await node, 0);
+  assertNobodyLeft();
+});
+
+test('a gateway alone has no collector, and stops without one', async () => {
+  const node = launch({}, undefined, 'gateway');
+  await eventually('two workers', () => (['worker1', 'worker2'].every((name) => started(name).length === 1) ? true : null));
+  process.kill(process.pid, 'SIGTERM');
+  assert.equal(await node, 0);
+  assert.equal(started('collector').length, 0);
+  assertNobodyLeft();
+});
+
 test('a supervisor that cannot start ends the node with its reason', async () => {
   const refuse = "process.send({ type: 'fatal', code: 'data_dir_in_use', detail: 'data is in use by process 1' }, () => process.exit(78));";
-  await assert.rejects(launch({ supervisor: refuse }), (error) => error instanceof TidegateError && error.code === 'data_dir_in_use');
+  const said: unknown[] = [];
+  const log = pino({ level: 'info' }, { write: (line: string) => { said.push((JSON.parse(line) as { msg: string }).msg); } });
+  await assert.rejects(launch({ supervisor: refuse }, log), (error) => error instanceof TidegateError && error.code === 'data_dir_in_use');
   assert.equal(journal().length, 1, 'nothing else was started');
+  assert.deepEqual(said.filter((text) => !String(text).includes('open files')), ['the supervisor ended before it was ready: the node ends']);
   assertNobodyLeft();
 });
 

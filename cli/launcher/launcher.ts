@@ -14,6 +14,8 @@ import { fileURLToPath } from 'node:url';
 import { TidegateError } from '../../errors/tidegate-error.js';
 import type { Logger } from '../log.js';
 import { KeptProcess } from './kept-process.js';
+import { collects, type Part } from '../../gateway/supervisor/part.js';
+import type { CollectorNews } from '../../gateway/supervisor/collecting.js';
 import { ENV, type ChildMessage } from './messages.js';
 import { newRunDir } from './run-dir.js';
 import { ENOUGH_OPEN_FILES, openFilesLimit } from './open-files.js';
@@ -29,6 +31,8 @@ const SAME_SIGNAL_MS = 500;
 export interface LauncherOptions {
   readonly configPath: string;
   readonly log: Logger;
+  /** Default: all of a node. */
+  readonly part?: Part;
   /** For tests: the child's entry file by role. */
   readonly entry?: (role: Role) => string;
 }
@@ -39,6 +43,7 @@ export class Launcher {
   readonly #options: LauncherOptions;
   readonly #log: Logger;
   readonly #entry: (role: Role) => string;
+  readonly #part: Part;
   readonly #runDir = newRunDir();
   readonly #supervisor: KeptProcess;
   readonly #collector: KeptProcess;
@@ -50,6 +55,7 @@ export class Launcher {
   #serving = false;
   #stopping = false;
   #toldAtMs = 0;
+  #collectorNews: CollectorNews = { fault: null, everRan: false };
   /** What a child said before it exited with FATAL_EXIT. */
   #fatal: TidegateError | null = null;
   #finish: (exitCode: number) => void = () => {};
@@ -59,13 +65,15 @@ export class Launcher {
   constructor(options: LauncherOptions) {
     this.#options = options;
     this.#log = options.log;
+    this.#part = options.part ?? 'whole';
     this.#entry = options.entry ?? entryBeside;
     this.#supervisor = this.#keep('supervisor', () => this.#fork('supervisor'), (exitCode, signal) => {
       this.#onSealed();
       if (this.#ready || this.#stopping) return;
+      this.#log.error({ exitCode, signal }, 'the supervisor ended before it was ready: the node ends');
       this.#fail(this.#fatal ?? new Error(`the supervisor ended before it was ready (${signal ?? `exit code ${String(exitCode)}`}); its log says why`));
     });
-    this.#collector = this.#keep('collector', () => this.#fork('collector'), () => {});
+    this.#collector = this.#keep('collector', () => this.#fork('collector'), () => {}, (message) => { this.#onCollectorMessage(message); });
   }
 
   /**
@@ -82,7 +90,11 @@ export class Launcher {
     try {
       return await new Promise<number>((resolve, reject) => {
         this.#finish = resolve;
-        this.#fail = reject;
+        this.#fail = (error) => {
+          // at once, so that nothing is started again on the way out
+          this.#killAll();
+          reject(error);
+        };
         this.#supervisor.start();
       });
     } finally {
@@ -101,6 +113,16 @@ export class Launcher {
     this.#log.warn({ code, limit, enough: ENOUGH_OPEN_FILES, remedy }, `the limit of open files is low: ${String(limit)}`);
   }
 
+  /** It may not be able to say so itself for long: the supervisor tells it to whoever asks. */
+  #onCollectorMessage(message: ChildMessage): void {
+    if (message.type === 'collecting') this.#collectorNews = { fault: null, everRan: true };
+    else if (message.type === 'fatal' || message.type === 'waiting') {
+      const { fault, everRan } = this.#collectorNews;
+      this.#collectorNews = { fault: { code: message.code, detail: message.detail, since: fault?.since ?? new Date().toISOString() }, everRan };
+    } else return;
+    this.#supervisor.send({ type: 'collector', news: this.#collectorNews });
+  }
+
   #onMessage(message: ChildMessage): void {
     switch (message.type) {
       case 'fatal':
@@ -110,7 +132,8 @@ export class Launcher {
         return;
       case 'ready':
         this.#drainMs = message.drainMs;
-        if (!this.#ready) this.#collector.start();
+        if (!this.#ready && collects(this.#part)) this.#collector.start();
+        this.#supervisor.send({ type: 'collector', news: this.#collectorNews });
         this.#ready = true;
         this.#setWorkers(message.workers);
         return;
@@ -120,6 +143,7 @@ export class Launcher {
         return;
       case 'reloaded': this.#collector.send({ type: 'reloaded' }); return;
       case 'sealed': this.#onSealed(); return;
+      case 'collecting': case 'waiting': return;
       case 'serving': this.#serving = true;
     }
   }
@@ -183,12 +207,15 @@ export class Launcher {
     for (const child of this.#all()) child.abandon();
   }
 
-  #keep(name: string, spawn: () => ChildProcess, onExit: (exitCode: number | null, signal: NodeJS.Signals | null) => void): KeptProcess {
-    return new KeptProcess({ name, spawn, onExit, onMessage: (message) => { this.#onMessage(message); }, log: this.#log });
+  #keep(
+    name: string, spawn: () => ChildProcess, onExit: (exitCode: number | null, signal: NodeJS.Signals | null) => void,
+    onMessage = (message: ChildMessage): void => { this.#onMessage(message); },
+  ): KeptProcess {
+    return new KeptProcess({ name, spawn, onExit, onMessage, log: this.#log });
   }
 
   #env(): NodeJS.ProcessEnv {
-    return { ...process.env, [ENV.runDir]: this.#runDir, [ENV.config]: this.#options.configPath };
+    return { ...process.env, [ENV.runDir]: this.#runDir, [ENV.config]: this.#options.configPath, [ENV.part]: this.#part };
   }
 
   #fork(role: Role): ChildProcess {

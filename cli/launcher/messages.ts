@@ -1,5 +1,6 @@
 /** What the launcher and its children say to each other over node's IPC channel. Its end is the launcher's death: children leave at once. */
 import type { ErrorCode } from '../../errors/codes.js';
+import type { CollectorNews } from '../../gateway/supervisor/collecting.js';
 
 export type ChildMessage =
   /** The supervisor holds the data directory and a valid configuration: so many workers are wanted; a drain may take this long. */
@@ -12,6 +13,10 @@ export type ChildMessage =
   | { readonly type: 'sealed' }
   /** A worker listens. */
   | { readonly type: 'serving' }
+  /** The collector holds its store and answers. */
+  | { readonly type: 'collecting' }
+  /** The collector cannot start yet, and why: others have to do something first. */
+  | { readonly type: 'waiting'; readonly code: ErrorCode; readonly detail: string }
   /** Why the child is about to exit with FATAL_EXIT: something that an operator has to mend. */
   | { readonly type: 'fatal'; readonly code: ErrorCode; readonly detail: string };
 
@@ -22,6 +27,8 @@ export type LauncherMessage =
   | { readonly type: 'drain' }
   /** To the supervisor: all workers are gone, seal their streams. */
   | { readonly type: 'seal' }
+  /** To the supervisor: how the collector stands. */
+  | { readonly type: 'collector'; readonly news: CollectorNews }
   /** To the supervisor and the collector: finish and exit. */
   | { readonly type: 'stop' }
   /** To the collector: the configuration in force has changed. */
@@ -35,4 +42,5 @@ export const ENV = {
   runDir: 'TIDEGATE_RUN_DIR',
   config: 'TIDEGATE_CONFIG',
   worker: 'TIDEGATE_WORKER',
+  part: 'TIDEGATE_PART',
 } as const;

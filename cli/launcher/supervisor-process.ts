@@ -1,3 +1,4 @@
+import { PARTS } from '../../gateway/supervisor/part.js';
 import { Supervisor } from '../../gateway/supervisor/supervisor.js';
 import { programVersion } from '../version.js';
 import { ChildLife } from './child-life.js';
@@ -7,7 +8,7 @@ const life = new ChildLife('supervisor');
 await life.run(async () => {
   let supervisor: Supervisor | null = null;
   supervisor = await Supervisor.start({
-    configFile: process.env[ENV.config] ?? 'tidegate.yaml', runDir: life.runDir, version: programVersion(), log: life.log,
+    configFile: process.env[ENV.config] ?? 'tidegate.yaml', runDir: life.runDir, part: PARTS.find((part) => part === process.env[ENV.part]) ?? 'whole', version: programVersion(), log: life.log,
     onReload: () => {
       if (supervisor === null) return;
       life.send({ type: 'workers', n: supervisor.wantedWorkers, drainMs: supervisor.drainMs });
@@ -16,6 +17,7 @@ await life.run(async () => {
   });
   const running = supervisor;
   life.on('stopping', () => { running.stopping(); });
+  life.on('collector', ({ news }) => { running.collectorStands(news); });
   life.on('seal', () => {
     running.seal();
     life.send({ type: 'sealed' });

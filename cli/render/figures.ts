@@ -3,17 +3,28 @@ export function count(value: number): string {
   return Math.round(value).toString().replaceAll(/\B(?=(\d{3})+$)/g, ',');
 }
 
+const UNITS = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'];
+const BINARY_UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
+
 /** 1.2 MB; decimal units, as disks and networks are sold. */
 export function bytes(value: number): string {
+  return inUnits(value, 1000, UNITS);
+}
+
+/** 8.0 GiB: what the configuration gives in such units, so that the number is known again. */
+export function binaryBytes(value: number): string {
+  return inUnits(value, 1024, BINARY_UNITS);
+}
+
+function inUnits(value: number, step: number, units: readonly string[]): string {
   let rest = value;
   let unit = 0;
-  while (rest >= 999.5 && unit < UNITS.length - 1) {
-    rest /= 1000;
+  while (rest >= step - 0.5 && unit < units.length - 1) {
+    rest /= step;
     unit += 1;
   }
-  return `${unit === 0 ? rest : rest < 9.95 ? rest.toFixed(1) : Math.round(rest)} ${UNITS[unit]}`;
+  return `${unit === 0 ? rest : rest < 9.95 ? rest.toFixed(1) : Math.round(rest)} ${units[unit]}`;
 }
-const UNITS = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'];
 
 /** 0.412, 12.3, 1,234: three digits that matter; `-` for none. */
 export function milliseconds(value: number | null): string {

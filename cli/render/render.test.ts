@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { NodeStatus } from '../../gateway/control/control-deps.js';
-import { bytes, count, milliseconds, share } from './figures.js';
+import { binaryBytes, bytes, count, milliseconds, share } from './figures.js';
 import { bar, sparkline } from './graph.js';
 import { renderStatus } from './status.js';
 import { renderTable } from './table.js';
-import { printable, type Terminal } from './terminal.js';
+import { columnsOf, printable, type Terminal } from './terminal.js';
 import { renderTraffic, type TrafficAnswer, type TrafficAnswerRow, type TrafficView } from './traffic.js';
 
 const PLAIN: Terminal = { columns: 80, colour: false, write: () => undefined };
@@ -88,6 +88,15 @@ test('a table gives way where it may, and no cell can move the cursor', () => {
   assert.equal(printable('a\u202eb\u009bc'), 'a.b.c');
 });
 
+test('what the terminal has room for: COLUMNS, else its own width; nothing is cut where there is none', () => {
+  assert.deepEqual([columnsOf({ isTTY: true, columns: 120 }, undefined), columnsOf({ isTTY: true, columns: 120 }, '90'), columnsOf({}, '90'), columnsOf({}, 'x'), columnsOf({ isTTY: true, columns: 10 }, '')],
+    [120, 90, 90, Number.POSITIVE_INFINITY, 40]);
+  const long = 'a-service-with-a-name-that-is-far-too-long-for-a-line-of-eighty';
+  const shown = (columns: number): string => renderTraffic({ ...PLAIN, columns }, { ...view, groupBy: ['service', 'outcome'], table: answer('total', [row(1, { service: long, outcome: 'upstream_unavailable' })]) });
+  assert.match(shown(Number.POSITIVE_INFINITY), new RegExp(`${long} +upstream_unavailable`));
+  assert.match(shown(80), /a-serv[a-z-]*… +upstream_unavailable/);
+});
+
 test('a sparkline leaves nothing out', () => {
   assert.deepEqual(sparkline([0, 1, 4, 8], 80), { line: '·▂▅█', perCharacter: 1 });
   assert.deepEqual(sparkline([1, 1, 1, 0, 0], 3), { line: '█▅·', perCharacter: 2 });
@@ -100,12 +109,14 @@ test('a sparkline leaves nothing out', () => {
 test('figures keep the digits that matter', () => {
   assert.deepEqual([0, 999, 1000, 1_234_567].map(count), ['0', '999', '1,000', '1,234,567']);
   assert.deepEqual([0, 999, 1000, 1_234_567, 99_600, 999_960].map(bytes), ['0 B', '999 B', '1.0 kB', '1.2 MB', '100 kB', '1.0 MB']);
+  assert.deepEqual([0, 1023, 1024, 8 * 2 ** 30, 20 * 2 ** 20].map(binaryBytes), ['0 B', '1023 B', '1.0 KiB', '8.0 GiB', '20 MiB']);
   assert.deepEqual([null, 0.0012, 1.234, 12.34, 1234.5].map(milliseconds), ['-', '0.001', '1.23', '12.3', '1,235']);
   assert.deepEqual([share(0, 0), share(0, 5), share(1, 1_000_000), share(1, 80), share(1, 3), share(3, 3)], ['0 %', '0 %', '<0.1 %', '1.3 %', '33 %', '100 %']);
 });
 
 const status: NodeStatus = {
   node: 'edge-1', version: '0.1.0', started_at: '2026-11-21T09:00:00.000Z', ready: true, reasons: [],
+  shape: { part: 'whole', event_log: 'spool', store: 'chdb', shared_state: 'node' },
   config: {
     version: '0123456789ab', source: 'file', loaded_at: '2026-11-21T09:30:00.000Z',
     last_reload: { at: '2026-11-21T10:00:00.000Z', result: 'rejected', errors: [{ file: 'tidegate.yaml', line: 3, column: 5, path: 'services', message: 'must be array', code: 'config_schema' }] },
@@ -114,12 +125,13 @@ const status: NodeStatus = {
     { worker: 2, pid: 4712, stream: '0123456789abcdef', state: 'starting', config_version: null, config_error: null, rss_bytes: null, connections: null }],
   targets: [{ service: 'catalogue', target: 'http://127.0.0.1:9001', healthy: true }, { service: 'catalogue', target: 'http://127.0.0.1:9002', healthy: false }],
   limits: [{ key: 'qpd:app:acme:2026-11-21', limit: 1000, used: 1000, leased: 0 }, { key: 'qps:gateway', limit: 500, used: null, leased: 20 }],
-  spool: { bytes: 1_200_000, max_bytes: 8_589_934_592, streams: 2, dropped: 0 },
-  collector: { lag_seconds: 0.3, stored: 12_345, gaps: 0, gaps_total: 0, repeats: 0, quarantined: 0, failing: null },
+  spool: { bytes: 1_200_000, max_bytes: 8_589_934_592, streams: 2, dropped: 0 }, shipping: null, sharing: null,
+  collector: { lag_seconds: 0.3, stored: 12_345, gaps: 0, gaps_total: 0, repeats: 0, quarantined: 0, failing: null }, collector_fault: null,
 };
 const STATUS = `\
 node         edge-1, Tidegate 0.1.0, since 2026-11-21T09:00:00Z
 ready        yes
+shape        gateway and collector; events: spool to chdb; limits: its own
 config       0123456789ab, since 2026-11-21T09:30:00Z (file)
              the reload at 2026-11-21T10:00:00Z was rejected:
              tidegate.yaml:3:5: services: must be array (config_schema)
@@ -136,7 +148,7 @@ limit                       of   used  leased
 qpd:app:acme:2026-11-21  1,000  1,000       0
 qps:gateway                500      -      20
 
-spool        1.2 MB of 8.6 GB, 2 streams
+spool        1.1 MiB of 8.0 GiB, 2 streams
 collector    12,345 events stored, lag 0.3 s, no gap, no repeat
 today        complete so far (UTC)
 `;
@@ -160,4 +172,15 @@ test('a status says what is wrong', () => {
   assert.match(renderStatus(PLAIN, refused, null), /\nworker 2 could not apply the configuration: 127\.0\.0\.1:80: address in use\n/);
   assert.match(gaps, /lag 90\.0 s, 2 gaps, 1 quarantined/);
   assert.match(gaps, /incomplete \(UTC\)\n +2 events are missing/);
+});
+
+test('a status of half a node says which, and does not miss the other', () => {
+  const gateway = renderStatus(PLAIN, { ...status, shape: { part: 'gateway', event_log: 'kafka', store: null, shared_state: 'redis' }, collector: null }, null);
+  assert.match(gateway, /shape +gateway alone; events: kafka; limits: shared by redis\n/);
+  assert.match(gateway, /collector +elsewhere\n/);
+  const fault = { code: 'store_access', detail: 'wrong password', since: '2026-11-21T10:00:00.000Z' };
+  const collector = renderStatus(PLAIN, { ...status, shape: { part: 'collector', event_log: 'kafka', store: 'clickhouse', shared_state: 'node' }, workers: [], collector: null, collector_fault: fault }, null);
+  assert.match(collector, /shape +collector alone; events: kafka to clickhouse; limits: its own\n/);
+  assert.doesNotMatch(collector, /workers/);
+  assert.match(collector, /collector +does not start since .*: wrong password \(store_access\); events wait in Kafka\n/);
 });

@@ -1,6 +1,6 @@
-import type { CollectorStatus, NodeStatus } from '../../gateway/control/control-deps.js';
+import type { CollectorFault, CollectorStatus, NodeStatus, ShapeStatus, SharingStatus, ShippingStatus } from '../../gateway/control/control-deps.js';
 import { formatProblem } from '../../gateway/config/config-problem.js';
-import { bytes, count } from './figures.js';
+import { binaryBytes, bytes, count } from './figures.js';
 import { renderTable } from './table.js';
 import { printable, styled, type Style, type Terminal } from './terminal.js';
 
@@ -15,15 +15,16 @@ const MOST_LIMITS = 30;
 
 /** @param today null: the collector does not answer */
 export function renderStatus(terminal: Terminal, status: NodeStatus, today: CompletenessAnswer | null): string {
-  const parts = [head(terminal, status), workers(terminal, status), targets(terminal, status), limits(terminal, status), record(terminal, status, today)];
+  const parts = [head(terminal, status), workers(terminal, status), targets(terminal, status), limits(terminal, status), sharing(terminal, status.sharing), record(terminal, status, today)];
   return parts.filter((part) => part !== '').join('\n');
 }
 
 const line = (name: string, text: string): string => `${name.padEnd(13)}${text}\n`;
 
-function head(terminal: Terminal, { node, version, started_at: started, ready, reasons, config }: NodeStatus): string {
+function head(terminal: Terminal, { node, version, started_at: started, ready, reasons, shape, config }: NodeStatus): string {
   let text = line('node', `${styled(terminal, 'bold', printable(node))}, Tidegate ${version}, since ${started.slice(0, 19)}Z`);
   text += line('ready', ready ? styled(terminal, 'green', 'yes') : styled(terminal, 'red', `no: ${printable(reasons.join('; '))}`));
+  text += line('shape', shapeText(shape));
   text += line('config', `${config.version}, since ${config.loaded_at.slice(0, 19)}Z (${printable(config.source)})`);
   const reload = config.last_reload;
   if (reload?.result !== 'rejected') return text;
@@ -31,7 +32,14 @@ function head(terminal: Terminal, { node, version, started_at: started, ready, r
   return text + reload.errors.map((error) => line('', printable(formatProblem(error)))).join('');
 }
 
+const PART_TEXTS = { whole: 'gateway and collector', gateway: 'gateway alone', collector: 'collector alone' } as const;
+
+function shapeText({ part, event_log: log, store, shared_state: shared }: ShapeStatus): string {
+  return `${PART_TEXTS[part]}; events: ${log}${store === null ? '' : ` to ${store}`}; limits: ${shared === 'redis' ? 'shared by redis' : 'its own'}`;
+}
+
 function workers(terminal: Terminal, status: NodeStatus): string {
+  if (status.shape.part === 'collector') return '';
   if (status.workers.length === 0) return line('workers', styled(terminal, 'red', 'none'));
   const table = renderTable(terminal, [
     { head: 'worker', align: 'right' }, { head: 'pid', align: 'right' }, { head: 'state', align: 'left' }, { head: 'connections', align: 'right' },
@@ -48,7 +56,7 @@ function workers(terminal: Terminal, status: NodeStatus): string {
 function targets(terminal: Terminal, status: NodeStatus): string {
   if (status.targets.length === 0) return '';
   return renderTable(terminal, [{ head: 'service', align: 'left', shrinks: true }, { head: 'target', align: 'left', shrinks: true }, { head: 'health', align: 'left' }],
-    status.targets.map(({ service, target, healthy }) => [service, target, healthy === null ? '-' : { text: healthy ? 'healthy' : 'out', style: healthy ? 'green' : 'red' }]));
+    status.targets.map(({ service, target, healthy }) => [service, target, healthy === null ? 'not tried yet' : { text: healthy ? 'healthy' : 'out', style: healthy ? 'green' : 'red' }]));
 }
 
 function limits(terminal: Terminal, status: NodeStatus): string {
@@ -61,12 +69,31 @@ function limits(terminal: Terminal, status: NodeStatus): string {
   return status.limits.length > MOST_LIMITS ? `${table}${styled(terminal, 'dim', `${status.limits.length - MOST_LIMITS} more: --json`)}\n` : table;
 }
 
-function record(terminal: Terminal, { spool, collector }: NodeStatus, today: CompletenessAnswer | null): string {
+function sharing(terminal: Terminal, status: SharingStatus | null): string {
+  if (status === null) return '';
+  const { nodes, failing } = status;
+  if (failing !== null) return line('redis', styled(terminal, 'red', printable(`limits are not shared since ${failing.since}: ${failing.detail} (${failing.code})`)));
+  return line('redis', `answers; limits are shared by ${count(nodes)} ${nodes === 1 ? 'node' : 'nodes'}`);
+}
+
+function record(terminal: Terminal, { shape, spool, shipping, collector, collector_fault: fault }: NodeStatus, today: CompletenessAnswer | null): string {
   const dropped = spool.dropped === 0 ? '' : styled(terminal, 'red', `, ${count(spool.dropped)} events dropped`);
-  return line('spool', `${bytes(spool.bytes)} of ${bytes(spool.max_bytes)}, ${count(spool.streams)} streams${dropped}`)
-    + line('collector', collector === null ? styled(terminal, 'red', 'does not answer; events wait in the spool') : collectorText(terminal, collector))
+  return line('spool', `${binaryBytes(spool.bytes)} of ${binaryBytes(spool.max_bytes)}, ${count(spool.streams)} streams${dropped}`)
+    + (shipping === null ? '' : line('kafka', shippingText(terminal, shipping)))
+    + line('collector', collector !== null ? collectorText(terminal, collector) : shape.part === 'gateway' ? 'elsewhere' : styled(terminal, 'red', printable(absentText(shape, fault))))
     + (today === null ? '' : line('today', `${today.complete ? styled(terminal, 'green', 'complete so far') : styled(terminal, 'yellow', 'incomplete')} (${today.time_zone})`)
       + (today.complete ? '' : today.reasons.slice(0, 10).map((reason) => line('', printable(reason))).join('')));
+}
+
+function shippingText(terminal: Terminal, { topic, shipped, behind_bytes: behindBytes, behind_seconds: behindSeconds, failing }: ShippingStatus): string {
+  const behind = behindBytes === 0 ? 'nothing waits' : `${bytes(behindBytes)} wait, the oldest for ${behindSeconds.toFixed(1)} s`;
+  if (failing !== null) return styled(terminal, 'red', printable(`shipping fails since ${failing.since}: ${failing.detail} (${failing.code}); ${behind}`));
+  return `${count(shipped)} events shipped to ${topic}, ${behind}`;
+}
+
+function absentText({ event_log: log }: ShapeStatus, fault: CollectorFault | null): string {
+  const waiting = `events wait in ${log === 'kafka' ? 'Kafka' : 'the spool'}`;
+  return fault === null ? `does not answer; ${waiting}` : `does not start since ${fault.since}: ${fault.detail} (${fault.code}); ${waiting}`;
 }
 
 function collectorText(terminal: Terminal, { stored, lag_seconds: lag, gaps, repeats, quarantined, failing }: CollectorStatus): string {

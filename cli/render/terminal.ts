@@ -1,5 +1,6 @@
 /** What a command writes to, and what that can show. */
 export interface Terminal {
+  /** Infinity where it is no terminal: nothing is cut. */
   readonly columns: number;
   readonly colour: boolean;
   write(text: string): void;
@@ -7,12 +8,31 @@ export interface Terminal {
 
 /** Standard output. Colour only on a terminal, and not where NO_COLOR is set to anything (no-color.org). */
 export function standardOutput(): Terminal {
-  const { stdout } = process;
+  return terminalOf(process.stdout);
+}
+
+/** What is not the command's answer: how far it is. */
+export function standardError(): Terminal {
+  return terminalOf(process.stderr);
+}
+
+function terminalOf(output: NodeJS.WriteStream): Terminal {
   return {
-    columns: stdout.isTTY ? Math.max(40, stdout.columns) : 80,
-    colour: stdout.isTTY && (process.env['NO_COLOR'] ?? '') === '' && process.env['TERM'] !== 'dumb',
-    write: (text) => { stdout.write(text); },
+    columns: columnsOf(output, process.env['COLUMNS']),
+    colour: output.isTTY && (process.env['NO_COLOR'] ?? '') === '' && process.env['TERM'] !== 'dumb',
+    write: (text) => { output.write(text); },
   };
+}
+
+/** COLUMNS goes before what the terminal says (POSIX, Environment Variables). */
+export function columnsOf(output: { readonly isTTY?: boolean; readonly columns?: number }, wanted: string | undefined): number {
+  const columns = /^[1-9]\d{0,4}$/.test(wanted ?? '') ? Number(wanted) : output.isTTY === true ? output.columns ?? 80 : Number.POSITIVE_INFINITY;
+  return Math.max(40, columns);
+}
+
+/** Of what has no natural width: a graph. */
+export function graphColumns({ columns }: Terminal): number {
+  return Number.isFinite(columns) ? columns : 80;
 }
 
 const CODES = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33, cyan: 36 } as const;

@@ -3,7 +3,7 @@ import { bucketBounds, formatInstant, type Interval } from '../../collector/repo
 import { bytes, count, milliseconds, minuteOf, share } from './figures.js';
 import { bar, sparkline } from './graph.js';
 import { renderTable, type Cell, type Column } from './table.js';
-import { printable, styled, type Terminal } from './terminal.js';
+import { graphColumns, printable, styled, type Terminal } from './terminal.js';
 
 /** As `GET /v1/reports/traffic` answers. */
 export interface TrafficAnswer {
@@ -42,6 +42,8 @@ export interface TrafficView {
   readonly top: number;
 }
 
+/** Groups whose values are words of this program: cut, they would look alike (`upstr…`). */
+const WHOLE: ReadonlySet<string> = new Set(['outcome', 'status', 'status_class', 'method']);
 const NOTHING: TrafficAnswerRow = { time: '', requests: 0, errors: 0, refused: 0, bytes_in: 0, bytes_out: 0, duration_ms: { avg: null, p50: null, p90: null, p95: null, p99: null } };
 
 export function renderTraffic(terminal: Terminal, view: TrafficView): string {
@@ -81,7 +83,7 @@ function overTime(terminal: Terminal, series: TrafficAnswer): string {
   const byTime = new Map(series.rows.map((row) => [row.time, row.requests]));
   const values = bounds.slice(0, -1).map((start) => byTime.get(formatInstant(start, series.time_zone)) ?? 0);
   if (values.length < 2) return '';
-  const { line, perCharacter } = sparkline(values, terminal.columns);
+  const { line, perCharacter } = sparkline(values, graphColumns(terminal));
   const peak = series.rows.reduce((most, row) => (row.requests > most.requests ? row : most), NOTHING);
   const scale = `each ${perCharacter === 1 ? '' : `${perCharacter} `}${series.interval}${perCharacter === 1 ? '' : 's'}`;
   const most = peak.requests === 0 ? '' : `; most ${count(peak.requests)} in the ${series.interval} of ${minuteOf(peak.time)}`;
@@ -92,7 +94,7 @@ function latency(terminal: Terminal, sum: TrafficAnswerRow): string {
   const { avg, ...percentiles } = sum.duration_ms;
   if (avg === null) return '';
   const most = percentiles.p99 ?? 0;
-  const width = Math.min(40, terminal.columns - 20);
+  const width = Math.min(40, graphColumns(terminal) - 20);
   const lines = Object.entries(percentiles).map(([name, value]) => `${name} ${milliseconds(value).padStart(9)} ms  ${styled(terminal, 'cyan', bar(value ?? 0, most, width))}`);
   return [...lines, `avg ${milliseconds(avg).padStart(9)} ms`].map((line) => `${line.trimEnd()}\n`).join('');
 }
@@ -101,7 +103,7 @@ function groups(terminal: Terminal, { table, groupBy, top }: TrafficView): strin
   const byTime = table.interval !== 'total';
   const columns: Column[] = [
     ...(byTime ? [{ head: 'time', align: 'left' } as const] : []),
-    ...groupBy.map((head): Column => ({ head, align: 'left', shrinks: true })),
+    ...groupBy.map((head): Column => ({ head, align: 'left', shrinks: !WHOLE.has(head) })),
     ...['requests', 'errors', 'refused', 'p50 ms', 'p99 ms', 'out'].map((head): Column => ({ head, align: 'right' })),
   ];
   const ordered = byTime ? table.rows : [...table.rows].sort((a, b) => b.requests - a.requests);

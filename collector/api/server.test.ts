@@ -1,14 +1,15 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
-import { request, type IncomingMessage } from 'node:http';
+import { request, type IncomingMessage, type ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { formatRequestId } from '../../gateway/events/request-id.js';
 import { insertEvents, type MadeEvent } from '../store/insert-events.fixture.js';
 import { migrate } from '../store/migrate.js';
-import { Store } from '../store/store.js';
+import { ChdbStore } from '../store/chdb-store.js';
+import { eventually } from '../../test/harness/deadline.js';
 import { createCollectorApi, listenCollectorApi } from './server.js';
 import type { FastifyInstance } from 'fastify';
 
@@ -18,12 +19,18 @@ const folder = mkdtempSync(join(tmpdir(), 'tidegate-api-'));
 const socketPath = join(folder, 'collector.sock');
 const completenessAsked: (readonly [string, string])[] = [];
 const errors: unknown[] = [];
-let store: Store;
+const warnings: (readonly [fields: Readonly<Record<string, unknown>>, text: string])[] = [];
+const left: string[] = [];
+const log = { debug: (_fields: unknown, text: string): void => { left.push(text); }, warn: (fields: Readonly<Record<string, unknown>>, text: string): void => { warnings.push([fields, text]); }, error: (fields: unknown): void => { errors.push(fields); } };
+let store: ChdbStore;
 let api: FastifyInstance;
 let nowMs = NOW;
+const ASIDE = { id: `${STREAM}-0-7`, log: 'events/0', stream: STREAM, segment: 0, from_offset: 7, to_offset: 8, reason: 'checksum', file: 'events.quarantine/0/0', noted_at: '2026-11-21T10:00:00Z', replayed_at: null };
+const replayed: string[] = [];
+const NOTHING_PUT_ASIDE = { list: () => Promise.resolve([]), replay: () => Promise.reject(new Error()) };
 
 before(async () => {
-  store = await Store.open(join(folder, 'store'));
+  store = await ChdbStore.open(join(folder, 'store'));
   await migrate(store);
   // one request a second for 20 s, acme and globex by turns; the last one is a long connection with an interim row
   const rows = Array.from({ length: 20 }, (_, index) => row(index, index, NOW - (20 - index) * 1000, 1));
@@ -31,11 +38,18 @@ before(async () => {
   api = createCollectorApi({
     store, asOfMs: () => NOW, nowMs: () => nowMs, status: () => ({ lag_seconds: 0.5 }),
     kept: () => ({ eventsMs: 30 * 86_400_000, minutesMs: 90 * 86_400_000, quarterHoursMs: 1100 * 86_400_000 }),
+    quarantine: {
+      list: () => Promise.resolve([ASIDE]),
+      replay: (id) => {
+        replayed.push(id);
+        return Promise.resolve(ASIDE);
+      },
+    },
     completeness: (fromMs, toMs) => {
       completenessAsked.push([new Date(fromMs).toISOString(), new Date(toMs).toISOString()]);
       return Promise.resolve({ complete: false, reasons: ['3 events of stream x (node n1, worker 2) were dropped'], streams: [{ stream: STREAM, stored: 20 }], dropped: [{ app: 'acme', count: 1 }, { app: 'globex', count: 2 }] });
     },
-    log: { error: (fields) => errors.push(fields) },
+    log,
   });
   await listenCollectorApi(api, socketPath);
 });
@@ -162,7 +176,7 @@ test('a day is whose it is, and an app is told nothing of the others', async () 
   assert.deepEqual([all['complete'], all['reasons'], (all['streams'] as unknown[]).length], [false, ['3 events of stream x (node n1, worker 2) were dropped'], 1]);
   const own = await ask('/v1/completeness?day=2026-11-20', 'app:acme', { 'x-tidegate-time-zone': 'Asia/Kolkata' });
   assert.deepEqual(own.body, {
-    day: '2026-11-20', time_zone: 'Asia/Kolkata', from: '2026-11-19T18:30:00.000Z', to: '2026-11-20T18:30:00.000Z', complete: false, dropped: [{ app: 'acme', count: 1 }],
+    day: '2026-11-20', time_zone: 'Asia/Kolkata', from: '2026-11-19T18:30:00.000Z', to: '2026-11-20T18:30:00.000Z', as_of: '2026-11-21T10:07:31.250Z', complete: false, dropped: [{ app: 'acme', count: 1 }],
     reasons: ['Something of this time is missing, or not proven to be there; the operator can see what.', '1 events of this app were dropped: its requests were answered, and not recorded.'],
   });
   assert.equal((await ask('/v1/reports/traffic', 'app:acme')).text.includes('n1'), false);
@@ -223,7 +237,8 @@ test('what the ledger asks goes ahead of the reports that wait', { timeout: 10_0
     },
   };
   const busy = createCollectorApi({
-    store: serial, asOfMs: () => NOW, status: () => ({}), kept: () => ({ eventsMs: 1e12, minutesMs: 1e12, quarterHoursMs: 1e12 }), log: { error: () => undefined },
+    store: serial, asOfMs: () => NOW, status: () => ({}), kept: () => ({ eventsMs: 1e12, minutesMs: 1e12, quarterHoursMs: 1e12 }), log,
+    quarantine: NOTHING_PUT_ASIDE,
     completeness: async () => { await serial.query('coverage'); return { complete: true, reasons: [], streams: [] }; },
   });
   const headers = { 'x-tidegate-principal': 'operator' };
@@ -240,10 +255,68 @@ test('what the ledger asks goes ahead of the reports that wait', { timeout: 10_0
   await busy.close();
 });
 
+test('a report refused because too many wait is a warning without a stack: nothing is broken', async () => {
+  let open: () => void = () => undefined;
+  const gate = new Promise<unknown[]>((resolve) => { open = () => { resolve([]); }; });
+  const crowded = createCollectorApi({
+    quarantine: NOTHING_PUT_ASIDE,
+    store: { query: () => gate }, asOfMs: () => NOW, status: () => ({}), kept: () => ({ eventsMs: 1e12, minutesMs: 1e12, quarterHoursMs: 1e12 }),
+    completeness: () => Promise.resolve({ complete: true, reasons: [], streams: [] }), log,
+  });
+  warnings.length = errors.length = 0;
+  const id = formatRequestId(STREAM, 0);
+  const asked = Array.from({ length: 5 }, () => crowded.inject({ url: `/v1/requests/${id}`, headers: { 'x-tidegate-principal': 'app:acme' } }));
+  const refused = await Promise.race(asked);
+  assert.deepEqual([refused.statusCode, refused.json<{ code: string }>().code], [503, 'report_busy']);
+  assert.deepEqual(warnings, [[{ code: 'report_busy', url: `/v1/requests/${id}` }, 'a report was not made: 4 reports of this app are waiting']]);
+  assert.deepEqual(errors, []);
+  open();
+  await Promise.all(asked);
+  await crowded.close();
+});
+
+test('an asker that leaves while its report waits is a line at debug, no warning', async () => {
+  let open: () => void = () => undefined;
+  const gate = new Promise<unknown[]>((resolve) => { open = () => { resolve([]); }; });
+  const slow = createCollectorApi({
+    quarantine: NOTHING_PUT_ASIDE,
+    store: { query: () => gate }, asOfMs: () => NOW, status: () => ({}), kept: () => ({ eventsMs: 1e12, minutesMs: 1e12, quarterHoursMs: 1e12 }),
+    completeness: () => Promise.resolve({ complete: true, reasons: [], streams: [] }), log,
+  });
+  const path = join(folder, 'slow.sock');
+  await listenCollectorApi(slow, path);
+  warnings.length = errors.length = left.length = 0;
+  const url = `/v1/requests/${formatRequestId(STREAM, 0)}`;
+  const first = slow.inject({ url, headers: { 'x-tidegate-principal': 'operator' } });
+  const arrived = once(slow.server, 'request') as Promise<[unknown, ServerResponse]>;
+  const asker = request({ socketPath: path, path: url, headers: { 'x-tidegate-principal': 'operator' } }).on('error', () => undefined);
+  asker.end();
+  const [, answer] = await arrived;
+  const gone = once(answer, 'close');
+  asker.destroy();
+  await gone;
+  open();
+  await first;
+  await eventually('the line', () => left.length > 0 || null);
+  assert.deepEqual([left, warnings, errors], [['a report was given up: the asker has left'], [], []]);
+  await slow.close();
+});
+
+test('quarantine is the operator\'s', async () => {
+  const ask = (method: 'GET' | 'POST', url: string, principal: string) => api.inject({ method, url, headers: { 'x-tidegate-principal': principal } });
+  assert.deepEqual((await ask('GET', '/v1/quarantine', 'operator')).json(), { items: [ASIDE] });
+  assert.deepEqual((await ask('POST', `/v1/quarantine/${ASIDE.id}/replay`, 'operator')).json(), ASIDE);
+  for (const [method, url] of [['GET', '/v1/quarantine'], ['POST', `/v1/quarantine/${ASIDE.id}/replay`]] as const) {
+    assert.equal((await ask(method, url, 'app:acme')).json<{ code: string }>().code, 'operator_only');
+  }
+  assert.deepEqual(replayed, [ASIDE.id]);
+});
+
 test('a store that fails tells the log why, not the asker', async () => {
   const broken = createCollectorApi({
     store: { query: () => Promise.reject(new Error('SELECT secret FROM t')) }, asOfMs: () => NOW, status: () => ({}), kept: () => ({ eventsMs: 1e12, minutesMs: 1e12, quarterHoursMs: 1e12 }),
-    completeness: () => Promise.resolve({ complete: true, reasons: [], streams: [] }), log: { error: (fields) => errors.push(fields) },
+    quarantine: NOTHING_PUT_ASIDE,
+    completeness: () => Promise.resolve({ complete: true, reasons: [], streams: [] }), log,
   });
   const answer = await broken.inject({ url: '/v1/reports/traffic', headers: { 'x-tidegate-principal': 'operator' } });
   assert.deepEqual([answer.statusCode, answer.json<{ code: string }>().code, answer.body.includes('secret')], [500, 'internal_error', false]);
@@ -254,7 +327,7 @@ test('a store that fails tells the log why, not the asker', async () => {
 test('the socket is its owner\'s, and a dead collector\'s socket is no obstacle', async () => {
   assert.equal(statSync(socketPath).mode & 0o777, 0o600);
   const left = join(folder, 'left.sock');
-  const again = (): FastifyInstance => createCollectorApi({ store, asOfMs: () => 0, status: () => ({}), kept: () => ({ eventsMs: 0, minutesMs: 0, quarterHoursMs: 0 }), completeness: () => Promise.reject(new Error()), log: { error: () => undefined } });
+  const again = (): FastifyInstance => createCollectorApi({ store, quarantine: NOTHING_PUT_ASIDE, asOfMs: () => 0, status: () => ({}), kept: () => ({ eventsMs: 0, minutesMs: 0, quarterHoursMs: 0 }), completeness: () => Promise.reject(new Error()), log });
   const first = again();
   await listenCollectorApi(first, left);
   const second = again();

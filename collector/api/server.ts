@@ -10,7 +10,8 @@ import { InvalidParameterError } from '../../errors/invalid-parameter.js';
 import { problem } from '../../errors/problem.js';
 import { TidegateError } from '../../errors/tidegate-error.js';
 import { LiveCounters } from '../counters/live-counters.js';
-import { CompletenessAnswers, toldTo, type CompletenessAnswer } from '../reports/completeness-answers.js';
+import type { Quarantine } from '../log/quarantined.js';
+import { CompletenessAnswers, toldTo, type Judged } from '../reports/completeness-answers.js';
 import { CountedQuestion, countedRequests } from '../reports/counted.js';
 import { bucketBounds, formatInstant, isTimeZone } from '../reports/calendar.js';
 import { liveEvent, liveReport } from '../reports/live.js';
@@ -23,19 +24,21 @@ import { parseTrafficQuery, TrafficParameters } from '../reports/traffic-query.j
 
 export interface CollectorApiDeps {
   readonly store: QueryStore;
-  /** ms since the epoch; everything admitted and answered before it is stored. */
+  /** ms since the epoch; everything recorded before it is stored. */
   asOfMs(): number;
   /** See collector/completeness: of [fromMs, toMs). Reads the store; asked when the line of reports has come to it. */
-  completeness(fromMs: number, toMs: number): Promise<CompletenessAnswer>;
+  completeness(fromMs: number, toMs: number): Promise<Judged>;
   kept: TrafficDeps['kept'];
+  /** See collector/log/quarantined.ts. */
+  readonly quarantine: Pick<Quarantine, 'list' | 'replay'>;
   /** The collector's own state, for the supervisor's status and metrics. */
   status(): unknown;
   nowMs?: () => number;
-  readonly log: { error(fields: Readonly<Record<string, unknown>>, message: string): void };
+  readonly log: Readonly<Record<'debug' | 'warn' | 'error', (fields: Readonly<Record<string, unknown>>, message: string) => void>>;
 }
 
 const CompletenessParameters = Type.Object({
-  day: Type.Optional(Type.String({ pattern: '^\\d{4}-\\d{2}-\\d{2}$', description: 'Default: today.' })),
+  day: Type.Optional(Type.String({ description: 'Such as 2026-11-21. Default: today.' })),
   time_zone: Type.Optional(Type.String({ description: 'Whose day. Default: the app\'s own zone, else UTC.' })),
 }, { additionalProperties: false });
 const LiveParameters = Type.Object({ time_zone: Type.Optional(Type.String()) }, { additionalProperties: false });
@@ -51,7 +54,7 @@ export function createCollectorApi(deps: CollectorApiDeps): FastifyInstance {
   const nowMs = deps.nowMs ?? Date.now;
   const store = new ReportStore(deps.store);
   const counters = new LiveCounters({ store, asOfMs: () => deps.asOfMs(), nowMs });
-  const completeness = new CompletenessAnswers({ line: store, nowMs, judge: (fromMs, toMs) => deps.completeness(fromMs, toMs) });
+  const completeness = new CompletenessAnswers({ line: store, nowMs, asOfMs: () => deps.asOfMs(), judge: (fromMs, toMs) => deps.completeness(fromMs, toMs) });
   const traffic: TrafficDeps = {
     store, nowMs, kept: () => deps.kept(), asOfMs: () => deps.asOfMs(), completeness: (fromMs, toMs, asker) => completeness.of(fromMs, toMs, asker),
   };
@@ -96,7 +99,17 @@ export function createCollectorApi(deps: CollectorApiDeps): FastifyInstance {
     const { complete, reasons, dropped } = toldTo(principal, answer);
     const day = { day: request.query.day ?? formatInstant(fromMs, timeZone).slice(0, 10), time_zone: timeZone, from: new Date(fromMs).toISOString(), to: new Date(toMs).toISOString() };
     // streams carry names of nodes and all apps' counts
-    return principal.kind === 'app' ? { ...day, complete, reasons, dropped } : { ...day, ...answer, dropped };
+    return principal.kind === 'app' ? { ...day, as_of: answer.as_of, complete, reasons, dropped } : { ...day, ...answer, dropped };
+  });
+
+  server.get('/v1/quarantine', { schema: { querystring: NoParameters } }, async (request) => {
+    mustBeOperator(request);
+    return { items: await deps.quarantine.list() };
+  });
+
+  server.post<{ Params: { id: string } }>('/v1/quarantine/:id/replay', { schema: { querystring: NoParameters } }, (request) => {
+    mustBeOperator(request);
+    return deps.quarantine.replay(request.params.id);
   });
   return server;
 }
@@ -113,6 +126,11 @@ function principalOf(request: FastifyRequest): Principal {
   const principal = parsePrincipal(request.headers[PRINCIPAL_FIELD]);
   if (principal === null) throw new TidegateError('unauthenticated', `${PRINCIPAL_FIELD} is missing or not valid`);
   return principal;
+}
+
+/** @throws operator_only */
+function mustBeOperator(request: FastifyRequest): void {
+  if (principalOf(request).kind !== 'operator') throw new TidegateError('operator_only', 'What could not be read may be of any app.');
 }
 
 function defaultZone(request: FastifyRequest): string {
@@ -168,7 +186,12 @@ async function streamLive(reply: FastifyReply, first: Awaited<ReturnType<typeof 
 function sendError(deps: CollectorApiDeps, error: FastifyError | TidegateError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const said = toTidegateError(error);
   const status = said === null ? 500 : ERROR_CODES[said.code].status;
-  if (said === null || status === 0 || status >= 500) deps.log.error({ err: error, url: request.url.split('?')[0] }, 'a report failed');
+  const url = request.url.split('?')[0];
+  // nobody is there to be told
+  if (reply.raw.destroyed) deps.log.debug({ url }, 'a report was given up: the asker has left');
+  // nothing is broken: the asker is told to come back
+  else if (said?.code === 'report_busy') deps.log.warn({ code: said.code, url }, `a report was not made: ${said.message}`);
+  else if (said === null || status === 0 || status >= 500) deps.log.error({ err: error, url }, 'a report failed');
   // what the store says of itself is for the log only
   if (said === null || status === 0) return reply.code(500).type('application/problem+json').send(problem('internal_error', 'The report failed; the collector\'s log says why.'));
   const members = said instanceof InvalidParameterError ? { parameter: said.parameter, ...(said.allowed === null ? {} : { allowed: said.allowed }) } : {};

@@ -5,10 +5,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
 import { requires } from '../../test/harness/requires.js';
+import { REPORT_SETTINGS } from '../reports/report-store.js';
 import { migrate } from '../store/migrate.js';
-import { Store } from '../store/store.js';
-import { completeness, type SpooledFacts } from './completeness.js';
-import { coverageOf, type StreamFacts } from './stream-coverage.js';
+import { ChdbStore } from '../store/chdb-store.js';
+import type { Store } from '../store/store.js';
+import { completeness as judged, type Completeness } from './completeness.js';
+import { coverageOf, type LiveFacts, type StreamFacts } from './stream-coverage.js';
+
+type KnownFacts = StreamFacts & { readonly live: LiveFacts };
 
 const DAY = Date.UTC(2026, 10, 20);
 const NEXT = DAY + 86_400_000;
@@ -18,12 +22,12 @@ const STREAM = '9f31a2b4c5d60718';
 const skip = requires('chdb');
 
 let directory: string;
-let store: Store;
+let store: ChdbStore;
 
 before(async () => {
   if (skip !== false) return;
   directory = mkdtempSync(join(tmpdir(), 'tidegate-completeness-'));
-  store = await Store.open(join(directory, 'store'));
+  store = await ChdbStore.open(join(directory, 'store'));
   await migrate(store);
 });
 after(async () => {
@@ -42,20 +46,50 @@ async function covered(...edges: readonly (readonly [edge: number, delta: number
   }
 }
 
-function stream({ live: given, ...facts }: Partial<Omit<StreamFacts, 'live'>> & { readonly live?: Partial<SpooledFacts['live']> }): SpooledFacts {
-  const live = { markedMs: NEXT + HOUR, finished: false, behindSinceMs: null, ...given };
-  return { stream: STREAM, node: 'a', worker: 1, openedMs: DAY + HOUR, sealedMs: null, lastSeq: 99, proven: true, drops: [], ...facts, live };
+const completeness = (to: Pick<Store, 'query'>, known: readonly StreamFacts[], fromMs: number, toMs: number, nowMs: number): Promise<Completeness> => judged(to, known, { fromMs, toMs, nowMs });
+
+function stream({ live: given, ...facts }: Partial<Omit<StreamFacts, 'live'>> & { readonly live?: Partial<LiveFacts> }): KnownFacts {
+  const live = { markedMs: NEXT + HOUR, finished: false, behindSinceMs: null, behindKnownMs: null, dueSeq: null, ...given };
+  return { stream: STREAM, node: 'a', instance: '', worker: 1, openedMs: DAY + HOUR, sealedMs: null, lastSeq: 99, proven: true, drops: [], ...facts, live };
 }
 
 test('a living stream that is stored past the day is complete; one that may still hold events of it is not', { skip }, async () => {
   await covered([0, 1, DAY + HOUR], [100, -1, DAY + 2 * HOUR]);
-  const judge = async (facts: SpooledFacts, now: number): Promise<string> => (await completeness(store, [facts], DAY, NEXT, now)).reasons.join();
+  const judge = async (facts: KnownFacts, now: number): Promise<string> => (await completeness(store, [facts], DAY, NEXT, now)).reasons.join();
   assert.equal(await judge(stream({}), NEXT + HOUR), '');
   assert.match(await judge(stream({ live: { markedMs: NEXT - 500 } }), NEXT + 1000), /not stored to the end of this time yet/);
   assert.match(await judge(stream({ live: { markedMs: NEXT - 500 } }), NEXT + HOUR), /silent since 2026-11-20T23:59:59.500Z/);
   assert.match(await judge(stream({ live: { behindSinceMs: NEXT - 1000 } }), NEXT + HOUR), /silent since/);
+  assert.match(await judge(stream({ live: { behindSinceMs: NEXT - 1000 } }), NEXT + 1000), /not stored to the end/);
+  assert.equal(await judge(stream({ live: { behindSinceMs: NEXT } }), NEXT + 1000), '', 'what is pending is of the next day');
+  assert.match(await judge(stream({ live: { behindSinceMs: NEXT + 1000 } }), NEXT + HOUR), /silent since 2026-11-21T00:00:01.000Z/, 'or was admitted before it');
+  assert.equal(await judge(stream({ live: { behindSinceMs: NEXT + HOUR } }), NEXT + 3 * HOUR), '', 'no request takes that long');
+  assert.match(await judge(stream({ live: { behindSinceMs: DAY + HOUR } }), NEXT + HOUR), /silent since 2026-11-20T02:00:00.000Z/, 'what is stored came before it');
   assert.match(await judge(stream({ sealedMs: NEXT + 5000 }), NEXT + HOUR), /not stored to the end/);
   assert.equal(await judge(stream({ sealedMs: NEXT + 5000, live: { finished: true } }), NEXT + HOUR), '');
+});
+
+test('of a stream whose parts may come in another order, a time is complete when nothing that ended in it can be under way', { skip }, async () => {
+  // 50 to 59 are on their way; what came before them ended an hour before the day's end
+  await covered([0, 1, DAY + HOUR], [50, -1, NEXT - HOUR], [60, 1, NEXT + 1000], [100, -1, NEXT + 2000]);
+  const judge = async (live: Partial<LiveFacts>, now: number): Promise<string> => (await completeness(store, [stream({ live: { dueSeq: 49, ...live } })], DAY, NEXT, now)).reasons.join();
+  const behind = { behindSinceMs: NEXT - HOUR, behindKnownMs: NEXT + 3000 };
+  assert.match(await judge({ markedMs: NEXT + 3000, ...behind }, NEXT + 4000), /not stored to the end of this time yet/);
+  assert.match(await judge({ markedMs: NEXT + 120_000, ...behind }, NEXT + 120_000), /silent since 2026-11-21T00:00:03.000Z/, 'since it is known, however long before there was no traffic');
+  assert.match(await judge({ markedMs: NEXT + 120_000, ...behind, dueSeq: 99 }, NEXT + 4000), /10 events of stream .* are missing/);
+  assert.equal(await judge({ markedMs: NEXT + 3000 }, NEXT + 4000), '', 'they were dropped');
+  assert.match(await judge({ markedMs: NEXT - 1 }, NEXT + 4000), /not stored to the end/, 'and no mark says that they were all');
+});
+
+test('a time up to which a part of the log is not read is not complete: streams that nobody has heard of may lie in it', { skip }, async () => {
+  const judge = async (asOfMs: number | null, nowMs: number, more: readonly number[] = []): Promise<string> =>
+    (await judged(store, [], { fromMs: DAY, toMs: NEXT, nowMs, parts: [asOfMs, ...more].map((ms, i) => ({ log: `events/${i}`, asOfMs: ms })) })).reasons.join('\n');
+  assert.equal(await judge(NEXT, NEXT + HOUR), '');
+  assert.equal(await judge(NEXT - 1, NEXT + HOUR, [NEXT]), 'events/0 is stored up to 2026-11-20T23:59:59.999Z only, as far as any collector says: streams that began later may not be known');
+  assert.equal(await judge(null, NEXT + HOUR), 'no collector has said yet how far events/0 is stored: streams in it may not be known');
+  assert.deepEqual((await judge(NEXT, NEXT + HOUR, Array.from({ length: 12 }, () => 0))).split('\n').map((reason) => reason.slice(0, 10)).slice(-2), ['events/10 ', 'the same h']);
+  assert.equal(await judge(NEXT - HOUR - 60_000, NEXT - HOUR), '', 'a time under way is judged up to a minute ago');
+  assert.notEqual(await judge(NEXT - HOUR - 60_001, NEXT - HOUR), '');
 });
 
 test('a day in progress is complete as long as nothing is late by more than a minute', { skip }, async () => {
@@ -106,7 +140,44 @@ test('a stream under which the machine went down is unproven on the day it may h
   assert.match(day.reasons.join(), /the machine went down under stream 9f31a2b4c5d60718/);
 });
 
+test('a day of 14,000 streams, more than one statement can name, is judged whole, and each statement has the bounds of a report', { skip }, async () => {
+  const streams = 14_000;
+  await store.command(`INSERT INTO tidegate.streams (stream, node, worker, opened_at, sealed_at, last_seq, proven)
+    SELECT number + 1, 'a', 1, fromUnixTimestamp64Milli(${DAY + HOUR}), fromUnixTimestamp64Milli(${DAY + 3 * HOUR}), 9, true FROM numbers(${streams})`);
+  // the last of them lacks its last seq
+  await store.command(`INSERT INTO tidegate.coverage (stream, edge, delta, at, node, worker)
+    SELECT number + 1, side.1, side.2, fromUnixTimestamp64Milli(${DAY + 2 * HOUR}), 'a', 1
+    FROM numbers(${streams}) ARRAY JOIN [(toUInt64(0), toInt64(1)), (if(number + 1 = ${streams}, 9, 10)::UInt64, toInt64(-1))] AS side`);
+  const statements: string[] = [];
+  const watched: Pick<Store, 'query'> = { query: (select, params) => { statements.push(select); return store.query(select, params); } };
+  const day = await completeness(watched, [], DAY, NEXT, NEXT + HOUR);
+  assert.equal(day.streams.length, streams);
+  assert.deepEqual(day.reasons, [`1 events of stream ${streams.toString(16).padStart(16, '0')} (node a, worker 1) are missing`]);
+  assert.equal(day.streams.reduce((total, { stored }) => total + stored, 0), streams * 10 - 1);
+  assert.equal(statements.length, 2 + 3, 'streams, drops, and their edges in three pieces');
+  for (const statement of statements) assert.ok(statement.endsWith(REPORT_SETTINGS), statement.slice(0, 80));
+});
+
 test('a stream without a row is whole', () => {
   const facts = stream({ lastSeq: -1, sealedMs: DAY + 2 * HOUR, live: { finished: true } });
-  assert.deepEqual(coverageOf(facts, []), { stored: 0, twice: 0, firstSeq: -1, lastSeq: -1, lastEndMs: 0, holes: [] });
+  assert.deepEqual(coverageOf(facts, []), { stored: 0, twice: 0, firstSeq: -1, lastSeq: -1, lastEndMs: 0, holes: [], pending: null });
+});
+
+test('of drops, only those of the streams that lived in the time are read', { skip }, async () => {
+  for (const [name, from] of [['0000000000000001', DAY], ['0000000000000002', DAY - 48 * HOUR]] as const) {
+    await store.command(`INSERT INTO tidegate.streams (stream, node, worker, opened_at, sealed_at, last_seq, proven)
+      SELECT 0x${name}, 'a', 1, fromUnixTimestamp64Milli({from:Int64}), fromUnixTimestamp64Milli({to:Int64}), 0, true`, { from, to: from + HOUR });
+    await store.command(`INSERT INTO tidegate.drops (stream, app, count, first, last)
+      SELECT 0x${name}, 'acme', 1, fromUnixTimestamp64Milli({from:Int64}), fromUnixTimestamp64Milli({from:Int64})`, { from });
+  }
+  const read: unknown[] = [];
+  const watched: Pick<Store, 'query'> = {
+    query: async <T>(statement: string, params?: Parameters<Store['query']>[1]): Promise<T[]> => {
+      const rows = await store.query<T>(statement, params);
+      if (statement.includes('tidegate.drops')) read.push(...rows);
+      return rows;
+    },
+  };
+  const day = await completeness(watched, [], DAY, NEXT, NEXT + HOUR);
+  assert.deepEqual([read.length, day.dropped], [1, [{ app: 'acme', count: 1 }]]);
 });

@@ -4,8 +4,10 @@
  *
  * `complete` is what can be said now: nothing is missing that should be there. Of a time that is not over (`over`) it says so up to a minute ago.
  */
+import { REPORT_SETTINGS } from '../reports/report-store.js';
+import type { LogPart } from '../log/event-log.js';
 import type { Store } from '../store/store.js';
-import { coverageOf, type DropFacts, type Edge, type LiveFacts, type StreamFacts } from './stream-coverage.js';
+import { coverageOf, type DropFacts, type Edge, type StreamCoverage, type StreamFacts } from './stream-coverage.js';
 
 export interface StreamCompleteness {
   readonly stream: string;
@@ -36,30 +38,64 @@ export interface Completeness {
   /** The time has ended. */
   readonly over: boolean;
   readonly streams: readonly StreamCompleteness[];
+  /** What is not as it should be, and leaves nothing out of the record. */
+  readonly warnings: readonly string[];
   /** By app, in this time. */
   readonly dropped: readonly { readonly app: string; readonly count: number }[];
 }
-
-/** A stream of the spool, as the collector sees it now. */
-export type SpooledFacts = StreamFacts & { readonly live: LiveFacts };
 
 /** How long an event may be under way from the log to the store before it counts as missing. */
 const GRACE_MS = 60_000;
 /** A missing event's request may have been admitted this long before it ended. */
 const LONGEST_REQUEST_MS = 3_600_000;
 
-/** Of the time [fromMs, toMs), ms since the epoch. @throws store_failed */
-export async function completeness(store: Store, spooled: readonly SpooledFacts[], fromMs: number, toMs: number, nowMs: number): Promise<Completeness> {
-  const facts = await streamsOf(store, spooled, fromMs, toMs);
+/** Parts of the log named one by one. */
+const MOST_PARTS = 10;
+
+/** Streams named in one statement: the engine takes a text of 256 KB, and a name is 20 bytes of it. */
+const STREAMS_AT_ONCE = 5000;
+
+export interface Judgement {
+  /** ms since the epoch, half open. */
+  readonly fromMs: number;
+  readonly toMs: number;
+  readonly nowMs: number;
+  /** Parts of the log that may hold streams of which nothing is known, begun since they were stored; absent: all streams are known. */
+  readonly parts?: readonly LogPart[];
+  /** Names of nodes that should be there. */
+  readonly nodes?: readonly string[];
+}
+
+/** @param known streams of which the log knows more than the store's notes say. @throws store_failed, also past the bounds of REPORT_SETTINGS */
+export async function completeness(store: Pick<Store, 'query'>, known: readonly StreamFacts[], { fromMs, toMs, nowMs, parts = [], nodes = [] }: Judgement): Promise<Completeness> {
+  const facts = await streamsOf(store, known, fromMs, toMs);
   const edges = await edgesOf(store, facts.map(({ stream }) => stream));
   const judged = facts.map((stream) => judge(stream, edges.get(stream.stream) ?? [], fromMs, toMs, nowMs));
   const dropped = new Map<string, number>();
   for (const { drops } of judged) for (const { app, count } of drops) dropped.set(app, (dropped.get(app) ?? 0) + count);
-  const reasons = judged.flatMap((stream) => stream.reasons);
+  // a node may be listed later than a day that is over
+  const absent = toMs > nowMs ? await absentNodes(store, known, nodes) : [];
+  const reasons = [
+    ...judged.flatMap((stream) => stream.reasons), ...absent.map((node) => `nothing was ever heard of node ${node}, which is expected`),
+    ...unheard(parts, toMs > nowMs ? nowMs - GRACE_MS : toMs),
+  ];
   return {
     complete: reasons.length === 0, reasons, over: toMs <= nowMs, streams: judged.map(({ row }) => row),
+    warnings: sharedNames(known, nowMs),
     dropped: [...dropped].map(([app, count]) => ({ app, count })).sort((a, b) => (a.app < b.app ? -1 : 1)),
   };
+}
+
+/** Parts that are not known to be stored up to the time. */
+function unheard(parts: readonly LogPart[], untilMs: number): string[] {
+  const behind = parts.filter(({ asOfMs }) => asOfMs === null || asOfMs < untilMs);
+  const more = behind.length - MOST_PARTS;
+  return [
+    ...behind.slice(0, MOST_PARTS).map(({ log, asOfMs }) => (asOfMs === null
+      ? `no collector has said yet how far ${log} is stored: streams in it may not be known`
+      : `${log} is stored up to ${iso(asOfMs)} only, as far as any collector says: streams that began later may not be known`)),
+    ...(more > 0 ? [`the same holds of ${more} more partitions`] : []),
+  ];
 }
 
 interface Judged { readonly row: StreamCompleteness; readonly reasons: readonly string[]; readonly drops: readonly DropFacts[] }
@@ -83,7 +119,7 @@ function judge(facts: StreamFacts, edges: readonly Edge[], fromMs: number, toMs:
     dropped > 0 ? `${dropped} events of ${name} were dropped` : '',
     unprovenHere ? `the machine went down under ${name} after ${iso(coverage.lastEndMs)}: its last events are not proven` : '',
     silentMs === null ? '' : `${name} is silent since ${iso(silentMs)}`,
-    silentMs === null && unfinished(facts, coverage.lastEndMs, toMs, nowMs) ? `${name} is not stored to the end of this time yet` : '',
+    silentMs === null && unfinished(facts, coverage, toMs, nowMs) ? `${name} is not stored to the end of this time yet` : '',
   ].filter((reason) => reason !== '');
   const row: StreamCompleteness = {
     stream, node, worker, opened: iso(openedMs), sealed: sealedMs === null ? null : iso(sealedMs), first_seq: coverage.firstSeq, last_seq: coverage.lastSeq,
@@ -97,49 +133,89 @@ function silentSince({ live, sealedMs }: StreamFacts, lastEndMs: number, toMs: n
   // its directory went away unsealed: nobody can say what it held
   if (live === null) return sealedMs === null ? lastEndMs : null;
   if (sealedMs === null && live.markedMs < toMs && nowMs - live.markedMs > GRACE_MS) return live.markedMs;
-  return live.behindSinceMs !== null && live.behindSinceMs < toMs && nowMs - live.behindSinceMs > GRACE_MS ? live.behindSinceMs : null;
+  if (live.behindSinceMs === null) return null;
+  // what is not stored ended after what is
+  const behindMs = Math.max(live.behindSinceMs, live.behindKnownMs ?? lastEndMs);
+  return behindMs - LONGEST_REQUEST_MS < toMs && nowMs - behindMs > GRACE_MS ? behindMs : null;
 }
 
-/** Of a time that is over: the stream may hold events of it that are not stored. */
-function unfinished({ live, sealedMs }: StreamFacts, lastEndMs: number, toMs: number, nowMs: number): boolean {
-  if (toMs > nowMs || live === null || lastEndMs >= toMs) return false;
+/** Of a time that is over: the stream may hold events of it that are not stored, or no mark made since its end says that it does not. */
+function unfinished({ live, sealedMs }: StreamFacts, { lastEndMs, pending }: StreamCoverage, toMs: number, nowMs: number): boolean {
+  if (toMs > nowMs || live === null || (pending?.sinceMs ?? lastEndMs) >= toMs) return false;
   if (sealedMs !== null) return !live.finished;
-  return live.behindSinceMs !== null || live.markedMs < toMs;
+  // within the grace, what ended after this time does not keep it open: something always has just ended
+  return (live.behindSinceMs !== null && live.behindSinceMs < toMs) || live.markedMs < toMs;
 }
 
-async function streamsOf(store: Store, spooled: readonly SpooledFacts[], fromMs: number, toMs: number): Promise<StreamFacts[]> {
-  const here = new Map<string, StreamFacts>(spooled.filter(({ openedMs, sealedMs }) => openedMs < toMs && (sealedMs ?? toMs) >= fromMs).map((facts) => [facts.stream, facts]));
+/** Those that no stream ever came from. */
+async function absentNodes(store: Pick<Store, 'query'>, known: readonly StreamFacts[], expected: readonly string[]): Promise<readonly string[]> {
+  if (expected.length === 0) return [];
+  const noted = await store.query<{ node: string }>(`SELECT DISTINCT node FROM tidegate.streams ${REPORT_SETTINGS}`);
+  const heard = new Set([...noted, ...known].map(({ node }) => node));
+  return expected.filter((node) => !heard.has(node));
+}
+
+/** Two nodes of one name make streams of their own, so nothing is mixed up but the name. */
+function sharedNames(known: readonly StreamFacts[], nowMs: number): string[] {
+  const instances = new Map<string, Set<string>>();
+  for (const { node, instance, live, sealedMs } of known) {
+    if (instance === '' || live === null || sealedMs !== null || nowMs - live.markedMs > GRACE_MS) continue;
+    instances.set(node, (instances.get(node) ?? new Set()).add(instance));
+  }
+  return [...instances].filter(([, of]) => of.size > 1).map(([node, of]) => `${of.size} nodes call themselves ${node} (${[...of].sort().join(', ')}): give each its own name`);
+}
+
+/** Of a row of `streams`. */
+const LIVED_IN_IT = 'opened_at < fromUnixTimestamp64Milli({to:Int64}) AND (sealed_at IS NULL OR sealed_at >= fromUnixTimestamp64Milli({from:Int64}))';
+
+async function streamsOf(store: Pick<Store, 'query'>, known: readonly StreamFacts[], fromMs: number, toMs: number): Promise<StreamFacts[]> {
+  const here = new Map<string, StreamFacts>(known.filter(({ openedMs, sealedMs }) => openedMs < toMs && (sealedMs ?? toMs) >= fromMs).map((facts) => [facts.stream, facts]));
   const bounds = { from: fromMs, to: toMs };
   const rows = await store.query<{ stream: string; node: string; worker: number; opened: number; sealed: number | null; last_seq: number; proven: boolean }>(
     `SELECT leftPad(lower(hex(stream)), 16, '0') AS stream, node, worker, toUnixTimestamp64Milli(opened_at) AS opened,
        toUnixTimestamp64Milli(sealed_at) AS sealed, last_seq, proven
      FROM tidegate.streams AS streams FINAL
-     WHERE opened_at < fromUnixTimestamp64Milli({to:Int64}) AND (sealed_at IS NULL OR sealed_at >= fromUnixTimestamp64Milli({from:Int64}))
-     ORDER BY opened_at, streams.stream`, bounds);
+     WHERE ${LIVED_IN_IT}
+     ORDER BY opened_at, streams.stream
+     ${REPORT_SETTINGS}`, bounds);
   const drops = await store.query<{ stream: string; app: string; count: number; first: number; last: number }>(
     `SELECT leftPad(lower(hex(stream)), 16, '0') AS stream, app, count, toUnixTimestamp64Milli(first) AS first, toUnixTimestamp64Milli(last) AS last
-     FROM tidegate.drops FINAL`);
+     FROM tidegate.drops AS drops FINAL
+     WHERE drops.stream IN (SELECT streams.stream FROM tidegate.streams AS streams FINAL WHERE ${LIVED_IN_IT})
+     ${REPORT_SETTINGS}`, bounds);
+  const dropsOf = byStream(drops);
   const stored = rows.map((row): StreamFacts => here.get(row.stream) ?? {
-    stream: row.stream, node: row.node, worker: row.worker, openedMs: row.opened, sealedMs: row.sealed, lastSeq: row.last_seq, proven: row.proven, live: null,
-    drops: drops.filter(({ stream }) => stream === row.stream).map(({ app, count, first, last }) => ({ app, count, firstMs: first, lastMs: last })),
+    stream: row.stream, node: row.node, instance: '', worker: row.worker, openedMs: row.opened, sealedMs: row.sealed, lastSeq: row.last_seq, proven: row.proven, live: null,
+    drops: (dropsOf.get(row.stream) ?? []).map(({ app, count, first, last }) => ({ app, count, firstMs: first, lastMs: last })),
   });
-  const known = new Set(stored.map(({ stream }) => stream));
-  return [...stored, ...[...here.values()].filter(({ stream }) => !known.has(stream))];
+  const noted = new Set(stored.map(({ stream }) => stream));
+  return [...stored, ...[...here.values()].filter(({ stream }) => !noted.has(stream))];
 }
 
-async function edgesOf(store: Store, streams: readonly string[]): Promise<Map<string, Edge[]>> {
+/** Of each stream, in order. @throws store_failed */
+export async function edgesOf(store: Pick<Store, 'query'>, streams: readonly string[]): Promise<Map<string, Edge[]>> {
   const edges = new Map<string, Edge[]>();
-  if (streams.length === 0) return edges;
-  const rows = await store.query<{ stream: string; edge: number; delta: number; at: number }>(
-    `SELECT leftPad(lower(hex(stream)), 16, '0') AS stream, edge, sum(delta) AS delta, toUnixTimestamp64Milli(max(at)) AS at
-     FROM tidegate.coverage AS coverage WHERE coverage.stream IN (${streams.map((stream) => `0x${stream}`).join(', ')})
-     GROUP BY coverage.stream, edge HAVING delta != 0 ORDER BY coverage.stream, edge`);
-  for (const { stream, edge, delta, at } of rows) {
-    const list = edges.get(stream) ?? [];
-    edges.set(stream, list);
-    list.push({ edge, delta, atMs: at });
+  for (let from = 0; from < streams.length; from += STREAMS_AT_ONCE) {
+    const named = streams.slice(from, from + STREAMS_AT_ONCE).map((stream) => `0x${stream}`);
+    const rows = await store.query<{ stream: string; edge: number; delta: number; at: number }>(
+      `SELECT leftPad(lower(hex(stream)), 16, '0') AS stream, edge, sum(delta) AS delta, toUnixTimestamp64Milli(max(at)) AS at
+       FROM tidegate.coverage AS coverage WHERE coverage.stream IN (${named.join(', ')})
+       GROUP BY coverage.stream, edge HAVING delta != 0 ORDER BY coverage.stream, edge
+       ${REPORT_SETTINGS}`);
+    for (const [stream, its] of byStream(rows)) edges.set(stream, its.map(({ edge, delta, at }) => ({ edge, delta, atMs: at })));
   }
   return edges;
+}
+
+/** In the order they come in. */
+function byStream<T extends { readonly stream: string }>(rows: readonly T[]): Map<string, T[]> {
+  const grouped = new Map<string, T[]>();
+  for (const row of rows) {
+    const its = grouped.get(row.stream);
+    if (its === undefined) grouped.set(row.stream, [row]);
+    else its.push(row);
+  }
+  return grouped;
 }
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);

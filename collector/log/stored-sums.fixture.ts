@@ -1,6 +1,8 @@
 /** What the store says it holds, by raw events and by each rollup. */
+import assert from 'node:assert/strict';
+import { basename } from 'node:path';
 import type { Store } from '../store/store.js';
-import type { Sums } from './random-events.fixture.js';
+import { addSums, noSums, type Sums } from './random-events.fixture.js';
 
 export async function storedSums(store: Store): Promise<{ raw: Sums; minutes: Omit<Sums, 'rows'>; quarterHours: Omit<Sums, 'rows'> }> {
   const [raw] = await store.query<Sums>(
@@ -23,4 +25,15 @@ export async function disagreements(store: Store): Promise<readonly unknown[]> {
   const sums = 'sum(x.requests) AS r, sum(x.bytes_out) AS b, sumMap(x.latency) AS l';
   const all = [raw, minutes('tidegate.traffic_minute', sums), minutes('tidegate.traffic_quarter_hour', sums)].join(' UNION ALL ');
   return store.query(`SELECT quarter, app, service, route, class, r, b, toString(l) AS l, count() AS n FROM (${all}) GROUP BY ALL HAVING n != 3`);
+}
+
+/** Raw, both rollups and the coverage hold each event of these streams once, and nothing else. */
+export async function assertExact(store: Store, streams: readonly { readonly sums: Sums; readonly dir: string }[]): Promise<void> {
+  const { rows, ...rolled } = streams.map(({ sums }) => sums).reduce(addSums, noSums());
+  assert.deepEqual(await storedSums(store), { raw: { ...rolled, rows }, minutes: rolled, quarterHours: rolled });
+  assert.deepEqual(await disagreements(store), []);
+  const edges = await store.query<{ stream: string; edge: number; delta: number }>(
+    `SELECT leftPad(lower(hex(stream)), 16, '0') AS stream, edge, sum(delta) AS delta FROM tidegate.coverage AS coverage GROUP BY coverage.stream, edge HAVING delta != 0 ORDER BY coverage.stream, edge`);
+  const expected = streams.flatMap(({ dir, sums }) => [[basename(dir), 0, 1], [basename(dir), sums.rows, -1]] as const).sort(([a, b], [c, d]) => (a < c ? -1 : a > c ? 1 : b - d));
+  assert.deepEqual(edges.map(({ stream, edge, delta }) => [stream, edge, delta]), expected);
 }

@@ -13,9 +13,14 @@ export interface Verdict {
   readonly dropped?: readonly { readonly app: string; readonly count: number }[];
 }
 
-export interface CompletenessAnswer extends Verdict {
+export interface Judged extends Verdict {
   /** Every stream with a part in the range. */
   readonly streams: readonly unknown[];
+}
+
+export interface CompletenessAnswer extends Judged {
+  /** RFC 3339: all that was recorded before it is stored, and judged. */
+  readonly as_of: string;
 }
 
 /** How long an answer is good for. */
@@ -23,15 +28,17 @@ const FRESH_MS = 1000;
 
 export interface CompletenessDeps {
   readonly line: ReportStore;
+  /** ms since the epoch; everything recorded before it is stored. */
+  asOfMs(): number;
   /** Of [fromMs, toMs). */
-  judge(fromMs: number, toMs: number): Promise<CompletenessAnswer>;
+  judge(fromMs: number, toMs: number): Promise<Judged>;
   nowMs(): number;
 }
 
 export class CompletenessAnswers {
   readonly #deps: CompletenessDeps;
   /** By range. */
-  readonly #fresh = new Map<string, { readonly atMs: number; readonly answer: CompletenessAnswer }>();
+  readonly #fresh = new Map<string, { readonly askedMs: number; readonly atMs: number; readonly answer: CompletenessAnswer }>();
 
   constructor(deps: CompletenessDeps) {
     this.#deps = deps;
@@ -41,19 +48,23 @@ export class CompletenessAnswers {
   async of(fromMs: number, toMs: number, asker: Asker): Promise<CompletenessAnswer> {
     const range = `${fromMs}-${toMs}`;
     // looked at again when the turn has come: of many who ask for a range at once, the first has it judged
-    return this.#known(range) ?? this.#deps.line.turn(asker, async () => this.#known(range) ?? this.#judge(range, fromMs, toMs));
+    return this.#known(range, toMs) ?? this.#deps.line.turn(asker, async () => this.#known(range, toMs) ?? this.#judge(range, fromMs, toMs));
   }
 
   async #judge(range: string, fromMs: number, toMs: number): Promise<CompletenessAnswer> {
-    const answer = await this.#deps.judge(fromMs, toMs);
-    this.#fresh.set(range, { atMs: this.#deps.nowMs(), answer });
+    const askedMs = this.#deps.nowMs();
+    const asOf = new Date(this.#deps.asOfMs()).toISOString();
+    const answer = { as_of: asOf, ...await this.#deps.judge(fromMs, toMs) };
+    this.#fresh.set(range, { askedMs, atMs: this.#deps.nowMs(), answer });
     return answer;
   }
 
-  #known(range: string): CompletenessAnswer | null {
+  #known(range: string, toMs: number): CompletenessAnswer | null {
     const nowMs = this.#deps.nowMs();
     for (const [key, { atMs }] of this.#fresh) if (nowMs - atMs >= FRESH_MS || nowMs < atMs) this.#fresh.delete(key);
-    return this.#fresh.get(range)?.answer ?? null;
+    const known = this.#fresh.get(range);
+    // of a time under way less is asked than of one that is over
+    return known === undefined || (known.askedMs < toMs && toMs <= nowMs) ? null : known.answer;
   }
 }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CompletenessAnswers, type CompletenessAnswer } from './completeness-answers.js';
+import { CompletenessAnswers, type Judged } from './completeness-answers.js';
 import { ReportStore, type Asker } from './report-store.js';
 
 const OPERATOR: Asker = { principal: { kind: 'operator' } };
@@ -53,9 +53,10 @@ test('completeness waits in the line, is judged once for all who ask within a se
   const store = new HeldStore();
   const line = new ReportStore(store);
   const judged: string[] = [];
-  let nowMs = 0;
-  const answer: CompletenessAnswer = { complete: true, reasons: [], streams: [] };
-  const answers = new CompletenessAnswers({ line, nowMs: () => nowMs, judge: (fromMs, toMs) => { judged.push(`${fromMs}-${toMs}`); return Promise.resolve(answer); } });
+  // the ranges asked for are over
+  let nowMs = 100;
+  const answer: Judged = { complete: true, reasons: [], streams: [] };
+  const answers = new CompletenessAnswers({ line, nowMs: () => nowMs, asOfMs: () => nowMs, judge: (fromMs, toMs) => { judged.push(`${fromMs}-${toMs}`); return Promise.resolve(answer); } });
   const report = line.query('', {}, OPERATOR);
   const asked = [answers.of(0, 1, appAsker('acme')), answers.of(0, 1, appAsker('globex')), answers.of(0, 2, OPERATOR)];
   const crowd = Promise.allSettled(Array.from({ length: 50 }, (_, index) => answers.of(0, 10 + index, appAsker('greedy'))));
@@ -65,18 +66,38 @@ test('completeness waits in the line, is judged once for all who ask within a se
   assert.equal((await crowd).filter(({ status }) => status === 'fulfilled').length, 4);
   assert.deepEqual(judged.slice(0, 2), ['0-1', '0-2']);
   assert.equal(judged.length, 6);
-  nowMs = 999;
+  nowMs = 1099;
   await answers.of(0, 1, OPERATOR);
   assert.equal(judged.length, 6);
-  nowMs = 1000;
+  nowMs = 1100;
   await answers.of(0, 1, OPERATOR);
   assert.equal(judged.length, 7);
+});
+
+test('what was said of a time under way is not said of it once it is over; a verdict speaks for what was stored when it was asked for', async () => {
+  let nowMs = 59_900;
+  const answers = new CompletenessAnswers({
+    line: new ReportStore(new HeldStore()), nowMs: () => nowMs, asOfMs: () => nowMs - 500,
+    judge: (_fromMs, toMs) => {
+      const over = toMs <= nowMs;
+      nowMs += 50;
+      return Promise.resolve({ complete: !over, reasons: over ? ['no mark yet'] : [], streams: [] });
+    },
+  });
+  const of = async (): Promise<readonly unknown[]> => {
+    const { complete, as_of: asOf } = await answers.of(0, 60_000, OPERATOR);
+    return [complete, Date.parse(asOf)];
+  };
+  assert.deepEqual(await of(), [true, 59_400]);
+  assert.deepEqual(await of(), [true, 59_400]);
+  nowMs = 60_000;
+  assert.deepEqual(await of(), [false, 59_500]);
 });
 
 test('a verdict that failed is not kept', async () => {
   let fails = true;
   const answers = new CompletenessAnswers({
-    line: new ReportStore(new HeldStore()), nowMs: () => 0,
+    line: new ReportStore(new HeldStore()), nowMs: () => 0, asOfMs: () => 0,
     judge: () => (fails ? Promise.reject(new Error('the store')) : Promise.resolve({ complete: true, reasons: [], streams: [] })),
   });
   await assert.rejects(answers.of(0, 1, OPERATOR), /the store/);

@@ -7,7 +7,7 @@ import type { Method } from '../../gateway/events/event.js';
 import { OUTCOMES, wasLetThrough, type Outcome } from '../../gateway/events/outcomes.js';
 import { insertEvents } from '../store/insert-events.fixture.js';
 import { migrate } from '../store/migrate.js';
-import { Store } from '../store/store.js';
+import { ChdbStore } from '../store/chdb-store.js';
 import { bucketBounds, formatInstant } from './calendar.js';
 import { ReportStore } from './report-store.js';
 import { trafficReport, type TrafficDeps, type TrafficRow } from './traffic.js';
@@ -70,11 +70,11 @@ function randomEvents(count: number): Event[] {
 
 const folder = mkdtempSync(join(tmpdir(), 'tidegate-reports-'));
 const events = randomEvents(6000);
-let store: Store;
+let store: ChdbStore;
 let deps: TrafficDeps;
 
 before(async () => {
-  store = await Store.open(join(folder, 'store'));
+  store = await ChdbStore.open(join(folder, 'store'));
   await migrate(store);
   await insertEvents(store, events.map(({ version, ...event }, index) => ({ ...event, configVersion: version, ordinal: index, seq: index, client: '10.0.0.0/24' })));
   deps = {

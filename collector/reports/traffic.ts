@@ -43,7 +43,7 @@ export interface TrafficReport {
 
 export interface TrafficDeps {
   readonly store: ReportStore;
-  /** ms since the epoch; everything admitted and answered before it is stored. */
+  /** ms since the epoch; everything recorded before it is stored. */
   asOfMs(): number;
   /** Is what was recorded in the range there and whole, as far as time has gone? */
   completeness(fromMs: number, toMs: number, asker: Asker): Promise<Verdict>;
@@ -103,8 +103,9 @@ export async function trafficReport(deps: TrafficDeps, query: TrafficQuery, sign
   const source = chooseSource(query, bounds);
   const asker: Asker = { principal: query.tenant === null ? { kind: 'operator' } : { kind: 'app', app: query.tenant }, ...(signal === undefined ? {} : { signal }) };
   await requireKept(deps, query, source, asker);
-  const verdict = toldTo(asker.principal, await deps.completeness(query.fromMs, query.toMs, asker));
+  // before the verdict, which then speaks for all up to it, and before the numbers, which hold all up to it
   const asOfMs = deps.asOfMs();
+  const verdict = toldTo(asker.principal, await deps.completeness(query.fromMs, query.toMs, asker));
   const found = await deps.store.query(statement(query, source), statementParams(query, bounds), asker);
   if (found.length > MAX_ROWS) throw new TidegateError('report_too_large', `The report has more than ${MAX_ROWS} rows.`);
   const zone = query.timeZone;

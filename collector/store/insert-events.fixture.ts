@@ -2,7 +2,7 @@
 import { EVENT_COLUMNS, KINDS, METHODS, PROTOCOLS, type Kind, type Method, type Protocol } from '../../gateway/events/event.js';
 import { OUTCOMES, type Outcome } from '../../gateway/events/outcomes.js';
 import type { EventRow } from '../../gateway/events/read-rows.js';
-import { insertRows, ROW_STRUCTURE, type InsertPlan } from './insert-statement.js';
+import { insertSelect, ROW_STRUCTURE, type InsertPlan } from './insert-statement.js';
 import type { Store } from './store.js';
 
 export type MadeEvent = Partial<Omit<EventRow, 'method' | 'outcome' | 'protocol' | 'kind'>>
@@ -15,7 +15,7 @@ const ROWS_A_STATEMENT = 500;
 export async function insertEvents(store: Store, events: readonly MadeEvent[], paces: InsertPlan['paces'] = []): Promise<void> {
   const rows = events.map((event) => `(${EVENT_COLUMNS.map(([name]) => valueOf(event, name)).join(', ')})`);
   for (let i = 0; i < rows.length; i += ROWS_A_STATEMENT) {
-    await store.command(insertRows(`values(${quoted(ROW_STRUCTURE)}, ${rows.slice(i, i + ROWS_A_STATEMENT).join(', ')})`, paces));
+    await store.command(insertSelect(`values(${quoted(ROW_STRUCTURE)}, ${rows.slice(i, i + ROWS_A_STATEMENT).join(', ')})`, paces));
   }
 }
 

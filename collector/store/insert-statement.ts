@@ -55,16 +55,27 @@ const FOLDED: ReadonlySet<string> = new Set(['client', 'route', 'target', 'metho
 
 const STORED = EVENT_COLUMNS.filter(([name]) => !FOLDED.has(name)).flatMap(([name]) => STORED_DIFFERENTLY[name] ?? [[name, name] as const]);
 
-/** @param file absolute path of the staging file */
-export function insertStatement(plan: InsertPlan, file: string): string {
+/** @param file absolute path of the staging file, which the engine reads itself */
+export function insertFromFile(plan: InsertPlan, file: string, notAfterMs?: number): string {
+  return insertPlanned(plan, `file(${quoted(file)}, 'RowBinary', ${quoted(plan.structure)})`, notAfterMs, []);
+}
+
+/** The same rows, sent as the request's body. @param more settings that do not decide how many blocks there are: a quorum, say */
+export function insertFromBody(plan: InsertPlan, notAfterMs?: number, more: readonly string[] = []): string {
+  return `${insertPlanned(plan, `input(${quoted(plan.structure)})`, notAfterMs, more)} FORMAT RowBinary`;
+}
+
+function insertPlanned(plan: InsertPlan, source: string, notAfterMs: number | undefined, more: readonly string[]): string {
   const settings = Object.entries(plan.settings).map(([name, value]) => `${name} = ${value}`);
-  const where = plan.leaveOut.map(({ stream, first, last }) => `NOT (stream = 0x${stream} AND seq BETWEEN ${first} AND ${last})`);
-  return insertRows(`file(${quoted(file)}, 'RowBinary', ${quoted(plan.structure)})`, plan.paces,
-    [`insert_deduplication_token = ${quoted(plan.token)}`, ...settings]) + (where.length === 0 ? '' : ` WHERE ${where.join(' AND ')}`);
+  const where = [
+    ...(notAfterMs === undefined ? [] : [`throwIf(now() > toDateTime(${Math.floor(notAfterMs / 1000)}), 'begun after its deadline') = 0`]),
+    ...plan.leaveOut.map(({ stream, first, last }) => `NOT (stream = 0x${stream} AND seq BETWEEN ${first} AND ${last})`),
+  ];
+  return insertSelect(source, plan.paces, [`insert_deduplication_token = ${quoted(plan.token)}`, ...settings, ...more]) + (where.length === 0 ? '' : ` WHERE ${where.join(' AND ')}`);
 }
 
 /** @param source what has the columns of EVENT_COLUMNS, enums as their numbers */
-export function insertRows(source: string, paces: InsertPlan['paces'], settings: readonly string[] = []): string {
+export function insertSelect(source: string, paces: InsertPlan['paces'], settings: readonly string[] = []): string {
   const pace = paces.length === 0 ? 'toUInt32(0)'
     : `transform(stream, [${paces.map(({ stream }) => `toUInt64(0x${stream})`).join(', ')}], [${paces.map(({ rowsASecond }) => `toUInt32(${rowsASecond})`).join(', ')}], toUInt32(0))`;
   return `INSERT INTO tidegate.events (${STORED.map(([column]) => column).join(', ')})${settings.length === 0 ? '' : ` SETTINGS ${settings.join(', ')}`}`
@@ -82,4 +93,5 @@ function packed(fields: readonly (readonly [column: string, bits: number])[]): s
   return parts.reduce((sum, part) => `bitOr(${sum}, ${part})`);
 }
 
-const quoted = (text: string): string => `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`;
+/** A string as ClickHouse's SQL has it. */
+export const quoted = (text: string): string => `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`;

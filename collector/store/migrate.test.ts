@@ -1,7 +1,4 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { test } from 'node:test';
 import type { TidegateError } from '../../errors/tidegate-error.js';
 import { KINDS, METHODS, PROTOCOLS } from '../../gateway/events/event.js';
@@ -9,20 +6,16 @@ import { OUTCOMES, wasLetThrough, type Outcome, type OutcomeEntry } from '../../
 import { requires } from '../../test/harness/requires.js';
 import { insertEvents, type MadeEvent } from './insert-events.fixture.js';
 import { loadMigrations, migrate, splitStatements } from './migrate.js';
-import { Store } from './store.js';
+import { BACKENDS, openBackend } from './stores.fixture.js';
 
 test('statements end at semicolons that are not inside strings, names or comments', () => {
   assert.deepEqual(splitStatements("SELECT ';', 'it''s; \\';'; -- a; comment\nSELECT \"a;b\", `c;d` /* e; */ FROM t;\n\n;SELECT 1 - 2 / 3"),
     ["SELECT ';', 'it''s; \\';'", 'SELECT "a;b", `c;d`  FROM t', 'SELECT 1 - 2 / 3']);
 });
 
-test('migrations bring a store to this version once, can be repeated, and refuse a newer store', { skip: requires('chdb') }, async (t) => {
-  const directory = mkdtempSync(join(tmpdir(), 'tidegate-migrate-'));
-  const store = await Store.open(join(directory, 'store'));
-  t.after(async () => {
-    await store.close();
-    rmSync(directory, { recursive: true, force: true });
-  });
+for (const backend of BACKENDS) test(`${backend}: migrations bring a store to this version once, can be repeated, and refuse a newer store`, { skip: requires('chdb') }, async (t) => {
+  await using opened = await openBackend(backend);
+  const { store } = opened;
   const known = loadMigrations();
   assert.deepEqual(await migrate(store), known.map(({ version }) => version));
   assert.deepEqual(await migrate(store), []);

@@ -6,6 +6,8 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { TidegateError } from '../../errors/tidegate-error.js';
+import { onCluster } from './cluster.js';
+import { refuseUnfinishedCopy } from './copy-notes.js';
 import type { Store } from './store.js';
 
 export interface Migration {
@@ -14,23 +16,34 @@ export interface Migration {
   readonly sql: string;
 }
 
-/** @returns the versions that were applied now. @throws store_version: the store is newer than this program */
-export async function migrate(store: Store, migrations: readonly Migration[] = loadMigrations()): Promise<readonly number[]> {
-  await store.command('CREATE DATABASE IF NOT EXISTS tidegate');
-  await store.command(`CREATE TABLE IF NOT EXISTS tidegate.schema_migrations (version UInt32, name String, applied_at DateTime64(3, 'UTC') DEFAULT now64(3))
-    ENGINE = ReplacingMergeTree ORDER BY version SETTINGS fsync_after_insert = 1`);
+/**
+ * The migrations that the store has not seen. Asks for no right but to read.
+ * @throws store_version: the store is newer than this program; store_copy_unfinished
+ */
+export async function lacking(store: Store, migrations: readonly Migration[] = loadMigrations()): Promise<readonly Migration[]> {
+  await refuseUnfinishedCopy(store);
+  const noted = await store.query("SELECT name FROM system.tables WHERE database = 'tidegate' AND name = 'schema_migrations'");
+  if (noted.length === 0) return migrations;
   const seen = await store.query<{ version: number; name: string }>('SELECT DISTINCT version, name FROM tidegate.schema_migrations ORDER BY version');
   const newest = migrations.at(-1)?.version ?? 0;
   const beyond = seen.find(({ version }) => version > newest);
   if (beyond !== undefined) throw new TidegateError('store_version', `the store is at migration ${beyond.version} (${beyond.name}), this program knows ${newest}`);
-  const applied: number[] = [];
-  for (const { version, name, sql } of migrations) {
-    if (seen.some((row) => row.version === version)) continue;
-    for (const statement of splitStatements(sql)) await store.command(statement);
+  return migrations.filter(({ version }) => !seen.some((row) => row.version === version));
+}
+
+/** @param cluster null: one server, or chDB @returns the versions that were applied now. @throws store_version; store_copy_unfinished; store_cluster */
+export async function migrate(store: Store, migrations: readonly Migration[] = loadMigrations(), cluster: string | null = null): Promise<readonly number[]> {
+  const lacks = await lacking(store, migrations);
+  if (lacks.length === 0) return [];
+  const run = async (statement: string): Promise<void> => store.command(cluster === null ? statement : onCluster(statement, cluster));
+  await run('CREATE DATABASE IF NOT EXISTS tidegate');
+  await run(`CREATE TABLE IF NOT EXISTS tidegate.schema_migrations (version UInt32, name String, applied_at DateTime64(3, 'UTC') DEFAULT now64(3))
+    ENGINE = ReplacingMergeTree ORDER BY version SETTINGS fsync_after_insert = 1`);
+  for (const { version, name, sql } of lacks) {
+    for (const statement of splitStatements(sql)) await run(statement);
     await store.command('INSERT INTO tidegate.schema_migrations (version, name) SELECT {version:UInt32}, {name:String}', { version, name });
-    applied.push(version);
   }
-  return applied;
+  return lacks.map(({ version }) => version);
 }
 
 /** `0001_traffic.sql` and so on, in order. */
@@ -58,7 +71,7 @@ export function splitStatements(sql: string): string[] {
 }
 
 /** The sources and the compiled program lie at different depths below it. */
-function packageRoot(): string {
+export function packageRoot(): string {
   let directory = dirname(fileURLToPath(import.meta.url));
   while (!existsSync(join(directory, 'package.json')) && dirname(directory) !== directory) directory = dirname(directory);
   return directory;

@@ -1,26 +1,21 @@
 /** What goes of the collector's notes, and what must stay; whole days of events are tested with the collector. */
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readdirSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { requires } from '../../test/harness/requires.js';
 import { migrate } from './migrate.js';
 import { pruneQuarantine, pruneStreams, type Retention } from './retention.js';
-import { Store } from './store.js';
+import { BACKENDS, openBackend } from './stores.fixture.js';
 
 const DAY_MS = 86_400_000;
 const NOW = Date.UTC(2026, 10, 21, 10);
 const RETENTION: Retention = { eventsMs: 30 * DAY_MS, minutesMs: 90 * DAY_MS, quarterHoursMs: 1100 * DAY_MS, maxBytes: 1e12 };
 const log = { info: () => undefined, warn: () => undefined, error: () => undefined };
 
-test('notes of streams go with the last numbers of their time, quarantine with its raw events', { skip: requires('chdb') }, async (t) => {
-  const directory = mkdtempSync(join(tmpdir(), 'tidegate-retention-'));
-  const store = await Store.open(join(directory, 'store'));
-  t.after(async () => {
-    await store.close();
-    rmSync(directory, { recursive: true, force: true });
-  });
+for (const backend of BACKENDS) test(`${backend}: notes of streams go with the last numbers of their time, quarantine with its raw events`, { skip: requires('chdb') }, async (t) => {
+  await using opened = await openBackend(backend);
+  const { store, folder: directory } = opened;
   await migrate(store);
 
   const note = async (stream: string, sealedDaysAgo: number | null, newestDaysAgo: number): Promise<void> => {

@@ -1,86 +1,36 @@
 /**
- * The store: chDB, the ClickHouse engine in this process, through @clickhouse/client. One process a directory, one directory a process.
+ * The store as the rest of the collector knows it. Which engine stands behind it is decided in one place (open-store.ts); statements, settings and
+ * results are the same.
  *
- * Two handles on it, because statements on one handle wait for each other: a report must not wait for an insert, nor an insert for a
- * report. The engine works on the thread pool: while an insert of 200,000 rows runs, the event loop is never blocked for more than
- * a few ms (tried; store.test.ts).
- *
- * Settings go into the statement, never beside it: chDB keeps what is given beside a query for the rest of the session, and a token kept
- * so swallows the next insert.
+ * Settings stand in the statement, never beside it: chDB keeps what is given beside a statement for the rest of the session, and a token kept so
+ * swallows the next insert.
  */
-import { mkdirSync } from 'node:fs';
-import type { ClickHouseClient, createClient } from '@clickhouse/client';
-import { TidegateError } from '../../errors/tidegate-error.js';
-
-/** Not a literal in the import, so that the project compiles where the optional dependency is absent. */
-const CHDB: string = 'chdb/connection';
-type ClientOptions = NonNullable<Parameters<typeof createClient>[0]>;
-interface Chdb { createChdbConnection(options: { readonly path: string }): NonNullable<ClientOptions['connection']> }
+import type { InsertPlan } from './insert-statement.js';
 
 /** Values of `{name:Type}` in a statement: bound by the engine, never put into the text. */
 export type QueryParams = Readonly<Record<string, string | number | boolean | readonly string[] | readonly number[]>>;
 
-export class Store {
-  readonly #writer: ClickHouseClient;
-  readonly #reader: ClickHouseClient;
-  #lastWrite: Promise<unknown> = Promise.resolve();
-  #lastRead: Promise<unknown> = Promise.resolve();
+/**
+ * What each method throws, as codes: `store_failed` the engine said no; `store_access` it does not let this user; `store_unavailable` it could not be
+ * reached, and did nothing. Over HTTP also `store_unknown`: nobody knows whether it was done, so the same is to be asked again. Who asks again, and
+ * when, is the caller's business: no method here repeats what changes something.
+ */
+export interface Store {
+  /** Runs a statement that changes something. */
+  command(statement: string, params?: QueryParams): Promise<void>;
 
-  private constructor(writer: ClickHouseClient, reader: ClickHouseClient) {
-    this.#writer = writer;
-    this.#reader = reader;
-  }
-
-  /**
-   * @param path the store's directory, absolute; made if absent
-   * @throws store_unavailable: chDB is not installed, or cannot open the directory
-   */
-  static async open(path: string): Promise<Store> {
-    try {
-      // loaded here only, so that a node without chDB can run all that needs no store
-      const [{ createClient }, chdb] = await Promise.all([import('@clickhouse/client'), import(CHDB) as Promise<Chdb>]);
-      mkdirSync(path, { recursive: true, mode: 0o750 });
-      const connect = (): ClickHouseClient => createClient({ connection: chdb.createChdbConnection({ path }) });
-      const store = new Store(connect(), connect());
-      await Promise.all([store.command('SELECT 1'), store.query('SELECT 1')]);
-      return store;
-    } catch (cause) {
-      throw new TidegateError('store_unavailable', `${path}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
-    }
-  }
-
-  /** Runs a statement that changes something. They run one after the other. @throws store_failed */
-  async command(statement: string, params: QueryParams = {}): Promise<void> {
-    const run = this.#lastWrite.then(() => this.#writer.command({ query: statement, query_params: { ...params } }));
-    this.#lastWrite = run.catch(() => undefined);
-    await translated(run, statement);
-  }
+  /** The rows of a SELECT, as objects. UInt64 comes as a number: exact below 2^53, so select a stream as `lower(hex(stream))`. */
+  query<Row>(select: string, params?: QueryParams): Promise<Row[]>;
 
   /**
-   * The rows of a SELECT, as objects. UInt64 comes as a number: exact below 2^53, so select a stream as `lower(hex(stream))`.
-   * @throws store_failed
+   * Brings a staging file's rows into `events`, as the plan says. Whatever it throws, the same plan is to be inserted again, until it returns: the
+   * engine may have written a part of it.
+   * @param file absolute path
+   * @param notAfterMs ms since the epoch: begun later than this by the store's own clock, nothing is stored
+   * @throws also store_insert_late
    */
-  async query<Row>(select: string, params: QueryParams = {}): Promise<Row[]> {
-    const run = this.#lastRead.then(async () => {
-      const result = await this.#reader.query({ query: select, query_params: { ...params }, format: 'JSONEachRow' });
-      return result.json<Row>();
-    });
-    this.#lastRead = run.catch(() => undefined);
-    return translated(run, select);
-  }
+  insertRows(plan: InsertPlan, file: string, notAfterMs?: number): Promise<void>;
 
-  /** Waits for what is running, then lets the directory go. */
-  async close(): Promise<void> {
-    await Promise.all([this.#lastWrite, this.#lastRead]);
-    await Promise.all([this.#writer.close(), this.#reader.close()]);
-  }
-}
-
-async function translated<T>(run: Promise<T>, statement: string): Promise<T> {
-  try {
-    return await run;
-  } catch (cause) {
-    const first = statement.trimStart().slice(0, 60).replaceAll(/\s+/g, ' ');
-    throw new TidegateError('store_failed', `${first}…: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
-  }
+  /** Waits for what is running, then lets the store go. */
+  close(): Promise<void>;
 }

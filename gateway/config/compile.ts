@@ -15,10 +15,11 @@ import type { IdentityLog, RemoteKeySets } from '../policies/remote-key-sets.js'
 import { RouteTable, type RouteEntry } from '../routing/route-table.js';
 import type { TargetRegistry, TargetSettings } from '../upstream/target.js';
 import { balance } from '../upstream/targets.js';
-import type { Config, RouteConfig, ServiceConfig } from './schema.js';
+import type { RouteConfig, ServiceConfig } from './schema.js';
 import { secretOf, type Secrets } from './secrets.js';
 import type { CompiledApp, CompiledRoute, CompiledService, Snapshot } from './snapshot.js';
 import { durationMs } from './units.js';
+import type { WorkerConfig } from './worker-config.js';
 
 /** What outlives snapshots: they are built from it, and find their pools, leases and tables again. */
 export interface CompileContext {
@@ -34,12 +35,13 @@ export interface CompileContext {
  * Builds the snapshot of a validated configuration.
  * @throws TidegateError config_regexp, config_value, config_file: what only a trial can tell
  */
-export function compile(config: Config, version: string, secrets: Secrets, context: CompileContext): Snapshot {
+export function compile(config: WorkerConfig, version: string, secrets: Secrets, context: CompileContext): Snapshot {
   const apps = new Map<string, CompiledApp>();
   for (const app of config.apps) {
     apps.set(app.name, { name: app.name, config: app, label: encodeLabels(app.name), services: new Set(app.services) });
   }
   const identities = buildIdentityIndex(apps, {
+    scope: 'traffic',
     readSecret: (reference) => secretOf(reference, secrets), remoteKeySets: context.remoteKeySets, log: context.log,
   });
   const slots = context.attachMetrics({
@@ -73,7 +75,7 @@ export function compile(config: Config, version: string, secrets: Secrets, conte
 
 /** In their fixed order; what the configuration leaves out is absent. */
 function routePolicies(
-  config: Config, service: ServiceConfig, route: RouteConfig, identities: IdentityIndex, appIpLists: Policy | null, leases: LeaseBook,
+  config: WorkerConfig, service: ServiceConfig, route: RouteConfig, identities: IdentityIndex, appIpLists: Policy | null, leases: LeaseBook,
 ): Policy[] {
   const authenticated = route.authentication.length > 0;
   return presentPolicies([

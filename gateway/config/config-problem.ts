@@ -33,10 +33,11 @@ export function formatPath(path: ConfigPath): string {
   return text;
 }
 
-/** `file:line:column: message (code)`: what editors and terminals make a link of. */
+/** `file:line:column: message (code)`: what editors and terminals make a link of. A file that cannot be read, and a variable, have no lines. */
 export function formatProblem(problem: ConfigProblem): string {
   const where = problem.path === '' ? '' : `${problem.path}: `;
-  return `${problem.file}:${problem.line}:${problem.column}: ${where}${problem.message} (${problem.code})`;
+  const place = problem.code === 'config_unreadable' || problem.file.startsWith('$') ? problem.file : `${problem.file}:${problem.line}:${problem.column}`;
+  return `${place}: ${where}${problem.message} (${problem.code})`;
 }
 
 /** In the order of the file, so that a reader goes down it once. */

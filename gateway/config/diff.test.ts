@@ -93,7 +93,7 @@ describe('a redacted configuration', () => {
     assertHidden(JSON.stringify(redacted));
     assert.equal(redacted.control.token, '***');
     assert.equal(redacted.apps[0]?.jwt?.secret, '***');
-    assert.deepEqual(redacted.apps[0]?.keys, [{ id: 'k1', sha256: '11111111...' }]);
+    assert.deepEqual(redacted.apps[0]?.keys, [{ id: 'k1', sha256: '11111111...', scopes: ['traffic', 'reports'] }]);
     assert.equal(canonicalJson(config), before);
     assert.equal(redactConfig(parse('')).control.token, undefined);
   });

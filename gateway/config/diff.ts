@@ -3,17 +3,21 @@
  * change means: the same version, and the other way round.
  */
 import { isDeepStrictEqual } from 'node:util';
+import { formatPath } from './config-problem.js';
 import { HIDDEN, redactConfig } from './redact.js';
 import type { Config } from './schema.js';
+import { secretReferences } from './secrets.js';
 import type { Secrets } from './secrets.js';
 import { canonicalJson } from './version.js';
 import { isMap } from './variables.js';
+import { asWritten } from './written.js';
+import type { Written } from './written.js';
 
 export interface Change {
-  /** `services[catalogue].routes[products].match.path` */
+  /** `services[catalogue].routes[products].match.path`; names as written, like all else. */
   readonly path: string;
   readonly kind: 'added' | 'removed' | 'changed';
-  /** Absent when added. Secrets are hidden. */
+  /** Absent when added. Secrets are hidden; variables stand as they are written, so `before` and `after` can look the same. */
   readonly before?: unknown;
   /** Absent when removed. */
   readonly after?: unknown;
@@ -22,6 +26,8 @@ export interface Change {
 export interface DiffSide {
   readonly config: Config;
   readonly secrets?: Secrets;
+  /** Absent: no variable has a part in it. */
+  readonly written?: readonly Written[];
 }
 
 /** Lists whose entries are matched by a member rather than by position. */
@@ -30,15 +36,23 @@ const NAMED: Readonly<Record<string, string>> = { services: 'name', routes: 'nam
 /** In the order of paths. */
 export function diffConfigs(before: DiffSide, after: DiffSide): Change[] {
   const changes: Change[] = [];
-  compare('', '', { real: before.config, shown: redactConfig(before.config) }, { real: after.config, shown: redactConfig(after.config) }, changes);
+  const [oldWritten, nowWritten] = [asWritten(before.config, before.written ?? []), asWritten(after.config, after.written ?? [])];
+  compare('', '', { real: before.config, shown: redactConfig(oldWritten) }, { real: after.config, shown: redactConfig(nowWritten) }, changes);
   const [old, now] = [before.secrets ?? {}, after.secrets ?? {}];
+  const names = referenceTexts(after.config, nowWritten);
   for (const reference of new Set([...Object.keys(old), ...Object.keys(now)])) {
     // a reference that comes or goes shows in the configuration itself
     if (Object.hasOwn(old, reference) && Object.hasOwn(now, reference) && old[reference] !== now[reference]) {
-      changes.push({ path: reference, kind: 'changed', before: HIDDEN, after: HIDDEN });
+      changes.push({ path: names.get(reference) ?? reference, kind: 'changed', before: HIDDEN, after: HIDDEN });
     }
   }
   return changes.sort((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : 0));
+}
+
+/** What is written where a reference to a file stands. */
+function referenceTexts(config: Config, written: Config): Map<string, string> {
+  const texts = new Map(secretReferences(written).map(({ path, reference }) => [formatPath(path), reference]));
+  return new Map(secretReferences(config).map(({ path, reference }) => [reference, texts.get(formatPath(path)) ?? HIDDEN]));
 }
 
 /** A value and its redacted twin, walked side by side: what differs is judged by the first, told by the second. */
@@ -46,6 +60,9 @@ interface Twin {
   readonly real: unknown;
   readonly shown: unknown;
 }
+
+/** `name`: as written. */
+interface NamedTwin extends Twin { readonly name: string }
 
 function compare(path: string, key: string, before: Twin, after: Twin, changes: Change[]): void {
   if (before.real === undefined && after.real === undefined) return;
@@ -62,19 +79,19 @@ function compare(path: string, key: string, before: Twin, after: Twin, changes: 
   }
 }
 
-function compareNamed(path: string, before: ReadonlyMap<string, Twin>, after: ReadonlyMap<string, Twin>, changes: Change[]): void {
-  const absent: Twin = { real: undefined, shown: undefined };
+function compareNamed(path: string, before: ReadonlyMap<string, NamedTwin>, after: ReadonlyMap<string, NamedTwin>, changes: Change[]): void {
+  const absent: NamedTwin = { real: undefined, shown: undefined, name: '' };
   for (const name of new Set([...before.keys(), ...after.keys()])) {
     const [old, now] = [before.get(name) ?? absent, after.get(name) ?? absent];
     // most of 10,000 apps are as they were
-    if (!isDeepStrictEqual(old.real, now.real)) compare(`${path}[${name}]`, '', old, now, changes);
+    if (!isDeepStrictEqual(old.real, now.real)) compare(`${path}[${(now.real === undefined ? old : now).name}]`, '', old, now, changes);
   }
   // the order counts where two routes are equally particular; where something new was put in shows in the version only
   const kept = [...before.keys()].filter((name) => after.has(name));
   const keptNow = [...after.keys()].filter((name) => before.has(name));
   if (kept.some((name, i) => name !== keptNow[i])) {
     const moved = firstDifference(kept, keptNow);
-    changes.push({ path: `${path} (order)`, kind: 'changed', before: kept.slice(...moved), after: keptNow.slice(...moved) });
+    changes.push({ path: `${path} (order)`, kind: 'changed', before: kept.slice(...moved).map((name) => before.get(name)?.name), after: keptNow.slice(...moved).map((name) => after.get(name)?.name) });
   }
 }
 
@@ -87,14 +104,15 @@ function firstDifference(a: readonly string[], b: readonly string[]): [number, n
   return [start, end];
 }
 
-function byName(key: string, list: Twin): Map<string, Twin> | null {
+function byName(key: string, list: Twin): Map<string, NamedTwin> | null {
   const member = NAMED[key];
   if (member === undefined || !Array.isArray(list.real) || !Array.isArray(list.shown)) return null;
-  const entries = new Map<string, Twin>();
+  const entries = new Map<string, NamedTwin>();
   for (const [i, real] of (list.real as readonly unknown[]).entries()) {
     // an app's `services` are names, no maps
     if (!isMap(real)) return null;
-    entries.set(String(real[member]), { real, shown: (list.shown as readonly unknown[])[i] });
+    const shown = (list.shown as readonly Record<string, unknown>[])[i];
+    entries.set(String(real[member]), { real, shown, name: String(shown?.[member]) });
   }
   return entries;
 }

@@ -32,7 +32,7 @@ export function appendHistory(dataDir: string, entry: Omit<HistoryEntry, 'more'>
   const path = historyFile(dataDir);
   const line: HistoryEntry = { ...entry, diff: entry.diff.slice(0, MAX_CHANGES).map(cut), more: Math.max(0, entry.diff.length - MAX_CHANGES) };
   try {
-    mkdirSync(dirname(path), { recursive: true });
+    mkdirSync(dirname(path), { recursive: true, mode: 0o750 });
     const fd = openSync(path, 'a+', 0o600);
     try {
       const { size } = fstatSync(fd);

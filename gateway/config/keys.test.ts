@@ -27,41 +27,42 @@ describe('the store of keys', () => {
   it('keeps hashes only, in a file of its owner, written whole', (t) => {
     const { dir } = configFolder(t);
     const store = KeyStore.open(join(dir, 'data'));
-    const { key, stored } = store.add({ app: 'acme', author: 'me', now: new Date('2026-11-21T00:00:00Z') });
+    const { key, stored } = store.add({ app: 'acme', author: 'me', scopes: ['traffic'], now: new Date('2026-11-21T00:00:00Z') });
     assert.deepEqual(stored, { app: 'acme', id: stored.id, sha256: hashKey(key), created_at: '2026-11-21T00:00:00.000Z', author: 'me', scopes: ['traffic'] });
     assert.ok(!readFileSync(store.path, 'utf8').includes(key));
     assert.equal(statSync(store.path).mode & 0o777, 0o600);
     assert.deepEqual(readdirSync(join(dir, 'data')), ['keys.json']);
     assert.deepEqual(KeyStore.open(join(dir, 'data')).keys, [stored]);
-    assert.deepEqual(KeyStore.open(join(dir, 'data')).find(hashKey(key)), stored);
-    assert.equal(store.find(hash('0')), null);
   });
 
   it('ends keys, also those of the YAML, and says when there is none', (t) => {
     const { dir } = configFolder(t);
     const { config } = parseConfig(`${LISTENER}apps: [{ name: acme, keys: [{ id: k1, sha256: ${hash('a')} }] }]`, join(dir, 'tidegate.yaml'), {});
     const store = KeyStore.open(dir);
-    const { stored } = store.add({ app: 'acme', author: 'me' });
+    const { stored } = store.add({ app: 'acme', author: 'me', scopes: ['traffic'] });
     const keys = (): string[] | undefined => KeyStore.open(dir).merge(config).apps[0]?.keys.map(({ id }) => id);
     assert.deepEqual(keys(), ['k1', stored.id]);
-    assert.equal(store.revoke({ app: 'acme', id: 'none', author: 'me', config }), false);
-    assert.equal(store.revoke({ app: 'other', id: 'k1', author: 'me', config }), false);
-    assert.equal(store.revoke({ app: 'acme', id: 'k1', author: 'me' }), false);
-    assert.equal(store.revoke({ app: 'acme', id: 'k1', author: 'me', config }), true);
+    assert.equal(store.revoke({ app: 'acme', id: 'none', author: 'me', config }), 'unknown');
+    assert.equal(store.revoke({ app: 'other', id: 'k1', author: 'me', config }), 'unknown');
+    assert.equal(store.revoke({ app: 'acme', id: 'k1', author: 'me' }), 'unknown');
+    assert.equal(store.revoke({ app: 'acme', id: 'k1', author: 'me', config }), 'revoked');
     assert.deepEqual(keys(), [stored.id]);
-    assert.equal(store.revoke({ app: 'acme', id: stored.id, author: 'me' }), true);
+    assert.equal(store.revoke({ app: 'acme', id: stored.id, author: 'me' }), 'revoked');
+    assert.equal(store.revoke({ app: 'acme', id: stored.id, author: 'me' }), 'ended');
     assert.deepEqual(keys(), []);
     assert.deepEqual(config.apps[0]?.keys.length, 1);
   });
 
-  it('leaves out keys of apps that are gone, keys that may not carry traffic, and what the YAML has already', (t) => {
+  it('merges keys of every scope, but those of apps that are gone and what the YAML has already', (t) => {
     const { dir } = configFolder(t);
     const store = KeyStore.open(dir);
-    store.add({ app: 'gone', author: 'me' });
-    store.add({ app: 'acme', author: 'me', scopes: ['reports'] });
-    const { stored } = store.add({ app: 'acme', author: 'me' });
+    store.add({ app: 'gone', author: 'me', scopes: ['traffic'] });
+    const reports = store.add({ app: 'acme', author: 'me', scopes: ['reports'] }).stored;
+    const { stored } = store.add({ app: 'acme', author: 'me', scopes: ['traffic'] });
     const { config } = parseConfig(`${LISTENER}data_dir: ./none\napps: [{ name: acme, keys: [{ id: copied, sha256: ${stored.sha256} }] }]`, join(dir, 'tidegate.yaml'), {});
-    assert.deepEqual(store.merge(config).apps[0]?.keys, [{ id: 'copied', sha256: stored.sha256 }]);
+    assert.deepEqual(store.merge(config).apps[0]?.keys, [
+      { id: 'copied', sha256: stored.sha256, scopes: ['traffic', 'reports'] }, { id: reports.id, sha256: reports.sha256, scopes: ['reports'] },
+    ]);
   });
 
   it('refuses a file that is damaged or of a newer version', (t) => {
@@ -75,10 +76,10 @@ describe('the store of keys', () => {
   it('keeps what it had when it cannot write', (t) => {
     const { dir } = configFolder(t);
     const store = KeyStore.open(dir);
-    const { stored } = store.add({ app: 'acme', author: 'me' });
+    const { stored } = store.add({ app: 'acme', author: 'me', scopes: ['traffic'] });
     // a folder in the temporary file's place stops root too, whom permissions would not
     mkdirSync(`${store.path}.${process.pid}.tmp`);
-    assert.throws(() => store.add({ app: 'acme', author: 'me' }), code('data_dir_unusable'));
+    assert.throws(() => store.add({ app: 'acme', author: 'me', scopes: ['traffic'] }), code('data_dir_unusable'));
     assert.deepEqual(store.keys, [stored]);
   });
 });

@@ -3,11 +3,12 @@
  * before the version is computed, so a new or revoked key is a change of the configuration like any other.
  */
 import { createHash, randomBytes } from 'node:crypto';
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, unlinkSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, unlinkSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { Ajv } from 'ajv';
 import Type, { type Static } from 'typebox';
 import { TidegateError } from '../../errors/tidegate-error.js';
+import { readBounded } from './bounded-file.js';
 import type { Config } from './schema.js';
 
 const Scope = Type.Enum(['traffic', 'reports']);
@@ -27,11 +28,14 @@ const KeysFile = Type.Object({
 }, { additionalProperties: false });
 
 export type KeyScope = Static<typeof Scope>;
+export type Revocation = 'revoked' | 'ended' | 'unknown';
 export type StoredKey = Static<typeof StoredKey>;
 type KeysFile = Static<typeof KeysFile>;
 
 const validate = new Ajv({ strict: true }).compile<KeysFile>(KeysFile);
 const ALPHABET = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
+/** Some 200 bytes a key: more than a million of them. */
+const MAX_BYTES = 256 * 1024 * 1024;
 /** 28 x log2(62) = 166.7 bits. */
 const KEY_CHARACTERS = 28;
 
@@ -69,17 +73,14 @@ export class KeyStore {
   /** A missing file is an empty store. @throws TidegateError config_file: it is there and cannot be used */
   static open(dataDir: string): KeyStore {
     const path = KeyStore.pathIn(dataDir);
-    let text: string;
-    try {
-      text = readFileSync(path, 'utf8');
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      if (code === 'ENOENT') return new KeyStore(path, { format: 1, keys: [], revoked: [] });
-      throw new TidegateError('config_file', `keys.json cannot be read: ${code ?? String(error)}`, { cause: error });
+    const read = readBounded(path, MAX_BYTES);
+    if (read.bytes === null) {
+      if (read.code === 'ENOENT') return new KeyStore(path, { format: 1, keys: [], revoked: [] });
+      throw new TidegateError('config_file', `keys.json ${read.code === null ? read.why : `cannot be read: ${read.code}`}`);
     }
     let content: unknown;
     try {
-      content = JSON.parse(text);
+      content = JSON.parse(read.bytes.toString('utf8'));
     } catch (error) {
       throw new TidegateError('config_file', 'keys.json is not JSON', { cause: error });
     }
@@ -92,13 +93,8 @@ export class KeyStore {
     return this.#content.keys;
   }
 
-  /** The key with this hash, whatever its scopes; null: not one of these. */
-  find(sha256: string): StoredKey | null {
-    return this.#content.keys.find((key) => key.sha256 === sha256) ?? null;
-  }
-
   /** Makes a key and keeps its hash. The key itself is in the answer only: it is shown once. */
-  add(request: { readonly app: string; readonly author: string; readonly scopes?: readonly KeyScope[]; readonly now?: Date }): { readonly key: string; readonly stored: StoredKey } {
+  add(request: { readonly app: string; readonly author: string; readonly scopes: readonly KeyScope[]; readonly now?: Date }): { readonly key: string; readonly stored: StoredKey } {
     const key = newKey();
     const stored: StoredKey = {
       app: request.app,
@@ -106,30 +102,30 @@ export class KeyStore {
       sha256: hashKey(key),
       created_at: (request.now ?? new Date()).toISOString(),
       author: request.author,
-      scopes: [...(request.scopes ?? ['traffic'])],
+      scopes: [...request.scopes],
     };
     this.#write({ ...this.#content, keys: [...this.#content.keys, stored] });
     return { key, stored };
   }
 
   /**
-   * Ends a key of keys.json or, given the configuration, of the YAML. @returns false if the app has no such key
+   * Ends a key of keys.json or, given the configuration, of the YAML. `ended`: it was revoked before; `unknown`: the app never had it
    */
-  revoke(request: { readonly app: string; readonly id: string; readonly author: string; readonly config?: Config; readonly now?: Date }): boolean {
+  revoke(request: { readonly app: string; readonly id: string; readonly author: string; readonly config?: Config; readonly now?: Date }): Revocation {
     const { app, id, author } = request;
     const isIt = (key: { readonly app: string; readonly id: string }): boolean => key.app === app && key.id === id;
     const stored = this.#content.keys.some(isIt);
     const declared = request.config?.apps.some((candidate) => candidate.name === app && candidate.keys.some((key) => key.id === id)) ?? false;
-    if (!stored && !declared) return false;
+    if (!stored && !declared) return this.#content.revoked.some(isIt) ? 'ended' : 'unknown';
     const revokedAt = (request.now ?? new Date()).toISOString();
     const revoked = this.#content.revoked.some(isIt) ? this.#content.revoked : [...this.#content.revoked, { app, id, revoked_at: revokedAt, author }];
     this.#write({ format: 1, keys: this.#content.keys.filter((key) => !isIt(key)), revoked });
-    return true;
+    return 'revoked';
   }
 
   /**
-   * The configuration with these keys in its apps, and without the revoked ones. Keys of apps that are not declared, and keys that may
-   * not carry traffic, are left out. `config` itself is not changed.
+   * The configuration with these keys in its apps, and without the revoked ones. Keys of apps that are not declared are left out. `config`
+   * itself is not changed.
    */
   merge(config: Config): Config {
     const { keys, revoked } = this.#content;
@@ -137,7 +133,6 @@ export class KeyStore {
     const gone = new Set(revoked.map(({ app, id }) => JSON.stringify([app, id])));
     const byApp = new Map<string, StoredKey[]>();
     for (const key of keys) {
-      if (!key.scopes.includes('traffic')) continue;
       const list = byApp.get(key.app);
       if (list === undefined) byApp.set(key.app, [key]);
       else list.push(key);
@@ -149,7 +144,7 @@ export class KeyStore {
         const hashes = new Set(declared.map((key) => key.sha256));
         // a key that was copied into the YAML since is there already
         const made = (byApp.get(app.name) ?? []).filter((key) => !gone.has(JSON.stringify([key.app, key.id])) && !hashes.has(key.sha256));
-        return { ...app, keys: [...declared, ...made.map(({ id, sha256 }) => ({ id, sha256 }))] };
+        return { ...app, keys: [...declared, ...made.map(({ id, sha256, scopes }) => ({ id, sha256, scopes }))] };
       }),
     };
   }

@@ -190,6 +190,8 @@ describe('errors of meaning', () => {
   const cases: readonly (readonly [string, string, string])[] = [
     ['two services of one name', 'services:\n  - { name: s, upstream: { targets: [{ url: "http://h" }] }, routes: [{ name: a }] }\n  - { name: s, upstream: { targets: [{ url: "http://h" }] }, routes: [{ name: b, match: { path: /b } }] }\n', '6:13 config_duplicate services[1].name'],
     ['two routes of one name', service(TARGET, 'name: r }, { name: r, match: { path: /b }'), '7:35 config_duplicate services[0].routes[1].name'],
+    ['a node listed twice, and one that is no name', 'nodes: [edge-1, edge-1, "edge 2"]\n', '4:25 config_schema nodes[2]'],
+    ['a node listed twice', 'nodes: [edge-1, edge-1]\n', '4:17 config_duplicate nodes[1]'],
     ['two apps of one name', 'apps: [{ name: a }, { name: a }]\n', '4:29 config_duplicate apps[1].name'],
     ['two keys of one id', `apps: [{ name: a, keys: [{ id: k, sha256: ${hash('a')} }, { id: k, sha256: ${hash('b')} }] }]\n`, '4:117 config_duplicate apps[0].keys[1].id'],
     ['one key for two apps', `apps:\n  - { name: a, keys: [{ id: k, sha256: ${hash('a')} }] }\n  - { name: b, keys: [{ id: k, sha256: ${hash('a')} }] }\n`, '6:40 config_duplicate apps[1].keys[0].sha256'],
@@ -221,7 +223,10 @@ describe('errors of meaning', () => {
     ['a burst of nothing', 'limits: { burst: 5 }\n', '4:18 config_value limits.burst'],
     ['a listener that is no address', 'control: { address: "localhost" }\n', '4:21 config_value control.address'],
     ['IPv6 without brackets', 'control: { address: "::1:80" }\n', '4:21 config_value control.address'],
-    ['a segment larger than the spool', 'event_log: { spool: { max_bytes: 1MiB } }\n', '4:14 config_value event_log.spool.segment_bytes'],
+    ['a segment larger than the spool', 'event_log: { spool: { max_bytes: 8MiB } }\n', '4:14 config_value event_log.spool.segment_bytes'],
+    ['a spool of next to nothing', 'event_log: { spool: { max_bytes: 8191KiB, segment_bytes: 64KiB } }\n', '4:34 config_value event_log.spool.max_bytes'],
+    ['segments of next to nothing', 'event_log: { spool: { segment_bytes: 63KiB } }\n', '4:38 config_value event_log.spool.segment_bytes'],
+    ['a store of next to nothing', 'store: { max_bytes: 255MiB }\n', '4:21 config_value store.max_bytes'],
     ['HS256 without a secret', app('jwt: { algorithm: HS256 }'), '9:16 config_value apps[0].jwt'],
     ['a short secret', app('jwt: { algorithm: HS256, secret: only-ten-b }'), '9:49 config_value apps[0].jwt.secret'],
     ['HS256 with a key set', app(`jwt: { algorithm: HS256, secret: ${hash('s')}, jwks: "https://h" }`), '9:115 config_value apps[0].jwt.jwks'],
@@ -289,11 +294,11 @@ describe('keys made while running', () => {
     const { file, dir } = configFolder(t, `${LISTENER}apps: [{ name: a, keys: [{ id: k1, sha256: ${hash('a')} }] }, { name: b }]\n`);
     const before = loaded(loadConfig(file, {}));
     const store = KeyStore.open(before.dataDir);
-    const { key, stored } = store.add({ app: 'b', author: 'me' });
+    const { key, stored } = store.add({ app: 'b', author: 'me', scopes: ['traffic'] });
     const after = loaded(loadConfig(file, {}));
-    assert.deepEqual(after.config.apps[1]?.keys, [{ id: stored.id, sha256: createHash('sha256').update(key).digest('hex') }]);
+    assert.deepEqual(after.config.apps[1]?.keys, [{ id: stored.id, sha256: createHash('sha256').update(key).digest('hex'), scopes: ['traffic'] }]);
     assert.notEqual(after.version, before.version);
-    assert.equal(store.revoke({ app: 'a', id: 'k1', author: 'me', config: after.config }), true);
+    assert.equal(store.revoke({ app: 'a', id: 'k1', author: 'me', config: after.config }), 'revoked');
     assert.deepEqual(loaded(loadConfig(file, {})).config.apps[0]?.keys, []);
     assert.equal(dir, before.baseDir);
   });
@@ -318,5 +323,12 @@ describe('check', () => {
     const { errors, warnings } = checkFile(file, { environment: {} });
     assert.deepEqual(errors, []);
     assert.deepEqual(warnings.map(({ line, column, path }) => `${line}:${column} ${path}`), ['4:19 control.token', '8:39 services[0].routes[0].strip_prefix']);
+  });
+
+  it('warns of a path with ;parameters, which no request has that is not refused', (t) => {
+    const { file } = configFolder(t, `${LISTENER}${withRoute('match: { path: "/a;v=1" }')}`);
+    const { errors, warnings } = checkFile(file, { environment: {} });
+    assert.deepEqual(errors, []);
+    assert.deepEqual(warnings.map(({ code, path }) => `${code} ${path}`), ['config_doubtful services[0].routes[0].match.path']);
   });
 });

@@ -2,9 +2,9 @@
  * A configuration file becomes a Config, or all that is wrong with it:
  * read -> YAML, variables -> overrides -> schema, defaults -> keys.json -> secrets -> what a schema cannot say -> version.
  */
-import { readFileSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { TidegateError } from '../../errors/tidegate-error.js';
+import { readBounded } from './bounded-file.js';
 import { ConfigRejectedError, formatPath, inFileOrder } from './config-problem.js';
 import type { ConfigPath, ConfigProblem, Finding, Place } from './config-problem.js';
 import { KeyStore } from './keys.js';
@@ -17,6 +17,8 @@ import { validate } from './validate.js';
 import { applyOverrides, isMap, parseScalar } from './variables.js';
 import type { Environment, Override } from './variables.js';
 import { configVersion } from './version.js';
+import { writtenAfterMerge } from './written.js';
+import type { Written } from './written.js';
 import { parseYaml } from './yaml-source.js';
 import type { ParsedYaml } from './yaml-source.js';
 
@@ -27,6 +29,8 @@ export interface LoadedConfig {
   readonly version: string;
   /** The file as it stands, before variables. */
   readonly text: string;
+  /** What of `config` holds variables or was set by one, for asWritten. */
+  readonly written: readonly Written[];
   /** As named by whoever loaded it. */
   readonly file: string;
   /** Absolute: `file:` references and data_dir are relative to it. */
@@ -75,7 +79,7 @@ export interface Located {
 export function loadWithPlaces(file: string, environment: Environment = process.env): Located {
   let text: string;
   try {
-    text = readText(resolve(file));
+    text = readConfigText(resolve(file));
   } catch (error) {
     if (!(error instanceof TidegateError)) throw error;
     const start = { file, line: 1, column: 1 };
@@ -97,7 +101,8 @@ function understand(text: string, file: string, environment: Environment): Locat
   const locate = locator(yaml, overrides);
   const schemaFindings = fitToSchema(value, yaml.expanded, overrides);
   // whatever the schema found fault with is passed over by those that come after
-  let config = value as Config;
+  const declared = value as Config;
+  let config = declared;
   const baseDir = dirname(path);
   const dataDir = resolve(baseDir, typeof config?.data_dir === 'string' ? config.data_dir : 'data');
   const findings: Finding[] = schemaFindings.map(placed);
@@ -107,7 +112,7 @@ function understand(text: string, file: string, environment: Environment): Locat
     files.add(KeyStore.pathIn(dataDir));
     if (schemaFindings.length === 0) {
       try {
-        config = KeyStore.open(dataDir).merge(config);
+        config = KeyStore.open(dataDir).merge(declared);
       } catch (error) {
         if (!(error instanceof TidegateError)) throw error;
         findings.push({ path: ['data_dir'], at: 'value', code: error.code, message: error.message });
@@ -125,26 +130,20 @@ function understand(text: string, file: string, environment: Environment): Locat
   const toProblem = (finding: Finding): ConfigProblem => ({ ...locate(finding.path, finding.at), path: formatPath(finding.path), message: finding.message, code: finding.code });
   const errors = [...problems, ...findings.filter((finding) => !told.has(formatPath(finding.path))).map(toProblem)];
   if (errors.length > 0) return refused(errors, locate);
-  const loaded = { config, version: configVersion(config, secrets), text, file, baseDir, dataDir, secrets };
+  const written = writtenAfterMerge([...yaml.expanded.values(), ...overrides.map(({ path: at, variable }) => ({ path: at, text: `$${variable}` }))], declared, config);
+  const loaded = { config, version: configVersion(config, secrets), text, written, file, baseDir, dataDir, secrets };
   return { result: { loaded, errors: [], warnings: inFileOrder(warnings.map(toProblem)), files: [...files] }, locate };
 }
 
 /** As parseYaml bounds characters; looked at before the file is read. */
-const MAX_BYTES = 64 * 1024 * 1024;
+export const MAX_CONFIG_BYTES = 64 * 1024 * 1024;
 
-function readText(path: string): string {
-  let bytes: Buffer;
+/** The text of a configuration file. @throws TidegateError config_unreadable, config_syntax, without the file's name */
+export function readConfigText(path: string): string {
+  const read = readBounded(path, MAX_CONFIG_BYTES);
+  if (read.bytes === null) throw new TidegateError('config_unreadable', read.why);
   try {
-    if (statSync(path).size > MAX_BYTES) throw new TidegateError('config_unreadable', `the file is larger than ${MAX_BYTES} bytes`);
-    bytes = readFileSync(path);
-  } catch (error) {
-    if (error instanceof TidegateError) throw error;
-    const { code } = error as NodeJS.ErrnoException;
-    const why = code === 'ENOENT' ? 'there is no such file' : code === 'EISDIR' ? 'is a folder' : `the file cannot be read: ${code ?? String(error)}`;
-    throw new TidegateError('config_unreadable', why, { cause: error });
-  }
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(read.bytes);
   } catch (error) {
     throw new TidegateError('config_syntax', 'the file is not UTF-8', { cause: error });
   }
@@ -178,7 +177,7 @@ function startsWith(path: ConfigPath, beginning: ConfigPath): boolean {
  * Text from a variable has no type of its own: `"${PORT}"` may have to be a number, and an override of `123` text. Where the first reading
  * does not fit, the other is tried.
  */
-function fitToSchema(value: unknown, expanded: ReadonlySet<string>, overrides: readonly Override[]): SchemaFinding[] {
+function fitToSchema(value: unknown, expanded: ReadonlyMap<string, Written>, overrides: readonly Override[]): SchemaFinding[] {
   const findings = checkSchema(value);
   const overrideTexts = new Map(overrides.map((override) => [formatPath(override.path), override.text]));
   let changed = false;

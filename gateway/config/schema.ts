@@ -13,6 +13,9 @@ const NODE = '^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$';
 const MOST_A_SECOND = 1_000_000_000;
 const MOST_A_DAY = 1_000_000_000_000;
 const SHA256 = '^[0-9a-f]{64}$';
+const TOPIC = '^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$';
+const REDIS_PREFIX = '^[A-Za-z0-9_.:-]{1,64}$';
+const CLUSTER = '^[A-Za-z0-9_.-]{0,64}$';
 
 /** What a pattern asks for, in words: for messages and the reference. */
 export const FORMS: Readonly<Record<string, string>> = {
@@ -20,7 +23,10 @@ export const FORMS: Readonly<Record<string, string>> = {
   [BYTES]: 'a size: `512B`, `16KiB`, `64MiB`, `8GB`',
   [NAME]: 'a name: lower-case letters, digits, `-`, `_`, `.`; 1 to 64, a letter or digit first and last',
   [NODE]: 'a name: letters, digits, `-`, `_`, `.`; 1 to 63',
+  [TOPIC]: 'a name: letters, digits, `-`, `_`, `.`; 1 to 200',
   [SHA256]: 'a SHA-256: 64 lower-case hexadecimal digits',
+  [CLUSTER]: 'a cluster\'s name: letters, digits, `-`, `_`, `.`; at most 64',
+  [REDIS_PREFIX]: 'letters, digits, `-`, `_`, `.`, `:`; 1 to 64',
   '^/': 'a path that begins with `/`',
   '^[A-Z-]+$': 'a method in capitals',
 };
@@ -52,7 +58,7 @@ const Quota = Type.Unsafe<number | { limit: number; over: 'refuse' | 'bill' }>({
   maximum: MOST_A_DAY,
   properties: {
     limit: Type.Integer({ minimum: 1, maximum: MOST_A_DAY, description: 'Requests a day.' }),
-    over: Type.Enum(['refuse', 'bill'], { default: 'refuse', description: '`bill` lets through and counts the overage.' }),
+    over: Type.Enum(['refuse', 'bill'], { default: 'refuse', description: '`bill` lets through what is over; docs/limits.md says how to count it.' }),
   },
   required: ['limit', 'over'],
   additionalProperties: false,
@@ -133,7 +139,8 @@ const Service = Type.Object({
 
 const ApiKey = Type.Object({
   id: Name('Its own within the app: what a key is revoked by.'),
-  sha256: Type.String({ pattern: SHA256, description: 'SHA-256 of the key, hexadecimal. `tidegate keys new` makes one.' }),
+  sha256: Type.String({ pattern: SHA256, description: 'SHA-256 of the key, hexadecimal: `printf %s "$KEY" | sha256sum`. `tidegate keys new` makes keys that need not stand here.' }),
+  scopes: Type.Array(Type.Enum(['traffic', 'reports']), { minItems: 1, default: ['traffic', 'reports'], description: 'What it is for: requests through the gateway, the app\'s own reports.' }),
 }, strict);
 
 const Jwt = Type.Object({
@@ -157,9 +164,53 @@ const App = Type.Object({
   time_zone: Type.String({ default: 'UTC', description: 'IANA name; the quota\'s day and the default of reports.' }),
 }, strict);
 
+/** `type` with two names, as for Quota. */
+const KafkaTls = Type.Unsafe<boolean | { ca?: string; cert?: string; key?: string }>({
+  type: ['boolean', 'object'],
+  default: false,
+  properties: {
+    ca: Type.String({ description: '`file:PATH`: the authority that signed the brokers\' certificates; default: those of the system.' }),
+    cert: Type.String({ description: '`file:PATH`: this client\'s certificate, where the brokers ask for one.' }),
+    key: Type.String({ description: '`file:PATH`: its key.' }),
+  },
+  additionalProperties: false,
+  description: '`true`, or a map of `ca`, `cert` and `key` (each `file:PATH`, PEM). The brokers\' names are always checked.',
+});
+
+const Kafka = Type.Object({
+  brokers: Type.String({ default: '', description: '`host:port`, several with commas. Empty: events stay on this machine, in the spool.' }),
+  topic: Type.String({ pattern: TOPIC, default: 'tidegate.events', description: 'Made where it is missing, as is `<topic>.quarantine`.' }),
+  group: Type.String({ pattern: TOPIC, default: 'tidegate-collector', description: 'The consumer group of the collectors.' }),
+  partitions: Type.Integer({ minimum: 1, maximum: 1000, default: 12, description: 'Of the topic: as many collectors can share the work. May be raised, never lowered.' }),
+  replication: Type.Union([Type.Literal('auto'), Type.Integer({ minimum: 1, maximum: 9 })], { default: 'auto', description: 'Copies of each event in Kafka. `auto`: 3, or as many as there are brokers.' }),
+  min_insync_replicas: Type.Union([Type.Literal('auto'), Type.Integer({ minimum: 1, maximum: 9 })], { default: 'auto', description: 'Copies that must exist before an event counts as shipped. `auto`: one fewer than `replication`, at least 1.' }),
+  retention: Duration('7d', 'How long Kafka keeps events: longer than collectors may ever stand still.'),
+  tls: KafkaTls,
+  sasl: optional(Type.Object({
+    mechanism: Type.Enum(['plain', 'scram-sha-256', 'scram-sha-512'], { description: 'As the brokers ask for.' }),
+    username: Type.String({ minLength: 1, description: 'Needs rights to describe, create, read and write the topics, and to read the group.' }),
+    password: Type.String({ description: '`${ENV}` or `file:PATH`.' }),
+  }, strict)),
+  chunk_events: Type.Integer({ minimum: 1, maximum: 100_000, default: 1000, description: 'Events sent as one message, at most.' }),
+  chunk_age: Duration('200ms', 'An event waits no longer than this for others to be sent with it.'),
+}, { ...strict, default: {} });
+
+const Redis = Type.Object({
+  url: Type.String({ default: '', description: '`redis://host:port/database`, with TLS `rediss://`; of a cluster some of its nodes, with commas between them. Empty: each node holds its limits by itself.' }),
+  cluster: Type.Boolean({ default: false, description: '`url` names nodes of a Redis Cluster.' }),
+  username: optional(Type.String({ description: 'Of the ACL; docs/limits.md says which rights it needs. Default: the one in `url`, or Redis\'s `default`.' })),
+  password: optional(Type.String({ description: '`${ENV}` or `file:PATH`. Default: the one in `url`.' })),
+  prefix: Type.String({ pattern: REDIS_PREFIX, default: 'tidegate', description: 'Before the names of limits: deployments that share a Redis need different ones.' }),
+  timeout: Duration('250ms', 'The longest wait for an answer.'),
+  tls: optional(Type.Object({
+    ca: optional(Type.String({ description: '`file:PATH` of the certificates (PEM) that signed the servers\' own; default: those that Node trusts.' })),
+  }, strict)),
+}, { ...strict, default: {} });
+
 export const ConfigSchema = Type.Object({
   version: Type.Literal(1, { description: 'Of this format.' }),
   node: optional(Type.String({ pattern: NODE, description: 'This node\'s name in events; default: the host\'s.' })),
+  nodes: Type.Array(Type.String({ pattern: NODE }), { default: [], description: 'Names of all nodes that serve requests: one that was never heard of shows on completeness, and limits that nodes share wait for each after a wipe. Empty: whoever comes.' }),
   listeners: Type.Object({ http: HttpListener }, strict),
   control: Type.Object({
     address: Type.String({ default: '127.0.0.1:9180', description: 'host:port of the control API, the reports and /metrics.' }),
@@ -171,9 +222,10 @@ export const ConfigSchema = Type.Object({
   data_dir: Type.String({ default: './data', description: 'Relative to the configuration file.' }),
   event_log: Type.Object({
     spool: Type.Object({
-      max_bytes: Bytes('8GiB', 'All segments of the node together; when full, events are dropped and tallied, requests go on.'),
-      segment_bytes: Bytes('64MiB', 'A segment is closed past this size.'),
+      max_bytes: Bytes('8GiB', 'All segments of the node together; when full, events are dropped and tallied, requests go on. 8MiB or more.'),
+      segment_bytes: Bytes('64MiB', 'A segment is closed past this size. 64KiB or more.'),
     }, { ...strict, default: {} }),
+    kafka: Kafka,
   }, { ...strict, default: {} }),
   store: Type.Object({
     keep: Type.Object({
@@ -181,7 +233,23 @@ export const ConfigSchema = Type.Object({
       minutes: Duration('90d', 'Counts by minute.'),
       quarter_hours: Duration('1100d', 'Counts by quarter of an hour.'),
     }, { ...strict, default: {} }),
-    max_bytes: Bytes('50GiB', 'Past this, the oldest days of raw events go first, and it is said.'),
+    max_bytes: Bytes('50GiB', 'Past this, the oldest days of raw events go first, and it is said. 256MiB or more.'),
+    clickhouse: Type.Object({
+      url: Type.String({ default: '', description: '`http://host:port` or `https://host:port` of a ClickHouse server; several, with commas between them, are replicas of one cluster and are asked in turn. Empty: chDB, under `data_dir`.' }),
+      user: Type.String({ minLength: 1, default: 'default', description: 'docs/store.md says which rights it needs.' }),
+      password: optional(Type.String({ description: '`${ENV}` or `file:PATH`.' })),
+      tls: optional(Type.Object({
+        ca: optional(Type.String({ description: '`file:PATH` of the certificates (PEM) that signed the servers\' own; default: those that Node trusts.' })),
+      }, strict)),
+      cluster: Type.String({ pattern: CLUSTER, default: '', description: 'The cluster whose nodes are the replicas: tables are made ON CLUSTER, with Replicated engines. Empty: one server.' }),
+      insert_quorum: Type.Integer({ minimum: 0, maximum: 100, default: 0, description: 'Replicas that must have an insert before it counts; 0: the one that took it.' }),
+      timeout: Duration('30s', 'For how long a server may keep silent. An insert that nobody answered is made again, and counts once.'),
+      compression: Type.Boolean({ default: true, description: 'gzip, in both directions.' }),
+    }, { ...strict, default: {} }),
+  }, { ...strict, default: {} }),
+  shared_state: Type.Object({
+    redis: Redis,
+    on_ledger_loss: Type.Enum(['deny', 'allow'], { default: 'deny', description: 'While Redis is away and a node has used up what it holds of a limit: `deny` refuses (503 `ledger_unavailable`), `allow` lets each node go on by itself up to the whole limit.' }),
   }, { ...strict, default: {} }),
   limits: SharedLimits,
   ip: IpLists,
@@ -191,10 +259,11 @@ export const ConfigSchema = Type.Object({
 
 /** A validated configuration with every default filled in. */
 export type Config = Static<typeof ConfigSchema>;
+export type RedisConfig = Static<typeof Redis>;
+export type KafkaConfig = Static<typeof Kafka>;
 export type ServiceConfig = Static<typeof Service>;
 export type RouteConfig = Static<typeof Route>;
 export type AppConfig = Static<typeof App>;
-export type UpstreamConfig = Static<typeof Upstream>;
 export type JwtConfig = Static<typeof Jwt>;
 export type HttpListenerConfig = Static<typeof HttpListener>;
 export type IpListsConfig = Static<typeof IpLists>;

@@ -2,11 +2,11 @@
  * Secrets and key files that the configuration refers to as `file:PATH`. Their content is kept apart from the Config, under the reference
  * as written, so that what shows a Config shows none of it.
  */
-import { readFileSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { TidegateError } from '../../errors/tidegate-error.js';
+import { readBounded } from './bounded-file.js';
 import type { ConfigPath, Finding } from './config-problem.js';
-import type { Config } from './schema.js';
+import type { Config, KafkaConfig } from './schema.js';
 
 /** Content by reference (`file:acme.jwks.json`). Plain data: it can be sent to another process. */
 export type Secrets = Readonly<Record<string, string>>;
@@ -26,15 +26,9 @@ export function secretFile(reference: string, baseDir: string): string | null {
 export function readSecret(reference: string, baseDir: string): string {
   const path = secretFile(reference, baseDir);
   if (path === null) return reference;
-  let content: string;
-  try {
-    const { size } = statSync(path);
-    if (size > MAX_BYTES) throw new TidegateError('config_file', `${reference} is larger than ${MAX_BYTES} bytes`);
-    content = readFileSync(path, 'utf8').replace(/\r?\n$/, '');
-  } catch (error) {
-    if (error instanceof TidegateError) throw error;
-    throw new TidegateError('config_file', `${reference} cannot be read: ${(error as NodeJS.ErrnoException).code ?? String(error)}`, { cause: error });
-  }
+  const read = readBounded(path, MAX_BYTES);
+  if (read.bytes === null) throw new TidegateError('config_file', `${reference} ${read.code === null ? read.why : `cannot be read: ${read.code}`}`);
+  const content = read.bytes.toString('utf8').replace(/\r?\n$/, '');
   if (content === '') throw new TidegateError('config_file', `${reference} is empty`);
   return content;
 }
@@ -48,6 +42,17 @@ export function secretOf(reference: string, secrets: Secrets): string {
 export function secretReferences(config: Config): { readonly path: ConfigPath; readonly reference: string }[] {
   const found: { path: ConfigPath; reference: string }[] = [];
   if (typeof config.control?.token === 'string') found.push({ path: ['control', 'token'], reference: config.control.token });
+  const { clickhouse } = config.store ?? {};
+  if (typeof clickhouse?.password === 'string') found.push({ path: ['store', 'clickhouse', 'password'], reference: clickhouse.password });
+  if (typeof clickhouse?.tls?.ca === 'string') found.push({ path: ['store', 'clickhouse', 'tls', 'ca'], reference: clickhouse.tls.ca });
+  const kafka = config.event_log?.kafka as Partial<KafkaConfig> | undefined;
+  if (typeof kafka?.sasl?.password === 'string') found.push({ path: ['event_log', 'kafka', 'sasl', 'password'], reference: kafka.sasl.password });
+  if (typeof kafka?.tls === 'object') {
+    for (const [key, reference] of Object.entries(kafka.tls)) if (typeof reference === 'string') found.push({ path: ['event_log', 'kafka', 'tls', key], reference });
+  }
+  const redis = config.shared_state?.redis;
+  if (typeof redis?.password === 'string') found.push({ path: ['shared_state', 'redis', 'password'], reference: redis.password });
+  if (typeof redis?.tls?.ca === 'string') found.push({ path: ['shared_state', 'redis', 'tls', 'ca'], reference: redis.tls.ca });
   for (const [i, app] of (Array.isArray(config.apps) ? config.apps : []).entries()) {
     if (typeof app?.jwt?.secret === 'string') found.push({ path: ['apps', i, 'jwt', 'secret'], reference: app.jwt.secret });
     if (typeof app?.jwt?.jwks === 'string') found.push({ path: ['apps', i, 'jwt', 'jwks'], reference: app.jwt.jwks });

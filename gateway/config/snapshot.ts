@@ -2,17 +2,19 @@
  * The compiled configuration: immutable, built beside the old one at a reload and swapped in by one reference. A request finishes on the
  * snapshot it began with.
  */
+import type { Label } from '../events/labels.js';
 import type { Policy } from '../exchange.js';
 import type { CompiledCidrs } from '../policies/ip-list.js';
 import type { RouteTable } from '../routing/route-table.js';
-import type { AppConfig, Config, RouteConfig, ServiceConfig } from './schema.js';
+import type { AppConfig, RouteConfig, ServiceConfig } from './schema.js';
+import type { WorkerConfig } from './worker-config.js';
 import type { UpstreamTargets } from '../upstream/targets.js';
 
 export interface Snapshot {
-  readonly config: Config;
+  readonly config: WorkerConfig;
   /** First 12 hexadecimal digits of the SHA-256 of the content in force. */
   readonly version: string;
-  readonly versionLabel: Uint8Array;
+  readonly versionLabel: Label;
   readonly routes: RouteTable<CompiledRoute>;
   readonly apps: ReadonlyMap<string, CompiledApp>;
   /** What a request that matches no route carries: empty names, and the gateway's own policies. */
@@ -43,7 +45,7 @@ export interface CompiledRoute {
   /** Null only for `noRoute`. */
   readonly config: RouteConfig | null;
   /** encodeLabels(service, route) */
-  readonly label: Uint8Array;
+  readonly label: Label;
   /** In the fixed order: ip lists and limits by client address (the gateway's, then the service's), authentication, authorisation, rate limits, daily quota. Switched-off ones are absent. */
   readonly policies: readonly Policy[];
   /** What the event keeps of the path: a text that is always the same, or null for the path itself. */
@@ -57,6 +59,6 @@ export interface CompiledApp {
   readonly name: string;
   readonly config: AppConfig;
   /** encodeLabels(app) */
-  readonly label: Uint8Array;
+  readonly label: Label;
   readonly services: ReadonlySet<string>;
 }

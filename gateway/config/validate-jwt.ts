@@ -1,12 +1,12 @@
 /** An app's JSON Web Tokens: the key must be there, be of the algorithm's kind, and be strong enough (RFC 7518, RFC 8725). */
 import { createPublicKey } from 'node:crypto';
 import type { JsonWebKey, KeyObject } from 'node:crypto';
+import type { Checker } from './checker.js';
 import { formatPath } from './config-problem.js';
 import type { ConfigPath } from './config-problem.js';
 import type { AppConfig, JwtConfig } from './schema.js';
 import { secretOf } from './secrets.js';
 import type { Secrets } from './secrets.js';
-import type { Checker } from './validate.js';
 import { claimHeaderFault, jwksUrlFault, shown } from './values.js';
 import { durationMs } from './units.js';
 

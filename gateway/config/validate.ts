@@ -8,25 +8,23 @@ import { normalisePath } from '../routing/normalise-path.js';
 import { parsePattern } from '../routing/path-pattern.js';
 import { conflicts } from '../routing/route-table.js';
 import type { RouteEntry } from '../routing/route-table.js';
+import { Checker, type Item, type Judgement } from './checker.js';
 import { formatPath, nearest } from './config-problem.js';
-import type { ConfigPath, Finding } from './config-problem.js';
+import type { ConfigPath } from './config-problem.js';
 import type { SchemaFinding } from './schema-check.js';
 import type { AppConfig, Config, IpListsConfig, RouteConfig, ServiceConfig } from './schema.js';
 import type { Secrets } from './secrets.js';
 import { byteCount, durationMs } from './units.js';
+import { checkClickHouse } from './validate-clickhouse.js';
 import { checkJwt } from './validate-jwt.js';
+import { checkKafka } from './validate-kafka.js';
+import { checkRedis } from './validate-redis.js';
 import { addressFault, cidrFault, fieldNameFault, hostHeaderFault, hostPatternFault, shown, targetUrlFault, timeZoneFault } from './values.js';
-
-export interface Judgement {
-  readonly errors: Finding[];
-  /** Accepted, but probably not meant. */
-  readonly warnings: Finding[];
-}
 
 /** `secrets`: what could be read of the `file:` references; what could not has a finding of its own already. */
 export function validate(config: Config, secrets: Secrets, schemaFindings: readonly SchemaFinding[]): Judgement {
   const checker = new Checker(schemaFindings);
-  checkGateway(config, checker);
+  checkGateway(config, secrets, checker);
   const services = checker.list<ServiceConfig>(config.services, ['services']);
   const serviceNames = names(services, checker, 'service');
   const routes: (RouteEntry<ConfigPath>)[] = [];
@@ -40,56 +38,6 @@ export function validate(config: Config, secrets: Secrets, schemaFindings: reado
   return checker;
 }
 
-/** Gathers findings, and knows which parts fit the schema. */
-export class Checker implements Judgement {
-  readonly errors: Finding[] = [];
-  readonly warnings: Finding[] = [];
-  /** formatPath of what does not fit the schema, and of what encloses it. */
-  readonly #misfits = new Set<string>();
-  readonly #enclosing = new Set<string>();
-
-  constructor(schemaFindings: readonly SchemaFinding[]) {
-    for (const { path, member, code } of schemaFindings) {
-      if (code === 'config_unknown_key') {
-        // spoils the map that it stands in, no more
-        this.#enclosing.add(formatPath(path.slice(0, -1)));
-        continue;
-      }
-      const full = member === null ? path : [...path, member];
-      this.#misfits.add(formatPath(full));
-      for (let length = 1; length < full.length; length++) this.#enclosing.add(formatPath(full.slice(0, length)));
-    }
-  }
-
-  fail(path: ConfigPath, code: Finding['code'], message: string, at: Finding['at'] = 'value'): void {
-    this.errors.push({ path, at, code, message });
-  }
-
-  warn(path: ConfigPath, message: string, at: Finding['at'] = 'value'): void {
-    this.warnings.push({ path, at, code: 'config_doubtful', message });
-  }
-
-  /** `fault` as values.ts gives it. */
-  value(path: ConfigPath, fault: string | null): void {
-    if (fault !== null) this.fail(path, 'config_value', fault);
-  }
-
-  /** True if the whole of it fits the schema: neither it, nor a part of it, nor what it is a part of was found fault with. */
-  sound(path: ConfigPath): boolean {
-    if (this.#misfits.size === 0 && this.#enclosing.size === 0) return true;
-    if (this.#enclosing.has(formatPath(path)) || this.#misfits.has('')) return false;
-    return !path.some((_, i) => this.#misfits.has(formatPath(path.slice(0, i + 1))));
-  }
-
-  /** The entries of a list that are maps at all, with their paths. */
-  list<T extends object>(value: readonly T[] | undefined, path: ConfigPath): Item<T>[] {
-    if (!Array.isArray(value)) return [];
-    return (value as unknown[]).flatMap((item, i) => (typeof item === 'object' && item !== null && !Array.isArray(item) ? [{ item: item as T, path: [...path, i] }] : []));
-  }
-}
-
-export interface Item<T> { readonly item: T; readonly path: ConfigPath }
-
 function names(items: readonly Item<{ readonly name: string }>[], checker: Checker, what: string): Set<string> {
   const first = new Map<string, ConfigPath>();
   for (const { item, path } of items) {
@@ -101,10 +49,13 @@ function names(items: readonly Item<{ readonly name: string }>[], checker: Check
   return new Set(first.keys());
 }
 
+/** Below these the record would be no record: a spool that a few seconds fill, a file for every few events, a store that drops its days as they come. */
+const LEAST = { spool: '8MiB', segment: '64KiB', store: '256MiB' } as const;
+
 /** Beyond this, a timer of Node's fires at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
-function checkGateway(config: Config, checker: Checker): void {
+function checkGateway(config: Config, secrets: Secrets, checker: Checker): void {
   const http = ['listeners', 'http'];
   if (checker.sound([...http, 'address'])) checker.value([...http, 'address'], addressFault(config.listeners.http.address));
   if (checker.sound(['control', 'address'])) {
@@ -125,15 +76,23 @@ function checkGateway(config: Config, checker: Checker): void {
   }
   if (checker.sound(['event_log', 'spool'])) {
     const { max_bytes, segment_bytes } = config.event_log.spool;
-    byteSize(max_bytes, ['event_log', 'spool', 'max_bytes'], checker);
-    byteSize(segment_bytes, ['event_log', 'spool', 'segment_bytes'], checker);
+    byteSize(max_bytes, ['event_log', 'spool', 'max_bytes'], checker, LEAST.spool);
+    byteSize(segment_bytes, ['event_log', 'spool', 'segment_bytes'], checker, LEAST.segment);
     if (byteCount(segment_bytes) > byteCount(max_bytes)) checker.fail(['event_log', 'spool', 'segment_bytes'], 'config_value', `is more than max_bytes (${max_bytes})`);
   }
-  if (checker.sound(['store', 'max_bytes'])) byteSize(config.store.max_bytes, ['store', 'max_bytes'], checker);
+  if (checker.sound(['event_log', 'kafka'])) checkKafka(config.event_log.kafka, ['event_log', 'kafka'], secrets, checker);
+  if (checker.sound(['store', 'max_bytes'])) byteSize(config.store.max_bytes, ['store', 'max_bytes'], checker, LEAST.store);
   if (checker.sound(['store', 'keep'])) {
     for (const [key, text] of Object.entries(config.store.keep)) {
       if (!(durationMs(text) >= 60_000 && durationMs(text) <= 36_500 * 86_400_000)) checker.fail(['store', 'keep', key], 'config_value', 'must be at least 1m, and no more than 36500d');
     }
+  }
+  if (checker.sound(['store', 'clickhouse'])) checkClickHouse(config.store.clickhouse, ['store', 'clickhouse'], secrets, checker);
+  if (checker.sound(['shared_state', 'redis'])) checkRedis(config.shared_state.redis, ['shared_state', 'redis'], secrets, checker);
+  if (checker.sound(['nodes'])) {
+    config.nodes.forEach((node, i) => {
+      if (config.nodes.indexOf(node) < i) checker.fail(['nodes', i], 'config_duplicate', `the node ${shown(node)} is listed already`);
+    });
   }
   if (checker.sound(['data_dir']) && config.data_dir === '') checker.fail(['data_dir'], 'config_value', 'must not be empty');
   if (checker.sound(['trusted_proxies'])) config.trusted_proxies.forEach((block, i) => checker.value(['trusted_proxies', i], cidrFault(block)));
@@ -201,6 +160,9 @@ function pathPattern(route: RouteConfig, path: ConfigPath, checker: Checker): vo
     checker.fail(at, error.code, error.message);
     return;
   }
+  if (pattern.kind !== 'regexp' && text.includes(';')) {
+    checker.warn(at, 'holds ;parameters: a request gets here only if its path without them does too, and is else refused with bad_path');
+  }
   const strip = route.strip_prefix;
   if (strip === undefined || !checker.sound([...path, 'strip_prefix']) || !prefix(strip, [...path, 'strip_prefix'], checker) || pattern.kind === 'regexp') return;
   const have = pattern.kind === 'exact' ? pattern.path.slice(1).split('/') : pattern.segments;
@@ -265,7 +227,7 @@ function durations(timeouts: Readonly<Record<string, string>>, path: ConfigPath,
   }
 }
 
-function byteSize(text: string, path: ConfigPath, checker: Checker): void {
+function byteSize(text: string, path: ConfigPath, checker: Checker, least = '1B'): void {
   const bytes = byteCount(text);
-  if (!(bytes >= 1 && Number.isSafeInteger(bytes))) checker.fail(path, 'config_value', 'must be at least 1B, and no more than a number can count');
+  if (!(bytes >= byteCount(least) && Number.isSafeInteger(bytes))) checker.fail(path, 'config_value', `must be at least ${least}, and no more than a number can count`);
 }

@@ -61,6 +61,20 @@ export function targetUrlFault(text: string): string | null {
   return null;
 }
 
+/** A ClickHouse server's HTTP interface. What it says elsewhere (user, password, settings) has keys of its own. */
+export function clickHouseUrlFault(text: string): string | null {
+  const match = /^([A-Za-z][A-Za-z0-9+.-]*):\/\/([^/?#\\]*)\/?(.*)$/s.exec(text);
+  if (match === null) return 'must be a URL: http://host:port or https://host:port';
+  const [, scheme = '', authority = '', rest = ''] = match;
+  if (!['http', 'https'].includes(scheme.toLowerCase())) return `${scheme}:// is not spoken to the store: http:// or https://, the port of ClickHouse's HTTP interface`;
+  if (authority.includes('@')) return 'holds credentials: they stand in user and password';
+  if (rest !== '') return 'is host and port only: the database is tidegate, settings go with each statement';
+  const port = /:(\d+)$/.exec(authority)?.[1];
+  if (port === undefined || Number(port) < 1 || Number(port) > 65_535) return 'names no port (ClickHouse: 8123, with TLS 8443)';
+  const host = authority.slice(0, -port.length - 1);
+  return isHost(host) ? null : `${shown(host)} is not a host`;
+}
+
 /** Key sets come over https; over http from this machine only. */
 export function jwksUrlFault(text: string): string | null {
   let url: URL;

@@ -103,7 +103,7 @@ describe('a watched configuration', () => {
     const changed = await next();
     assert.notEqual(changed.result.loaded?.version, first.loaded?.version);
     mkdirSync(join(dir, 'data'));
-    KeyStore.open(join(dir, 'data')).add({ app: 'a', author: 'me' });
+    KeyStore.open(join(dir, 'data')).add({ app: 'a', author: 'me', scopes: ['traffic'] });
     assert.equal((await next()).result.loaded?.config.apps[0]?.keys.length, 1);
   });
 

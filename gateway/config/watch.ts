@@ -3,9 +3,11 @@
  * renamed over another, a symbolic link of Kubernetes turned to another folder, network file systems), and needs nothing set up again afterwards.
  */
 import { createHash } from 'node:crypto';
-import { readFileSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { readBounded } from './bounded-file.js';
 import { loadConfigAside } from './load-aside.js';
+import { MAX_CONFIG_BYTES } from './load.js';
 import type { LoadResult } from './load.js';
 
 const INTERVAL_MS = 200;
@@ -112,7 +114,9 @@ function stateOf(path: string): FileState {
   try {
     const { dev, ino, size, mtimeMs, ctimeMs } = statSync(path);
     const young = Date.now() - Math.max(mtimeMs, ctimeMs) < YOUNG_MS;
-    return { inode: `${dev}:${ino}:${size}:${mtimeMs}:${ctimeMs}`, content: young ? createHash('sha256').update(readFileSync(path)).digest('hex') : null };
+    const content = young ? readBounded(path, MAX_CONFIG_BYTES) : null;
+    const digest = content === null ? null : content.bytes === null ? content.why : createHash('sha256').update(content.bytes).digest('hex');
+    return { inode: `${dev}:${ino}:${size}:${mtimeMs}:${ctimeMs}`, content: digest };
   } catch (error) {
     return { inode: (error as NodeJS.ErrnoException).code ?? 'unreadable', content: null };
   }

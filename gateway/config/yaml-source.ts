@@ -8,6 +8,7 @@ import { formatPath } from './config-problem.js';
 import type { ConfigPath, ConfigProblem, Place } from './config-problem.js';
 import { expandVariables, setOwn } from './variables.js';
 import type { Environment } from './variables.js';
+import type { Written } from './written.js';
 import type { ErrorCode } from '../../errors/codes.js';
 
 /** UTF-16 units. 100,000 apps take about 20 M. */
@@ -23,8 +24,8 @@ export interface ParsedYaml {
   readonly value: unknown;
   readonly source: YamlSource;
   readonly problems: readonly ConfigProblem[];
-  /** formatPath of each value that holds an expanded variable: its type is only settled by the schema. */
-  readonly expanded: ReadonlySet<string>;
+  /** By formatPath, each value that holds an expanded variable: its type is only settled by the schema. */
+  readonly expanded: ReadonlyMap<string, Written>;
 }
 
 /** Where each part of a file stands. */
@@ -97,7 +98,7 @@ export function parseYaml(text: string, file: string, environment: Environment):
   lines.addNewLine(0);
   const source = new YamlSource(file, lines);
   const refuse = (offset: number, message: string): ParsedYaml =>
-    ({ value: undefined, source, problems: [source.problem(offset, [], 'config_syntax', message)], expanded: new Set() });
+    ({ value: undefined, source, problems: [source.problem(offset, [], 'config_syntax', message)], expanded: new Map() });
   if (text.length > MAX_TEXT) return refuse(0, `the file is larger than ${MAX_TEXT} characters`);
 
   let document: Document.Parsed | null = null;
@@ -116,7 +117,7 @@ export function parseYaml(text: string, file: string, environment: Environment):
   source.settle(document.contents);
   const problems = syntaxProblems(document, text, source);
   if (second !== null) problems.push(source.problem(second, [], 'config_syntax', 'a second document begins here; the file must hold one'));
-  if (problems.length > 0) return { value: undefined, source, problems, expanded: new Set() };
+  if (problems.length > 0) return { value: undefined, source, problems, expanded: new Map() };
 
   const reader = new Reader(text, source, environment);
   const value = reader.read(document.contents, null);
@@ -161,7 +162,7 @@ interface Link { readonly parent: Link | null; readonly part: string | number }
 /** One walk of the tree: values out, variables expanded, anchors followed, repeated keys found. */
 class Reader {
   readonly problems: ConfigProblem[] = [];
-  readonly expanded = new Set<string>();
+  readonly expanded = new Map<string, Written>();
   readonly #text: string;
   readonly #source: YamlSource;
   readonly #environment: Environment;
@@ -226,7 +227,7 @@ class Reader {
     if (!value.includes('${')) return value;
     const path = pathOf(link);
     const { text, failures } = expandVariables(value, this.#environment);
-    this.expanded.add(formatPath(path));
+    this.expanded.set(formatPath(path), { path, text: value });
     for (const { occurrence, message } of failures) {
       this.problems.push(this.#source.problem(this.#variableOffset(node, occurrence), path, 'config_variable', message));
     }

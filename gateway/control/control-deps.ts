@@ -5,7 +5,7 @@
 import type { ConfigProblem } from '../config/config-problem.js';
 import type { Change } from '../config/diff.js';
 import type { HistoryEntry } from '../config/history.js';
-import type { KeyScope } from '../config/keys.js';
+import type { KeyScope, Revocation } from '../config/keys.js';
 import type { AppConfig, ServiceConfig } from '../config/schema.js';
 
 /** Who asks. An app reads its own reports, days and requests, and nothing else. */
@@ -16,8 +16,8 @@ export type Principal =
 export interface ControlDeps {
   /** The operator's token in force (token.ts makes one at the first start). Compared in constant time. */
   token(): string;
-  /** Path of the collector's Unix socket. */
-  readonly collectorSocket: string;
+  /** Path of the collector's Unix socket; null: this node has no collector. */
+  readonly collectorSocket: string | null;
   /** The app that this API key or JWT belongs to; null: none, or not allowed to read reports. Never throws for a bad credential. */
   identify(bearer: string): Promise<string | null>;
   /** The app's IANA zone; null: no such app. */
@@ -27,6 +27,7 @@ export interface ControlDeps {
   /** `control.metrics_open` as in force. */
   metricsOpen(): boolean;
 
+  /** From what is known: it waits for nobody, and looks at no disk. */
   readiness(): Readiness;
   /** `accept`: the request's Accept field, for OpenMetrics. */
   metrics(accept: string): Promise<MetricsText>;
@@ -37,18 +38,17 @@ export interface ControlDeps {
   apps(): readonly AppConfig[];
   /** Makes a key, puts it in force, and answers with its text: the only time it is shown. null: no such app. */
   createKey(app: string, request: NewKeyRequest): Promise<NewKey | null>;
-  /** False: no such app or key. */
-  revokeKey(app: string, id: string, author: string): Promise<boolean>;
+  revokeKey(app: string, id: string, author: string): Promise<Revocation>;
   /** Newest first. */
   history(limit: number): Promise<readonly HistoryEntry[]>;
-  /** What a reload of this YAML text would change; `errors` not empty: it would be rejected. */
-  diff(text: string): Promise<ConfigDiff>;
+  /** What a reload of this YAML text would change; `errors` not empty: it would be rejected. `signal`: the asker has left. @throws TidegateError config_busy */
+  diff(text: string, signal: AbortSignal): Promise<ConfigDiff>;
   readonly log: ControlLog;
 }
 
 export interface Readiness {
   readonly ready: boolean;
-  /** Why not, in words. */
+  /** Why not, and what else is not as it should be, in words, with the code of each. */
   readonly reasons: readonly string[];
 }
 
@@ -86,13 +86,31 @@ export interface NodeStatus {
   readonly started_at: string;
   readonly ready: boolean;
   readonly reasons: readonly string[];
+  readonly shape: ShapeStatus;
   readonly config: ConfigStatus;
   readonly workers: readonly WorkerStatus[];
   readonly targets: readonly TargetStatus[];
   readonly limits: readonly LimitStatus[];
   readonly spool: SpoolStatus;
-  /** null: the collector does not answer. */
+  /** null: events stay on this machine. */
+  readonly shipping: ShippingStatus | null;
+  /** null: this node's limits are its own. */
+  readonly sharing: SharingStatus | null;
+  /** null: the collector does not answer, or is not on this node. */
   readonly collector: CollectorStatus | null;
+  /** Why the collector does not run; null: it runs, is starting, or is not on this node. */
+  readonly collector_fault: CollectorFault | null;
+}
+
+/** What runs here, and what the configuration has chosen. */
+export interface ShapeStatus {
+  /** `gateway`: no collector here; `collector`: no workers. */
+  readonly part: 'whole' | 'gateway' | 'collector';
+  readonly event_log: 'spool' | 'kafka';
+  /** null: no collector here. */
+  readonly store: 'chdb' | 'clickhouse' | null;
+  /** Who counts limits: this node alone, or Redis for all. */
+  readonly shared_state: 'node' | 'redis';
 }
 
 export interface ConfigStatus {
@@ -116,7 +134,7 @@ export interface WorkerStatus {
 export interface TargetStatus {
   readonly service: string;
   readonly target: string;
-  /** Workers that pass it over now, of all workers; null: not known yet. */
+  /** False: a worker passes it over now. null: none has tried it yet. */
   readonly healthy: boolean | null;
 }
 export interface LimitStatus {
@@ -135,6 +153,24 @@ export interface SpoolStatus {
   /** Events dropped and tallied since the start. */
   readonly dropped: number;
 }
+export interface SharingStatus {
+  /** Nodes that share the limits, as far as this one knows: itself among them. */
+  readonly nodes: number;
+  /** Why Redis cannot be asked, since when; null: it can. */
+  readonly failing: { readonly code: string; readonly detail: string; readonly since: string } | null;
+}
+export interface ShippingStatus {
+  readonly topic: string;
+  /** Of the spool, not acknowledged by Kafka yet. */
+  readonly behind_bytes: number;
+  /** Age of the oldest event among them. */
+  readonly behind_seconds: number;
+  /** Events that Kafka has acknowledged since the supervisor's start. */
+  readonly shipped: number;
+  /** Why shipping fails, since when; null: it works. */
+  readonly failing: { readonly code: string; readonly detail: string; readonly since: string } | null;
+}
+export interface CollectorFault { readonly code: string; readonly detail: string; readonly since: string }
 export interface CollectorStatus {
   /** Age of the oldest event not stored yet. */
   readonly lag_seconds: number | null;

@@ -87,6 +87,14 @@ export const ENDPOINTS = {
     query: { day: Type.String({ format: 'date', description: 'Default: today.' }), time_zone: timeZone }, answers: answers('`complete`, `reasons`; to the operator each stream.'),
   },
   request: { method: 'GET', path: '/v1/requests/:id', access: 'reports', forwarded: true, summary: 'One request\'s event by its X-Request-Id.', answers: answers('The event.') },
+  quarantine: {
+    method: 'GET', path: '/v1/quarantine', access: 'operator', forwarded: true, summary: 'What of the log could not be read, newest first.',
+    answers: answers('`items`: id, log, stream, reason, where its copy lies, when it was noted and put back.'),
+  },
+  replayQuarantine: {
+    method: 'POST', path: '/v1/quarantine/:id/replay', access: 'operator', forwarded: true, summary: 'Puts it into the log again; what of it is stored is recognised.',
+    answers: answers('The item.'),
+  },
 } as const satisfies Record<string, Endpoint>;
 
 export type EndpointName = keyof typeof ENDPOINTS;

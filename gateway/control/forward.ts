@@ -12,24 +12,24 @@ const PASSED_ON = ['content-type', 'content-disposition', 'x-tidegate-as-of', 'x
 
 export class CollectorForward {
   readonly #deps: ControlDeps;
-  readonly #pool: Pool;
+  readonly #pool: Pool | null;
 
   constructor(deps: ControlDeps) {
     this.#deps = deps;
     // as many connections as there are askers: those who read the live stream must not stand in the way of the others
-    this.#pool = new Pool('http://collector', { socketPath: deps.collectorSocket, headersTimeout: HEADERS_TIMEOUT_MS, bodyTimeout: BODY_TIMEOUT_MS });
+    this.#pool = deps.collectorSocket === null ? null : new Pool('http://collector', { socketPath: deps.collectorSocket, headersTimeout: HEADERS_TIMEOUT_MS, bodyTimeout: BODY_TIMEOUT_MS });
   }
 
   /**
    * @param path as the collector knows it, without the query
-   * @throws collector_unavailable
+   * @throws collector_unavailable, collector_elsewhere
    */
   async answer(path: string, principal: Principal, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const at = request.url.indexOf('?');
     const gone = new AbortController();
     reply.raw.once('close', () => gone.abort());
     const answer = await this.#ask({
-      method: 'GET', path: at < 0 ? path : path + request.url.slice(at), signal: gone.signal,
+      method: request.method === 'POST' ? 'POST' : 'GET', path: at < 0 ? path : path + request.url.slice(at), signal: gone.signal,
       headers: {
         accept: request.headers.accept ?? '*/*',
         'x-tidegate-principal': principal.kind === 'operator' ? 'operator' : `app:${principal.app}`,
@@ -44,10 +44,11 @@ export class CollectorForward {
   }
 
   async close(): Promise<void> {
-    await this.#pool.destroy();
+    await this.#pool?.destroy();
   }
 
   async #ask(options: Dispatcher.RequestOptions): Promise<Dispatcher.ResponseData> {
+    if (this.#pool === null) throw new TidegateError('collector_elsewhere', 'This node is a gateway alone (tidegate gateway): ask the control origin of a node that runs tidegate collector.');
     try {
       return await this.#pool.request(options);
     } catch (error) {

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, request as httpRequest, type IncomingMessage, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import type { AddressInfo } from 'node:net';
+import { connect, type AddressInfo, type Socket } from 'node:net';
 import type { InjectOptions } from 'fastify';
 import type { AppConfig, ServiceConfig } from '../config/schema.js';
 import type { ControlDeps, NodeStatus } from './control-deps.js';
@@ -24,6 +24,7 @@ let metricsOpen = false;
 let rejected = false;
 let token = TOKEN;
 const made: unknown[] = [];
+const events = new EventEmitter();
 const logged: string[] = [];
 const log = { info: (fields: unknown, text: string) => logged.push(JSON.stringify(fields) + text), warn: () => undefined, error: (fields: unknown) => logged.push(JSON.stringify(fields)) };
 
@@ -39,9 +40,16 @@ const deps: ControlDeps = {
   services: () => [{ name: 'catalogue' } as ServiceConfig],
   apps: () => [{ name: 'acme' } as AppConfig],
   createKey: (app, request) => { made.push(request); return Promise.resolve(app === 'acme' ? { app, id: 'k-1', key: 'tg_secret', scopes: request.scopes } : null); },
-  revokeKey: (app, id) => Promise.resolve(app === 'acme' && id === 'k-1'),
+  revokeKey: (app, id) => Promise.resolve(app !== 'acme' ? 'unknown' : id === 'k-1' ? 'revoked' : id === 'k-0' ? 'ended' : 'unknown'),
   history: (limit) => Promise.resolve([{ version: 'aaaaaaaaaaaa', time: '', source: 'start', author: '', diff: [], more: limit }]),
-  diff: (text) => Promise.resolve({ from: 'a', to: 'b', changes: [], errors: text.includes('bad') ? [FAULT] : [] }),
+  diff: async (text, signal) => {
+    if (text === 'slow') {
+      events.emit('begun');
+      await once(signal, 'abort');
+      events.emit('left');
+    }
+    return { from: 'a', to: 'b', changes: [], errors: text.includes('bad') ? [FAULT] : [] };
+  },
 };
 const control = createControlServer(deps, '0.1.0');
 
@@ -248,6 +256,7 @@ test('keys are made for known apps and scopes, and their text is in no log', asy
   }
   assert.equal((await ask('DELETE', '/v1/apps/acme/keys/k-1', TOKEN)).status, 204);
   assert.equal((await ask('DELETE', '/v1/apps/acme/keys/k-2', TOKEN)).body['code'], 'not_found');
+  assert.match(String((await ask('DELETE', '/v1/apps/acme/keys/k-0', TOKEN)).body['detail']), /revoked already/);
   assert.equal(logged.some((line) => line.includes('tg_secret') || line.includes(TOKEN)), false);
 });
 
@@ -255,6 +264,17 @@ test('a wrong method is 405 with Allow, a wrong path 404', async () => {
   const { status, headers, body } = await ask('POST', '/v1/services/catalogue', TOKEN);
   assert.deepEqual([status, headers['allow'], body['code']], [405, 'GET', 'method_not_allowed']);
   assert.equal((await ask('GET', '/v1/reports/nothing', TOKEN)).status, 404);
+});
+
+test('a path that cannot be decoded, or has an endless name, is answered by a problem with its code', async () => {
+  for (const [url, status, code] of [
+    ['/%zz', 400, 'bad_path'], ['/v1/apps/%', 400, 'bad_path'], ['/v1/apps/%ff', 400, 'bad_path'], [`/v1/apps/${'a'.repeat(201)}`, 414, 'uri_too_long'], [`/v1/apps/${'a'.repeat(200)}`, 404, 'not_found'],
+  ] as const) {
+    const answer = await ask('GET', url, TOKEN);
+    assert.deepEqual([answer.status, answer.body['code'], answer.body['status']], [status, code, status], url);
+    assert.match(String(answer.headers['content-type']), /^application\/problem\+json/, url);
+    assert.equal(answer.headers['x-content-type-options'], 'nosniff', url);
+  }
 });
 
 test('/openapi.json lists exactly the routes there are', async () => {
@@ -272,6 +292,26 @@ test('/openapi.json lists exactly the routes there are', async () => {
   assert.equal(served.length, routes.length, tree);
 });
 
+test('bytes that are not HTTP, a head that is too large, one that does not come: a problem with its code, then the end', async () => {
+  const { port } = control.server.address() as AddressInfo;
+  const late = (socket: Socket): void => { control.server.emit('clientError', Object.assign(new Error('late'), { code: 'ERR_HTTP_REQUEST_TIMEOUT' }), socket); };
+  const cases = [
+    ['nonsense\r\n\r\n', 400, 'malformed_request', null],
+    [`GET /healthz HTTP/1.1\r\nHost: a\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`, 431, 'head_too_large', null],
+    ['GET /healthz HTTP/1.1\r\n', 408, 'request_timeout', late],
+  ] as const;
+  for (const [bytes, status, code, happens] of cases) {
+    if (happens !== null) control.server.once('connection', happens);
+    const socket = connect(port, '127.0.0.1').setEncoding('latin1');
+    let received = '';
+    socket.on('data', (text) => { received += String(text); }).on('error', () => undefined);
+    socket.write(bytes);
+    await once(socket, 'close');
+    assert.match(received, new RegExp(`^HTTP/1\\.1 ${status} [^]*content-type: application/problem\\+json\r\n`));
+    assert.equal((JSON.parse(received.slice(received.indexOf('\r\n\r\n') + 4)) as { code: string }).code, code);
+  }
+});
+
 test('the token is made once, is long, and is readable by its owner only', () => {
   const dataDir = join(folder, 'data');
   const first = controlToken(undefined, dataDir);
@@ -286,4 +326,25 @@ test('the token is made once, is long, and is readable by its owner only', () =>
   writeFileSync(tokenPath(dataDir), 'short\n');
   assert.throws(() => controlToken(undefined, dataDir), { code: 'data_dir_unusable' });
   assert.throws(() => controlToken(undefined, join(tokenPath(dataDir), 'below')), { code: 'data_dir_unusable' });
+});
+
+test('a diff is told that its asker has left', { timeout: 20_000 }, async () => {
+  const { port } = control.server.address() as AddressInfo;
+  const begun = once(events, 'begun');
+  const left = once(events, 'left');
+  const request = httpRequest({ host: '127.0.0.1', port, method: 'POST', path: '/v1/config/diff', headers: { authorization: `Bearer ${TOKEN}`, 'content-type': 'application/yaml' } });
+  request.on('error', () => undefined).end('slow');
+  await begun;
+  request.destroy();
+  await left;
+});
+
+test('a node without a collector says where to ask', async (t) => {
+  const gateway = createControlServer({ ...deps, collectorSocket: null }, '0.1.0');
+  t.after(() => gateway.close());
+  for (const [method, url] of [['GET', '/v1/reports/traffic'], ['GET', '/v1/completeness'], ['GET', '/v1/requests/x'], ['POST', '/v1/quarantine/x/replay']] as const) {
+    const answer = await gateway.inject({ method, url, headers: { authorization: `Bearer ${TOKEN}` } });
+    assert.deepEqual([url, answer.statusCode, answer.json<{ code: string }>().code], [url, 421, 'collector_elsewhere']);
+  }
+  assert.equal((await gateway.inject({ method: 'GET', url: '/v1/completeness' })).statusCode, 401, 'and only to whoever may ask');
 });

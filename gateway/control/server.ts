@@ -1,4 +1,6 @@
 /** The control origin: health, metrics, status, configuration, keys; reports are forwarded to the collector. One address, bearer tokens. */
+import { STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
 import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { ERROR_CODES } from '../../errors/codes.js';
 import { InvalidParameterError } from '../../errors/invalid-parameter.js';
@@ -17,6 +19,8 @@ const REQUEST_TIMEOUT_MS = 10_000;
 const KEEP_ALIVE_TIMEOUT_MS = 30_000;
 /** A configuration of 10,000 routes and apps has 3 MB. */
 const BODY_LIMIT_BYTES = 32 * 1024 * 1024;
+/** Of a name in a path, in characters. */
+const MAX_NAME_LENGTH = 200;
 
 const SECURITY_FIELDS = {
   'x-content-type-options': 'nosniff', 'x-frame-options': 'DENY', 'referrer-policy': 'no-referrer', 'cache-control': 'no-store',
@@ -29,8 +33,11 @@ type Handler = (request: FastifyRequest, reply: FastifyReply, principal: Princip
 export function createControlServer(deps: ControlDeps, version: string): FastifyInstance {
   const server = Fastify({
     requestTimeout: REQUEST_TIMEOUT_MS, keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS, bodyLimit: BODY_LIMIT_BYTES, forceCloseConnections: true,
-    exposeHeadRoutes: false, routerOptions: { maxParamLength: 200 },
+    exposeHeadRoutes: false, routerOptions: { maxParamLength: MAX_NAME_LENGTH },
     ajv: { customOptions: { coerceTypes: 'array', removeAdditional: false } },
+    clientErrorHandler: sendClientError,
+    // what the router refuses comes neither to the hooks nor to the error handler
+    frameworkErrors: (error, request, reply) => { sendError(deps, error, request, reply.headers(SECURITY_FIELDS)); },
   });
   const forward = new CollectorForward(deps);
   server.addHook('onClose', () => forward.close());
@@ -101,18 +108,22 @@ function createHandlers(deps: ControlDeps, forward: CollectorForward, descriptio
     },
     revokeKey: async (request, reply) => {
       const { name, id } = request.params as { name: string; id: string };
-      if (!await deps.revokeKey(name, id, 'operator')) throw new TidegateError('not_found', `The app ${name} has no key ${id}.`);
+      const done = await deps.revokeKey(name, id, 'operator');
+      if (done !== 'revoked') throw new TidegateError('not_found', done === 'ended' ? `The key ${id} of ${name} is revoked already.` : `The app ${name} has no key ${id}.`);
       deps.log.info({ app: name, key_id: id }, 'a key was revoked');
       return reply.code(204).send();
     },
     history: async (request) => ({ entries: await deps.history((request.query as { limit: number }).limit) }),
     diff: async (request, reply) => {
       if (typeof request.body !== 'string' || request.body === '') throw new TidegateError('malformed_request', 'The body must be the YAML text, as application/yaml.');
-      const { errors, ...difference } = await deps.diff(request.body);
+      const left = new AbortController();
+      reply.raw.once('close', () => { left.abort(); });
+      const { errors, ...difference } = await deps.diff(request.body, left.signal);
       return errors.length > 0 ? sendRejected(reply, errors, { version: difference.from }) : difference;
     },
     trafficReport: forwarded(ENDPOINTS.trafficReport), liveReport: forwarded(ENDPOINTS.liveReport),
     completeness: forwarded(ENDPOINTS.completeness), request: forwarded(ENDPOINTS.request),
+    quarantine: forwarded(ENDPOINTS.quarantine), replayQuarantine: forwarded(ENDPOINTS.replayQuarantine),
   };
 }
 
@@ -149,6 +160,21 @@ function sendError(deps: ControlDeps, error: FastifyError | TidegateError, reque
   return reply.code(status).type('application/problem+json').send(problem(said.code, said.message, members));
 }
 
+/** What is no request for node:http: bytes that are not HTTP, a head past its limit, one that does not come. No reply exists yet. */
+function sendClientError(error: Error & { readonly code?: string }, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const code = error.code === 'HPE_HEADER_OVERFLOW' ? 'head_too_large' : error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 'request_timeout' : 'malformed_request';
+  const body = JSON.stringify(problem(code));
+  const { status } = ERROR_CODES[code];
+  const fields = { ...SECURITY_FIELDS, 'content-type': 'application/problem+json', 'content-length': String(Buffer.byteLength(body)), connection: 'close' };
+  const lines = Object.entries(fields).map(([name, value]) => `${name}: ${value}\r\n`).join('');
+  // whatever it still sends, it is not read
+  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${lines}\r\n${body}`, () => { socket.destroy(); });
+}
+
 /** Foreign errors become ours here; null: a fault of this program. */
 function toTidegateError(error: FastifyError | TidegateError): TidegateError | null {
   if (error instanceof TidegateError) return error;
@@ -158,6 +184,8 @@ function toTidegateError(error: FastifyError | TidegateError): TidegateError | n
     const allowed = found.params['allowedValues'];
     return new InvalidParameterError(typeof extra === 'string' ? extra : found.instancePath.split('/')[1] ?? '', found.message ?? 'not valid', Array.isArray(allowed) ? allowed as string[] : null);
   }
+  if (error.code === 'FST_ERR_BAD_URL') return new TidegateError('bad_path', 'The path has a % that two hexadecimal digits do not follow, or bytes that are no UTF-8.');
+  if (error.statusCode === 414) return new TidegateError('uri_too_long', `A name in the path has more than ${MAX_NAME_LENGTH} characters.`);
   if (error.statusCode === 413) return new TidegateError('body_too_large', error.message);
   return error.statusCode !== undefined && error.statusCode >= 400 && error.statusCode < 500 ? new TidegateError('malformed_request', error.message) : null;
 }

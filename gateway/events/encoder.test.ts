@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { MAX_PATH_BYTES, RowEncoder } from './encoder.js';
 import { sampleFacts } from './event-samples.fixture.js';
 import { FRAME_HEADER_BYTES } from './frame.js';
-import { encodeLabels } from './labels.js';
+import { encodeLabels, encodeStrings } from './labels.js';
 import { decodeRows, type EventRow } from './read-rows.js';
 
 const STREAM = 'fedcba9876543210';
@@ -51,7 +51,8 @@ test('labels longer than one byte of length are kept', () => {
   const long = 'ü'.repeat(9000);
   const [row] = roundTrip([0, {}, { target: long, app: '', service: 's'.repeat(127), route: 'r'.repeat(128) }]);
   assert.deepEqual([row?.target, row?.app, row?.service, row?.route], [long, '', 's'.repeat(127), 'r'.repeat(128)]);
-  assert.deepEqual([...encodeLabels('a', '', 'ü')], [1, 0x61, 0, 2, 0xc3, 0xbc]);
+  assert.deepEqual([...encodeStrings(['a', '', 'ü'])], [1, 0x61, 0, 2, 0xc3, 0xbc]);
+  assert.deepEqual({ ...encodeLabels('a', '', 'ü') }, { length: 6, words: Uint32Array.of(0x0200_6101, 0xbcc3) });
 });
 
 test('a turn outgrows the buffer without losing a row, and facts that are none leave it as it was', () => {

@@ -8,10 +8,11 @@
  *   labels: config_version, service + route, app, target (copied) | client, path, trace_id (per event)
  *
  * u64 and i64 are written as two u32 (what travels is a safe integer; BigInt would allocate); a String is its length in bytes as LEB128, then UTF-8.
+ * Labels are copied as whole u32, so the last may write up to three bytes of what comes next, which is written after it.
  */
 import type { EventFacts } from './event.js';
 import { FRAME_HEADER_BYTES, streamNumber, writeFrameHeader, type StreamNumber } from './frame.js';
-import { encodeLabels } from './labels.js';
+import { encodeStrings, Label } from './labels.js';
 
 /** `path` is cut at this many bytes, at the end of a character. */
 export const MAX_PATH_BYTES = 1024;
@@ -28,7 +29,7 @@ const TWO_32 = 0x1_0000_0000;
 
 export class RowEncoder {
   readonly #stream: StreamNumber;
-  readonly #prefix: Uint8Array;
+  readonly #prefix: Label;
   #buffer = Buffer.allocUnsafeSlow(INITIAL_BYTES);
   #view = new DataView(this.#buffer.buffer);
   #end = FRAME_HEADER_BYTES;
@@ -43,7 +44,7 @@ export class RowEncoder {
     number.writeUInt32LE(this.#stream.high, 4);
     const slot = Buffer.alloc(2);
     slot.writeUInt16LE(worker);
-    this.#prefix = Buffer.concat([number, encodeLabels(node), slot]);
+    this.#prefix = new Label(Buffer.concat([number, encodeStrings([node]), slot]));
   }
 
   /** Rows since the last clear. */
@@ -74,32 +75,11 @@ export class RowEncoder {
     const most = prefix.length + FIXED_BYTES + versionLabel.length + routeLabel.length + appLabel.length + targetLabel.length
       + 3 * 2 + MAX_PATH_BYTES + 2 * MAX_SHORT_BYTES;
     if (this.#end + most > this.#buffer.length) this.#grow(this.#end + most);
-    const buffer = this.#buffer;
     const view = this.#view;
-    let at = copyBytes(buffer, this.#end, prefix);
-    at = writeU64(view, at, seq);
-    at = writeU64(view, at, facts.ordinal);
-    at = writeI64(view, at, facts.timeMs);
-    at = writeU64(view, at, facts.durationUs);
-    at = writeU64(view, at, facts.upstreamUs);
-    at = writeU64(view, at, facts.bytesIn);
-    at = writeU64(view, at, facts.bytesOut);
-    view.setUint16(at, facts.status, true);
-    buffer[at + 2] = facts.methodId;
-    buffer[at + 3] = facts.outcomeId;
-    buffer[at + 4] = facts.protocolId;
-    buffer[at + 5] = facts.kindId;
-    buffer[at + 6] = facts.requests;
-    buffer[at + 7] = facts.counted;
-    buffer[at + 8] = facts.billable;
-    buffer[at + 9] = facts.attempts > 255 ? 255 : facts.attempts;
-    at = copyBytes(buffer, at + 10, versionLabel);
-    at = copyBytes(buffer, at, routeLabel);
-    at = copyBytes(buffer, at, appLabel);
-    at = copyBytes(buffer, at, targetLabel);
-    at = writeText(buffer, at, facts.client, MAX_SHORT_BYTES);
-    at = writeText(buffer, at, facts.recordedPath, MAX_PATH_BYTES);
-    at = writeText(buffer, at, facts.traceId, MAX_SHORT_BYTES);
+    let at = writeLabel(view, this.#end, prefix);
+    writeNumbers(view, at, facts, seq);
+    at = writeLabels(view, at + FIXED_BYTES, versionLabel, routeLabel, appLabel, targetLabel);
+    at = writeTexts(this.#buffer, at, facts);
     if (this.#count === 0) this.#firstSeq = seq;
     this.#count++;
     this.#end = at;
@@ -130,26 +110,50 @@ export class RowEncoder {
   }
 }
 
-function copyBytes(buffer: Buffer, at: number, bytes: Uint8Array): number {
-  const { length } = bytes;
-  if (length > LOOP_CHARACTERS) buffer.set(bytes, at);
-  else for (let i = 0; i < length; i++) buffer[at + i] = bytes[i] as number;
-  return at + length;
+// Three functions and not one: together they are more than V8 inlines into one, and a number that is passed to what is not inlined is allocated.
+
+function writeNumbers(view: DataView, at: number, facts: EventFacts, seq: number): void {
+  writeU64(view, at, seq);
+  writeU64(view, at + 8, facts.ordinal);
+  writeI64(view, at + 16, facts.timeMs);
+  writeU64(view, at + 24, facts.durationUs);
+  writeU64(view, at + 32, facts.upstreamUs);
+  writeU64(view, at + 40, facts.bytesIn);
+  writeU64(view, at + 48, facts.bytesOut);
+  // ten small columns as two u32 and a u16
+  view.setUint32(at + 56, (facts.status & 0xffff) | (facts.methodId & 0xff) << 16 | facts.outcomeId << 24, true);
+  view.setUint32(at + 60, (facts.protocolId & 0xff) | (facts.kindId & 0xff) << 8 | facts.requests << 16 | facts.counted << 24, true);
+  view.setUint16(at + 64, facts.billable | (facts.attempts > 255 ? 255 : facts.attempts) << 8, true);
+}
+
+function writeLabels(view: DataView, at: number, version: Label, route: Label, app: Label, target: Label): number {
+  return writeLabel(view, writeLabel(view, writeLabel(view, writeLabel(view, at, version), route), app), target);
+}
+
+function writeTexts(buffer: Buffer, at: number, facts: EventFacts): number {
+  const afterClient = writeText(buffer, at, facts.client, MAX_SHORT_BYTES);
+  const afterPath = writeText(buffer, afterClient, facts.recordedPath, MAX_PATH_BYTES);
+  return writeText(buffer, afterPath, facts.traceId, MAX_SHORT_BYTES);
+}
+
+/** Needs room up to the next multiple of four bytes. */
+function writeLabel(view: DataView, at: number, label: Label): number {
+  const { words } = label;
+  for (let i = 0; i < words.length; i++) view.setUint32(at + i * 4, words[i] as number, true);
+  return at + label.length;
 }
 
 /** What is no number of 0 or more becomes 0: a clock that stepped back must not become an age of 2^64 microseconds. */
-function writeU64(view: DataView, at: number, value: number): number {
+function writeU64(view: DataView, at: number, value: number): void {
   const whole = value > 0 ? value : 0;
   view.setUint32(at, whole >>> 0, true);
-  view.setUint32(at + 4, Math.floor(whole / TWO_32), true);
-  return at + 8;
+  view.setUint32(at + 4, whole < TWO_32 ? 0 : Math.floor(whole / TWO_32), true);
 }
 
-function writeI64(view: DataView, at: number, value: number): number {
+function writeI64(view: DataView, at: number, value: number): void {
   const whole = Math.floor(value);
   view.setUint32(at, whole >>> 0, true);
   view.setInt32(at + 4, Math.floor(whole / TWO_32), true);
-  return at + 8;
 }
 
 /** A String of at most `most` bytes (< 16,384), cut at the end of a character. */

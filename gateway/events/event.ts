@@ -2,6 +2,7 @@
  * The access event: the contract between the gateway, which writes one a request, and the collector, which stores it. The row's
  * bytes are ClickHouse's RowBinary in the order of EVENT_COLUMNS, so nobody downstream rebuilds it.
  */
+import type { Label } from './labels.js';
 import { OUTCOMES, type Outcome } from './outcomes.js';
 
 /** Column name and ClickHouse type, in the row's order. `stored_at` is the store's own. */
@@ -35,8 +36,8 @@ export type Kind = keyof typeof KINDS;
 export const outcomeId = (name: Outcome): number => OUTCOMES[name].id;
 
 /**
- * What the encoder reads from a finished request. The exchange itself has this shape, so nothing is copied. Labels are bytes made
- * once by `encodeLabels` when the configuration is compiled.
+ * What the encoder reads from a finished request. The exchange itself has this shape, so nothing is copied. Labels are made once, by
+ * `encodeLabels`, when the configuration is compiled.
  */
 export interface EventFacts {
   readonly ordinal: number;
@@ -60,15 +61,15 @@ export interface EventFacts {
   /** Upstream attempts made. */
   readonly attempts: number;
   /** encodeLabels(config_version) */
-  readonly versionLabel: Uint8Array;
+  readonly versionLabel: Label;
   /** encodeLabels(service, route); empty names where no route matched. */
-  readonly routeLabel: Uint8Array;
+  readonly routeLabel: Label;
   /** encodeLabels(app) */
-  readonly appLabel: Uint8Array;
+  readonly appLabel: Label;
   /** The app's name ('' if none): for the tally of dropped events. */
   readonly appName: string;
   /** encodeLabels(target) */
-  readonly targetLabel: Uint8Array;
+  readonly targetLabel: Label;
   /** The client's address as the privacy setting keeps it. */
   readonly client: string;
   /** The path as the service's record_path keeps it. */

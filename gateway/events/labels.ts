@@ -1,11 +1,29 @@
 /**
  * Names as RowBinary Strings one after the other: each its length in bytes as LEB128, then its UTF-8. Made once, when the configuration
- * is compiled; the encoder copies the bytes.
+ * is compiled; the encoder copies them into rows four bytes at a time.
  */
-export function encodeLabels(...names: readonly string[]): Uint8Array {
-  return Buffer.concat(names.flatMap((name) => {
-    const text = Buffer.from(name, 'utf8');
-    return [leb128(text.length), text];
+export class Label {
+  /** Bytes in all. */
+  readonly length: number;
+  /** The bytes, four to a number, little endian; zeros fill up the last. */
+  readonly words: Uint32Array;
+
+  constructor(bytes: Uint8Array) {
+    this.length = bytes.length;
+    const padded = Buffer.alloc(Math.ceil(bytes.length / 4) * 4);
+    padded.set(bytes);
+    this.words = Uint32Array.from({ length: padded.length / 4 }, (_, i) => padded.readUInt32LE(i * 4));
+  }
+}
+
+export function encodeLabels(...names: readonly string[]): Label {
+  return new Label(encodeStrings(names));
+}
+
+export function encodeStrings(texts: readonly string[]): Buffer {
+  return Buffer.concat(texts.flatMap((text) => {
+    const bytes = Buffer.from(text, 'utf8');
+    return [leb128(bytes.length), bytes];
   }));
 }
 

@@ -20,7 +20,7 @@ const outcome = (id: number, flags: string, meaning: string): OutcomeEntry => ({
 export const OUTCOMES = {
   /** `error` is decided by the status: 5xx of the upstream is an error. */
   answered: outcome(1, 'cbl', 'The upstream\'s answer was passed on whole.'),
-  client_aborted: outcome(2, 'cbl', 'The client left before the answer\'s end.'),
+  client_aborted: outcome(2, 'cbl', 'The client left before the answer\'s end; or, the upstream having been given the request, broke its own body, sent more than a limit allows or held it back (then it is answered 400, 408, 413 or 431).'),
   upstream_unavailable: outcome(3, 'el', 'No connection to the upstream could be made.'),
   no_healthy_target: outcome(4, 'el', 'Every target was out.'),
   upstream_timeout: outcome(5, 'ecl', 'The upstream did not answer in time.'),

@@ -34,6 +34,8 @@ export interface FrameItem {
   readonly count: number;
   /** `count` rows of RowBinary. Its own memory: it stays valid. */
   readonly rows: Buffer;
+  /** The whole frame, of which `rows` is the end. */
+  readonly frame: Buffer;
 }
 
 export interface CorruptItem {
@@ -114,9 +116,10 @@ export function* readSegment(file: SegmentFile, stream: string, offset: number, 
           at = end;
           continue;
         }
-        const rows = window.bytes(at + FRAME_HEADER_BYTES, header.payloadBytes);
+        const frame = window.bytes(at, end - at);
+        const rows = frame.subarray(FRAME_HEADER_BYTES);
         if (payloadIsSound(header, rows)) {
-          yield { kind: 'frame', at: place(at), next: place(end), firstSeq, count, rows };
+          yield { kind: 'frame', at: place(at), next: place(end), firstSeq, count, rows, frame };
           at = end;
           continue;
         }

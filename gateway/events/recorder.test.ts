@@ -91,6 +91,31 @@ test('close writes and releases what is left, also what a release records, and t
   assert.equal(sealStream(dir, log, () => false)?.seal?.lastSeq, 1);
 });
 
+test('rows that wait for the turn to end are in its frame, and close takes them too', async () => {
+  const { recorder, dir } = open();
+  const waiting: number[] = [];
+  const released: number[] = [];
+  const hold = (ordinal: number): Held => ({ release: () => { released.push(ordinal); } });
+  recorder.beforeFrame(() => {
+    for (const ordinal of waiting.splice(0)) recorder.record(sampleFacts(ordinal), hold(ordinal));
+  });
+  recorder.record(sampleFacts(1), hold(1));
+  waiting.push(2, 3);
+  await endOfTurn();
+  assert.deepEqual(released, [1, 2, 3]);
+  waiting.push(4);
+  recorder.endTurn();
+  assert.deepEqual(released, [1, 2, 3], 'not before the end of the turn');
+  await endOfTurn();
+  assert.deepEqual(released, [1, 2, 3, 4]);
+  assert.deepEqual([...readFrames(dir, STREAM_START)].flatMap((item) => (item.kind === 'frame' ? [item.count] : [])), [3, 1]);
+  waiting.push(5);
+  recorder.endTurn();
+  await recorder.close();
+  assert.deepEqual([released, seqsOf(dir)], [[1, 2, 3, 4, 5], upTo(5)]);
+  assert.throws(() => { recorder.endTurn(); }, /after close/);
+});
+
 test('full segments are followed by new ones, and the stream reads as one', async () => {
   const { recorder, dir } = open({ segmentBytes: 4096 });
   for (let turn = 0; turn < 100; turn++) {

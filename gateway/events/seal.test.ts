@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, tru
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { crc32 } from 'node:zlib';
 import { DropPage, readDrops } from './drop-page.js';
 import { KeptLog, NOTHING_HELD, sampleFacts } from './event-samples.fixture.js';
 import { readStreamEvents } from './read-rows.js';
@@ -156,8 +157,28 @@ test('a drop page keeps more apps than it has room for in one entry together, an
 test('a state that is none is refused', () => {
   const dir = join(spoolDir, 'state');
   mkdirSync(dir);
-  for (const text of ['', '{', 'null', '[]', '{"format":2}', '{"format":1,"stream":"x"}']) {
-    writeFileSync(join(dir, 'state.json'), text);
-    assert.equal(readState(dir), null, text);
+  for (const text of ['', 'null', '[]', '{"format":2}', '{"format":1,"stream":"x"}']) {
+    for (const written of [text, `{"crc":${crc32(text)},"state":${text}}\n`]) {
+      writeFileSync(join(dir, 'state.json'), written);
+      assert.equal(readState(dir), null, written);
+    }
+  }
+});
+
+test('a mark is written in place, and one that is half written is not believed', async () => {
+  const dir = await streamOf(30);
+  const path = join(dir, 'state.json');
+  updateMark(dir, 19);
+  const file = statSync(path).ino;
+  const older = readFileSync(path);
+  updateMark(dir, 20);
+  assert.equal(statSync(path).ino, file);
+  const newer = readFileSync(path);
+  assert.notDeepEqual(newer, older);
+  // the new mark's first bytes in front of the old one's last, cut anywhere: one of the two, or none
+  for (let cut = 0; cut <= newer.length; cut++) {
+    writeFileSync(path, Buffer.concat([newer.subarray(0, cut), older.subarray(cut)]));
+    const state = readState(dir);
+    assert.ok(state === null || state.lastSeq === 19 || (state.lastSeq === 20 && newer.equals(readFileSync(path))), `cut at ${cut}: ${JSON.stringify(state)}`);
   }
 });

@@ -2,7 +2,7 @@
  * Streams made beforehand, with real bytes, so that a worker can open one on a disk that has no room left: without a tally it could not answer for what
  * it drops. A spare is a whole stream directory but for its name and its state:
  *
- *   spool/spare-<stream>/   state.json (blank, of the size of a state), drops, 00000001.seg (its header)
+ *   spool/spare-<stream>/   state.json and partition.json (blank, of the size that they will have), drops, 00000001.seg (its header)
  *
  * The supervisor makes them while there is room. Taking one needs none: two renames, and the state written in place.
  */
@@ -11,6 +11,7 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { DropPage } from './drop-page.js';
 import { prepareFirstSegment } from './segment-writer.js';
+import { createPlace } from './shipper/ship-place.js';
 import { OPENING_PREFIX } from './spool.js';
 import { createState, flushDirectory, overwriteState, type StreamState } from './stream-state.js';
 
@@ -34,6 +35,7 @@ export function makeSpare(spoolDir: string): void {
   try {
     mkdirSync(opening, { mode: 0o750 });
     createState(opening, null);
+    createPlace(opening);
     DropPage.create(opening, stream).close();
     prepareFirstSegment(opening, stream);
     flushDirectory(opening);

@@ -2,11 +2,14 @@
  * state.json of a stream: who writes the stream, how far it is known to have come, and, at its end, the seal. The worker makes it when it
  * opens the stream; afterwards only the supervisor writes it.
  *
- * The text is padded with spaces to STATE_BYTES, so that on a full disk it can be written over in place: segments go only when the mark has
- * passed them, and a mark that needed free space would keep a full disk full.
+ * The text is padded with spaces to STATE_BYTES and a mark is written over the one before, in place: on ext4 a rename over a file that is there
+ * flushes the new one to disk first (auto_da_alloc; up to 1 s was seen on a busy disk, each second, for every stream), and on a full disk there
+ * would be no room for a second file. Segments go only when the mark has passed them, so a mark that needed room would keep a full disk full.
+ * A reader that meets a write half done sees it by the checksum, and reads again.
  */
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, readFileSync, renameSync, statSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
 import type { ProcessIdentity } from './process-life.js';
 
 export interface StreamState extends ProcessIdentity {
@@ -48,20 +51,26 @@ export interface SealedSegment {
 
 export const STATE_FILE = 'state.json';
 const STATE_BYTES = 4096;
+const READ_ATTEMPTS = 3;
 
 /**
- * Writes the state: to a temporary file, then renamed. A disk without room: written over in place.
- * @param durable true: also flushed to disk (the opening and the seal; marks need only outlive processes)
+ * Writes the state over the one that is there.
+ * @param durable true: on disk when it returns, and the old one whole until then (the seal); marks need only outlive processes
  */
 export function writeState(streamDir: string, state: StreamState, durable: boolean): void {
   const text = encode(state);
   const path = join(streamDir, STATE_FILE);
+  const inPlace = text.length === STATE_BYTES && statSync(path, { throwIfNoEntry: false })?.size === STATE_BYTES;
+  if (!durable && inPlace) {
+    writeWhole(path, 'r+', text, false);
+    return;
+  }
   try {
     writeWhole(`${path}.tmp`, 'w', text, durable);
     renameSync(`${path}.tmp`, path);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if ((code !== 'ENOSPC' && code !== 'EDQUOT') || text.length !== STATE_BYTES) throw error;
+    if ((code !== 'ENOSPC' && code !== 'EDQUOT') || !inPlace) throw error;
     writeWhole(path, 'r+', text, durable);
   }
   if (durable) flushDirectory(streamDir);
@@ -79,15 +88,14 @@ export function overwriteState(streamDir: string, state: StreamState): void {
 
 /** Null: absent, or not readable as a state (a power cut can leave it empty). */
 export function readState(streamDir: string): StreamState | null {
-  // twice, because a write in place can be met half done
-  for (let attempt = 0; attempt < 2; attempt++) {
+  // more than once, because a write in place can be met half done
+  for (let attempt = 0; attempt < READ_ATTEMPTS; attempt++) {
     try {
-      return parseState(JSON.parse(readFileSync(join(streamDir, STATE_FILE), 'utf8')));
+      const state = decode(readFileSync(join(streamDir, STATE_FILE), 'utf8'));
+      if (state !== null) return state;
     } catch (error) {
-      if (!(error instanceof SyntaxError)) {
-        if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
-        throw error;
-      }
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+      throw error;
     }
   }
   return null;
@@ -107,8 +115,17 @@ export function flushDirectory(path: string): void {
   }
 }
 
+/** `{"crc":<CRC-32 of the state's JSON>,"state":<the state's JSON>}`, a line break, spaces. */
 function encode(state: StreamState): Buffer {
-  return Buffer.from(`${JSON.stringify(state)}\n`.padEnd(STATE_BYTES, ' '));
+  const json = JSON.stringify(state);
+  return Buffer.from(`{"crc":${crc32(json)},"state":${json}}\n`.padEnd(STATE_BYTES, ' '));
+}
+
+const ENCODED = /^\{"crc":(\d+),"state":(\{.*\})\}\n *$/;
+
+function decode(text: string): StreamState | null {
+  const [, crc, json] = ENCODED.exec(text) ?? [];
+  return json === undefined || crc32(json) !== Number(crc) ? null : parseState(JSON.parse(json));
 }
 
 function writeWhole(path: string, flags: 'w' | 'r+', bytes: Buffer, durable: boolean): void {

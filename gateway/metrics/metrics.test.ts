@@ -86,6 +86,13 @@ test('OpenMetrics is given on Accept, and leaves the other format as it was', as
   assert.match((await node.render('')).text, /^# TYPE tidegate_requests_total counter$/m);
 });
 
+test('a lag that is not known is not told', async () => {
+  const node = new NodeMetrics({ baseFile: null });
+  assert.doesNotMatch((await node.render('')).text, /^tidegate_event_lag_seconds/m);
+  node.lagSeconds = 0;
+  assert.match((await node.render('')).text, /^tidegate_event_lag_seconds 0$/m);
+});
+
 test('a reload that moves, removes and adds routes loses no count', () => {
   const metrics = new WorkerMetrics(SOURCES);
   const before = metrics.attach(NAMES);

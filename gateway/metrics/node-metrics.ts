@@ -19,6 +19,15 @@ export interface CollectorCounts {
   readonly repeats: number;
 }
 
+/** What the shipper counts since its start. */
+export interface ShippingCounts {
+  readonly shipped: number;
+  /** Age of the oldest event, and bytes, that Kafka has not acknowledged. */
+  readonly lagSeconds: number;
+  readonly lagBytes: number;
+  readonly failures: readonly (readonly [string, number])[];
+}
+
 export interface NodeMetricsOptions {
   /** Where the counts of workers that have gone are kept; null: in memory only. */
   readonly baseFile: string | null;
@@ -31,8 +40,9 @@ export class NodeMetrics {
   readonly #retired = new Set<string>();
   #sum: MetricsSnapshot = foldSnapshots([]);
   #collector: CollectorCounts | null = null;
+  #shipping: ShippingCounts | null = null;
   readonly #reloads = new Map<string, number>([['applied', 0], ['unchanged', 0], ['rejected', 0]]);
-  #lagSeconds = 0;
+  #lagSeconds: number | null = null;
   #configVersion = '';
   #workers = 0;
   #spoolBytes = 0;
@@ -75,7 +85,9 @@ export class NodeMetrics {
   }
 
   set collector(counts: CollectorCounts | null) { this.#collector = counts ?? this.#collector; }
-  set lagSeconds(seconds: number) { this.#lagSeconds = seconds; }
+  set shipping(counts: ShippingCounts | null) { this.#shipping = counts; }
+  /** Null: not known. */
+  set lagSeconds(seconds: number | null) { this.#lagSeconds = seconds; }
   set configVersion(version: string) { this.#configVersion = version; }
   set workers(count: number) { this.#workers = count; }
   set spoolBytes(bytes: number) { this.#spoolBytes = bytes; }
@@ -126,6 +138,7 @@ export class NodeMetrics {
       () => this.#sum.retries.map(([service, reason, value]) => ({ labels: { service, reason }, value })));
     counter('tidegate_events_total', 'Events by the stage they have reached.', ['stage'], () => [
       { labels: { stage: 'recorded' }, value: this.#sum.recorded },
+      ...(this.#shipping === null ? [] : [{ labels: { stage: 'shipped' }, value: this.#shipping.shipped }]),
       ...(this.#collector === null ? [] : [{ labels: { stage: 'stored' }, value: this.#collector.stored }]),
     ]);
     counter('tidegate_events_dropped_total', 'Events that could not be written, by reason; tallied by app in the spool.', ['reason'],
@@ -133,13 +146,22 @@ export class NodeMetrics {
     counter('tidegate_events_quarantined_total', 'Pieces of the spool that could not be read.', [], () => this.#fromCollector('quarantined'));
     counter('tidegate_event_gaps_total', 'Events found missing from their streams; some may have come since.', [], () => this.#fromCollector('gaps'));
     counter('tidegate_event_repeats_total', 'Events met more than once: left out, or, where GET /v1/completeness says so, stored twice.', [], () => this.#fromCollector('repeats'));
-    gauge('tidegate_event_lag_seconds', 'How long ago everything that was recorded was stored; it grows while the collector is away.', [], () => one(this.#lagSeconds));
+    gauge('tidegate_event_lag_seconds', 'How long ago everything that was recorded was stored; it grows while the collector is away. Absent until a collector has answered, and on a node without one.', [],
+      () => (this.#lagSeconds === null ? [] : one(this.#lagSeconds)));
     gauge('tidegate_spool_bytes', 'Bytes of all spool segments of this node.', [], () => one(this.#spoolBytes));
+    this.#registerShipping(counter, gauge);
     gauge('tidegate_config_info', 'The configuration in force.', ['version'], () => [{ labels: { version: this.#configVersion }, value: 1 }]);
     counter('tidegate_config_reloads_total', 'Reloads by result.', ['result'], () => labelled('result', [...this.#reloads]));
     counter('tidegate_quota_leases_total', 'Limit leases asked of the ledger, by result.', ['result'], () => labelled('result', this.#sum.leases));
     gauge('tidegate_workers', 'Workers connected to the supervisor.', [], () => one(this.#workers));
     this.#registerWorkers(gauge, counter);
+  }
+
+  #registerShipping(counter: AddMetric, gauge: AddMetric): void {
+    const shipping = (value: (counts: ShippingCounts) => number): readonly Sample[] => (this.#shipping === null ? [] : [{ labels: {}, value: value(this.#shipping) }]);
+    gauge('tidegate_shipping_lag_seconds', 'Age of the oldest event that Kafka has not acknowledged.', [], () => shipping(({ lagSeconds }) => lagSeconds));
+    gauge('tidegate_shipping_lag_bytes', 'Bytes of the spool that Kafka has not acknowledged.', [], () => shipping(({ lagBytes }) => lagBytes));
+    counter('tidegate_shipping_failures_total', 'Connections and requests to Kafka that failed, by code.', ['code'], () => labelled('code', this.#shipping?.failures ?? []));
   }
 
   #registerTraffic(registry: AnyRegistry, counter: AddMetric): void {

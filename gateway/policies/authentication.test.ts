@@ -5,6 +5,7 @@ import { SignJWT } from 'jose';
 import { TidegateError } from '../../errors/tidegate-error.js';
 import type { AppConfig, RouteConfig } from '../config/schema.js';
 import type { CompiledApp } from '../config/snapshot.js';
+import { encodeLabels } from '../events/labels.js';
 import type { PolicyExchange, Refusal } from '../exchange.js';
 import { authenticationPolicy } from './authentication.js';
 import { authorisationPolicy } from './authorisation.js';
@@ -16,13 +17,13 @@ const sha256 = (key: string): string => createHash('sha256').update(key).digest(
 const log = { warn: (): void => undefined };
 
 function compiled(name: string, config: Partial<AppConfig>): CompiledApp {
-  return { name, config: { name, keys: [], services: [], ...config } as unknown as AppConfig, label: new Uint8Array(), services: new Set(config.services) };
+  return { name, config: { name, keys: [], services: [], ...config } as unknown as AppConfig, label: encodeLabels(''), services: new Set(config.services) };
 }
 const indexOf = (...apps: CompiledApp[]): IdentityIndex =>
-  buildIdentityIndex(new Map(apps.map((app) => [app.name, app])), { readSecret: (text) => text, remoteKeySets: new RemoteKeySets(log), log });
+  buildIdentityIndex(new Map(apps.map((app) => [app.name, app])), { scope: 'traffic', readSecret: (text) => text, remoteKeySets: new RemoteKeySets(log), log });
 
-const acme = compiled('acme', { keys: [{ id: 'k1', sha256: sha256('key-of-acme') }, { id: 'k2', sha256: sha256('second-of-acme') }], services: ['catalogue'] });
-const globex = compiled('globex', { keys: [{ id: 'k1', sha256: sha256('key-of-globex') }], jwt: { algorithm: 'HS256', secret: SECRET, leeway: '0s', claims: { sub: 'X-User' } } });
+const acme = compiled('acme', { keys: [{ id: 'k1', sha256: sha256('key-of-acme'), scopes: ['traffic'] }, { id: 'k2', sha256: sha256('second-of-acme'), scopes: ['traffic'] }], services: ['catalogue'] });
+const globex = compiled('globex', { keys: [{ id: 'k1', sha256: sha256('key-of-globex'), scopes: ['traffic'] }], jwt: { algorithm: 'HS256', secret: SECRET, leeway: '0s', claims: { sub: 'X-User' } } });
 const identities = indexOf(acme, globex);
 const token = await new SignJWT({}).setProtectedHeader({ alg: 'HS256' }).setIssuer('globex').setSubject('u1').setExpirationTime(2_000_000_000).sign(new TextEncoder().encode(SECRET));
 
@@ -100,7 +101,7 @@ test('the claims chosen by the app go upstream, and their headers are known to b
 
 test('a new snapshot without the key or the app ends what was remembered', async () => {
   assert.equal(await authenticate(['X-Api-Key', 'key-of-acme']), 'acme by api_key');
-  const later = indexOf(compiled('acme', { keys: [{ id: 'k2', sha256: sha256('second-of-acme') }] }));
+  const later = indexOf(compiled('acme', { keys: [{ id: 'k2', sha256: sha256('second-of-acme'), scopes: ['traffic'] }] }));
   assert.equal(await authenticate(['X-Api-Key', 'key-of-acme'], ['api_key'], later), 'The API key is not valid.');
   assert.equal(await authenticate(['X-Api-Key', 'second-of-acme'], ['api_key'], later), 'acme by api_key');
   assert.equal(await authenticate(['Authorization', `Bearer ${token}`], ['jwt'], later), 'The token is not valid.');
@@ -133,7 +134,7 @@ test('an app may call the services it names, and no other', () => {
 test('two apps with one key or one issuer, and claims that would break the request, are refused at load', () => {
   const code = (wanted: string) => (error: unknown): boolean => error instanceof TidegateError && error.code === wanted && !error.message.includes(SECRET);
   const jwt = { algorithm: 'HS256', secret: SECRET, leeway: '0s', claims: {} } as const;
-  assert.throws(() => indexOf(acme, compiled('b', { keys: [{ id: 'k', sha256: sha256('key-of-acme') }] })), code('config_duplicate'));
+  assert.throws(() => indexOf(acme, compiled('b', { keys: [{ id: 'k', sha256: sha256('key-of-acme'), scopes: ['traffic'] }] })), code('config_duplicate'));
   assert.throws(() => indexOf(globex, compiled('b', { jwt: { ...jwt, issuer: 'globex' } })), code('config_duplicate'));
   for (const header of ['Content-Length', 'Host', 'Connection', 'X-App', 'X-Request-Id', 'bad name', 'a:b', '']) {
     assert.throws(() => indexOf(compiled('b', { jwt: { ...jwt, claims: { sub: header } } })), code('config_value'), header);
@@ -141,10 +142,10 @@ test('two apps with one key or one issuer, and claims that would break the reque
 });
 
 test('an index of 100,000 apps is built within a second', () => {
-  const apps = Array.from({ length: 100_000 }, (_, i) => compiled(`app-${i}`, { keys: [{ id: 'k1', sha256: sha256(`key ${i}`) }] }));
+  const apps = Array.from({ length: 100_000 }, (_, i) => compiled(`app-${i}`, { keys: [{ id: 'k1', sha256: sha256(`key ${i}`), scopes: ['traffic'] }] }));
   const map = new Map(apps.map((app) => [app.name, app]));
   const cpu = process.cpuUsage();
-  const index = buildIdentityIndex(map, { readSecret: (text) => text, remoteKeySets: new RemoteKeySets(log), log });
+  const index = buildIdentityIndex(map, { scope: 'traffic', readSecret: (text) => text, remoteKeySets: new RemoteKeySets(log), log });
   const { user, system } = process.cpuUsage(cpu);
   assert.ok((user + system) / 1e6 < 1, `${(user + system) / 1000} ms`);
   assert.equal(index.apiKeys.size, 100_000);

@@ -1,4 +1,5 @@
 import { TidegateError } from '../../errors/tidegate-error.js';
+import type { KeyScope } from '../config/keys.js';
 import type { JwtConfig } from '../config/schema.js';
 import type { CompiledApp } from '../config/snapshot.js';
 import { claimHeaderFault } from '../config/values.js';
@@ -19,6 +20,8 @@ export interface IdentityIndex {
 }
 
 export interface IdentitySources {
+  /** Which API keys are known: those for the gateway's traffic, or those for reports. Tokens are good for both. */
+  readonly scope: KeyScope;
   /** The content of `file:PATH`, or the text itself. */
   readonly readSecret: (reference: string) => string;
   /** Kept from snapshot to snapshot by the worker. */
@@ -33,7 +36,7 @@ export function buildIdentityIndex(apps: ReadonlyMap<string, CompiledApp>, sourc
   const claimHeaderNames = new Set<string>();
   const urls = new Set<string>();
   for (const app of apps.values()) {
-    for (const key of app.config.keys) apiKeys.add(app, key.id, key.sha256);
+    for (const key of app.config.keys) if (key.scopes.includes(sources.scope)) apiKeys.add(app, key.id, key.sha256);
     const jwt = app.config.jwt;
     if (jwt === undefined) continue;
     const where = `app ${app.name}`;

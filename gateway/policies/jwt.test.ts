@@ -5,6 +5,7 @@ import { SignJWT, type JWTPayload } from 'jose';
 import { TidegateError } from '../../errors/tidegate-error.js';
 import type { AppConfig, JwtConfig } from '../config/schema.js';
 import type { CompiledApp } from '../config/snapshot.js';
+import { encodeLabels } from '../events/labels.js';
 import { buildIdentityIndex } from './identity-index.js';
 import type { TokenIdentity, Tokens } from './jwt.js';
 import { RemoteKeySets } from './remote-key-sets.js';
@@ -23,9 +24,9 @@ const jwks = (...keys: (readonly [KeyObject, string?])[]): string =>
 
 function tokensOf(config: Partial<JwtConfig>, files: Readonly<Record<string, string>> = {}, names = ['acme']): Tokens {
   const jwt = { leeway: '30s', claims: {}, ...config } as JwtConfig;
-  const apps = names.map((name): CompiledApp => ({ name, config: { name, keys: [], jwt } as unknown as AppConfig, label: new Uint8Array(), services: new Set() }));
+  const apps = names.map((name): CompiledApp => ({ name, config: { name, keys: [], jwt } as unknown as AppConfig, label: encodeLabels(''), services: new Set() }));
   const log = { warn: (): void => undefined };
-  return buildIdentityIndex(new Map(apps.map((app) => [app.name, app])), { readSecret: (reference) => files[reference] ?? reference, remoteKeySets: new RemoteKeySets(log), log }).tokens;
+  return buildIdentityIndex(new Map(apps.map((app) => [app.name, app])), { scope: 'traffic', readSecret: (reference) => files[reference] ?? reference, remoteKeySets: new RemoteKeySets(log), log }).tokens;
 }
 
 const hs = (): Tokens => tokensOf({ algorithm: 'HS256', secret: SECRET });
@@ -98,10 +99,10 @@ test('iss picks the app and aud must fit', async () => {
 });
 
 test('one app\'s key does not speak for another', async () => {
-  const apps = new Map(['a', 'b'].map((name): [string, CompiledApp] => [name, { name, label: new Uint8Array(), services: new Set(),
+  const apps = new Map(['a', 'b'].map((name): [string, CompiledApp] => [name, { name, label: encodeLabels(''), services: new Set(),
     config: { name, keys: [], jwt: { algorithm: 'HS256', secret: `${name}${SECRET}`, leeway: '0s', claims: {} } } as unknown as AppConfig }]));
   const log = { warn: (): void => undefined };
-  const { tokens } = buildIdentityIndex(apps, { readSecret: (text) => text, remoteKeySets: new RemoteKeySets(log), log });
+  const { tokens } = buildIdentityIndex(apps, { scope: 'traffic', readSecret: (text) => text, remoteKeySets: new RemoteKeySets(log), log });
   const key = new TextEncoder().encode(`a${SECRET}`);
   assert.equal(await outcome(tokens, await sign('HS256', key, { iss: 'a' })), 'a');
   assert.equal(await outcome(tokens, await sign('HS256', key, { iss: 'b' })), 'invalid');

@@ -7,6 +7,7 @@ import { after, before, beforeEach, test } from 'node:test';
 import { SignJWT } from 'jose';
 import type { AppConfig } from '../config/schema.js';
 import type { CompiledApp } from '../config/snapshot.js';
+import { encodeLabels } from '../events/labels.js';
 import { buildIdentityIndex } from './identity-index.js';
 import type { Tokens } from './jwt.js';
 import { REMOTE_KEY_TIMES, RemoteKeySets, type RemoteKeyTimes } from './remote-key-sets.js';
@@ -46,8 +47,8 @@ const log = { warn: (_fields: object, message: string): void => void warnings.pu
 const setsWith = (times: Partial<RemoteKeyTimes> = {}): RemoteKeySets => new RemoteKeySets(log, { ...REMOTE_KEY_TIMES, ...times });
 function tokensOf(remoteKeySets: RemoteKeySets): Tokens {
   const config = { name: 'acme', keys: [], jwt: { algorithm: 'EdDSA', jwks: url, leeway: '0s', claims: {} } } as unknown as AppConfig;
-  const app: CompiledApp = { name: 'acme', config, label: new Uint8Array(), services: new Set() };
-  return buildIdentityIndex(new Map([['acme', app]]), { readSecret: (text) => text, remoteKeySets, log }).tokens;
+  const app: CompiledApp = { name: 'acme', config, label: encodeLabels(''), services: new Set() };
+  return buildIdentityIndex(new Map([['acme', app]]), { scope: 'traffic', readSecret: (text) => text, remoteKeySets, log }).tokens;
 }
 let serial = 0;
 const sign = async (key: KeyObject, kid: string): Promise<string> =>

@@ -4,17 +4,23 @@ import type { CollectorStatus } from '../control/control-deps.js';
 
 const WITHIN_MS = 500;
 
+export interface CollectorAnswer {
+  readonly status: CollectorStatus;
+  /** ms since the epoch: everything recorded before it is stored. Null: it does not say. */
+  readonly caughtUpMs: number | null;
+}
+
 export class CollectorStatusClient {
   readonly #pool: Pool;
 
   constructor(socketPath: string) {
-    this.#pool = new Pool('http://collector', { socketPath, connections: 2, headersTimeout: WITHIN_MS, bodyTimeout: WITHIN_MS, connectTimeout: WITHIN_MS });
+    this.#pool = new Pool('http://collector', { socketPath, connections: 3, connectTimeout: WITHIN_MS });
   }
 
   /** Null: it does not answer in time. */
-  async read(): Promise<CollectorStatus | null> {
+  async read(withinMs: number = WITHIN_MS): Promise<CollectorAnswer | null> {
     try {
-      const answer = await this.#pool.request({ method: 'GET', path: '/status', signal: AbortSignal.timeout(WITHIN_MS) });
+      const answer = await this.#pool.request({ method: 'GET', path: '/status', signal: AbortSignal.timeout(withinMs) });
       if (answer.statusCode !== 200) {
         await answer.body.dump();
         return null;
@@ -30,14 +36,16 @@ export class CollectorStatusClient {
   }
 }
 
-function parse(value: unknown): CollectorStatus | null {
+function parse(value: unknown): CollectorAnswer | null {
   if (typeof value !== 'object' || value === null) return null;
-  const { lag_seconds, stored, gaps, gaps_total, repeats, quarantined, failing } = value as Record<string, unknown>;
+  const { lag_seconds, caught_up_at, stored, gaps, gaps_total, repeats, quarantined, failing } = value as Record<string, unknown>;
   if (![stored, gaps, gaps_total, repeats, quarantined].every((count) => typeof count === 'number')) return null;
-  return {
+  const status: CollectorStatus = {
     lag_seconds: typeof lag_seconds === 'number' ? lag_seconds : null, failing: failingOf(failing), stored: stored as number, gaps: gaps as number, gaps_total: gaps_total as number, repeats: repeats as number,
     quarantined: quarantined as number,
   };
+  const caughtUpMs = typeof caught_up_at === 'string' ? Date.parse(caught_up_at) : Number.NaN;
+  return { status, caughtUpMs: Number.isNaN(caughtUpMs) ? null : caughtUpMs };
 }
 
 function failingOf(value: unknown): CollectorStatus['failing'] {

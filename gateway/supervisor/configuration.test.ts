@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, test } from 'node:test';
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -66,7 +66,7 @@ test('a reload applies a changed file, says when nothing has changed, and refuse
 test('what cannot change while the node runs is refused by its path', async () => {
   const configuration = await load();
   for (const [change, path] of [[{ data_dir: './other' }, 'data_dir'], [{ control: { address: '127.0.0.1:9999' } }, 'control.address'], [{ node: 'other' }, 'node'],
-    [{ event_log: { spool: { segment_bytes: '1MiB' } } }, 'event_log.spool.segment_bytes']] as const) {
+    [{ event_log: { spool: { segment_bytes: '1MiB' } } }, 'event_log.spool.segment_bytes'], [{ store: { clickhouse: { url: 'http://127.0.0.1:8123' } } }, 'store.clickhouse']] as const) {
     write(change);
     const { result, errors } = await configuration.reload();
     assert.deepEqual([result, errors[0]?.path], ['rejected', path]);
@@ -79,7 +79,6 @@ test('what only the trial can find is refused too', async () => {
   });
   write({ workers: 2 });
   assert.deepEqual((await configuration.reload()).errors.map(({ code }) => code), ['config_value']);
-  assert.deepEqual((await configuration.diff(readFileSync(file(), 'utf8'))).errors.map(({ code }) => code), ['config_value']);
 });
 
 test('the history has every change, one made while the node was down included, and the start only where something changed', async () => {
@@ -116,42 +115,42 @@ test('a change that was entered before a crash is not entered again', async () =
   assert.equal((JSON.parse(readFileSync(lastFile, 'utf8')) as { version: string }).version, again.inForce.version);
 });
 
-test('a listener address that is in use is refused, by a trial and by a reload, and the one in force stays', async () => {
+test('a listener address that is in use is refused by a reload, and the one in force stays', async () => {
   const other = createServer().listen(0, '127.0.0.1');
   await once(other, 'listening');
   const address = `127.0.0.1:${(other.address() as AddressInfo).port}`;
   const configuration = await load(({ config }) => trialListen(config.listeners.http.address));
   const { version } = configuration.inForce;
   write({ listeners: { http: { address } } });
-  for (const errors of [(await configuration.reload()).errors, (await configuration.diff(readFileSync(file(), 'utf8'))).errors]) {
-    assert.deepEqual(errors.map(({ code, path }) => [code, path]), [['address_in_use', 'listeners.http.address']]);
-  }
+  assert.deepEqual((await configuration.reload()).errors.map(({ code, path }) => [code, path]), [['address_in_use', 'listeners.http.address']]);
   assert.equal(configuration.inForce.version, version);
   other.close();
   await once(other, 'close');
   assert.equal((await configuration.reload()).result, 'applied');
 });
 
-test('keys are looked up without keys.json, and a damaged one changes nothing', async () => {
+test('a key for reports alone is a change like any other; a damaged keys.json changes nothing', async () => {
   const first = await load();
+  const { version } = first.inForce;
   const made = await first.createKey('acme', { scopes: ['reports'], author: 'test' });
   assert.ok(made !== null);
-  const hash = hashKey(made.key);
+  const shown = (configuration: Configuration): unknown => configuration.inForce.config.apps[0]?.keys;
+  const expected = [{ id: made.id, sha256: hashKey(made.key), scopes: ['reports'] }];
+  assert.deepEqual(shown(first), expected);
+  assert.notEqual(first.inForce.version, version);
+  assert.deepEqual(first.history(1).map(({ version: entered, author, diff }) => [entered, author, diff[0]?.path, diff[0]?.kind]),
+    [[first.inForce.version, 'test', `apps[acme].keys[${made.id}]`, 'added']]);
   const path = KeyStore.pathIn(join(folder, 'data'));
   const content = readFileSync(path);
   writeFileSync(path, '{"format":1,');
   assert.equal((await first.reload()).result, 'rejected');
-  const stored = first.storedKey(hash);
-  assert.ok(stored !== null && stored !== 'unknown');
-  assert.deepEqual([stored.app, stored.scopes], ['acme', ['reports']]);
-  // a process that has never read it does not take it for empty
-  const second = await load();
-  assert.equal(second.storedKey(hash), 'unknown');
-  // a key for reports alone makes no new version, and yet is known when the file has changed
+  assert.deepEqual(shown(first), expected);
+  // a process that has never read it goes on with what was in force
+  assert.deepEqual(shown(await load()), expected);
   writeFileSync(path, content);
-  assert.equal((await second.reload()).result, 'unchanged');
-  assert.notEqual(second.storedKey(hash), 'unknown');
-  assert.equal(second.storedKey(hashKey('other')), null);
+  assert.equal((await first.reload()).result, 'unchanged');
+  assert.equal(await first.revokeKey('acme', made.id, 'test'), 'revoked');
+  assert.equal(first.history(1)[0]?.diff[0]?.kind, 'removed');
 });
 
 test('a supervisor that starts again in the same run goes on with what was in force where the file is bad; a new run does not', async () => {
@@ -172,9 +171,10 @@ test('a key takes effect at once, also while the file is bad; its hash alone is 
   assert.ok(made !== null);
   assert.equal(applied.at(-1)?.config.apps[0]?.keys[0]?.id, made.id);
   assert.ok(!JSON.stringify(configuration.inForce).includes(made.key));
-  assert.equal(await configuration.revokeKey('acme', made.id, 'test'), true);
+  assert.equal(await configuration.revokeKey('acme', made.id, 'test'), 'revoked');
   assert.deepEqual(applied.at(-1)?.config.apps[0]?.keys, []);
-  assert.equal(await configuration.revokeKey('acme', made.id, 'test'), false);
+  assert.equal(await configuration.revokeKey('acme', made.id, 'test'), 'ended');
+  assert.equal(await configuration.revokeKey('acme', 'k-never', 'test'), 'unknown');
 });
 
 test('the other processes find what is in force, with its secrets, for the node\'s user only', async () => {
@@ -187,22 +187,103 @@ test('the other processes find what is in force, with its secrets, for the node\
   assert.ok(!readFileSync(join(folder, 'data', 'config', 'last.json'), 'utf8').includes('a secret'));
 });
 
-test('a diff never shows what a variable stands for, short text or long', async () => {
-  process.env['TIDEGATE_TEST_SECRET'] = 'swordfish-1234567';
+const SECRET = 'open-sesame-9876';
+
+/** The environment of the other processes too. */
+async function withVariables(variables: Readonly<Record<string, string>>, work: () => Promise<void>): Promise<void> {
+  Object.assign(process.env, variables);
+  try {
+    await work();
+  } finally {
+    for (const name of Object.keys(variables)) delete process.env[name];
+  }
+}
+
+test('what variables hold is in no diff, no history and no answer, whatever way it was written; names in force are told', async () => {
+  await withVariables({ REV: SECRET, N: '4711', NAME: 'bazaar', TIDEGATE__apps__acme__customer: `${SECRET}-too` }, async () => {
+    const with_ = (yaml: string): string => `version: 1\nlisteners: { http: {} }\ndata_dir: ./data\nservices: [${JSON.stringify(SERVICE)}]\n${yaml}`;
+    const before = 'limits: { qps: "${N}" }\napps: [{ name: acme, services: [shop], jwt: { algorithm: HS256, secret: "${REV}${REV}" } }, { name: "${NAME}", ip: { allow: ["10.0.0.1"] } }]\n';
+    writeFileSync(file(), with_(before));
+    const configuration = await load();
+    const again = 'limits: { qps: "${N}0" }\napps: [{ name: acme, services: [shop] }, { name: "\\x24{REV}", customer: "a\\\n  ${\\x52EV}" }]\ncontrol: { token: "${REV}" }\n';
+    const { changes, errors, from, to } = await configuration.diff(with_(again));
+    assert.deepEqual(errors, []);
+    assert.notEqual(from, to);
+    assert.deepEqual(changes.map(({ path, before: old, after }) => [path, old, after]), [
+      ['apps[${NAME}]', (changes[0]?.before), undefined],
+      ['apps[${REV}]', undefined, (changes[1]?.after)],
+      ['apps[acme].jwt', { algorithm: 'HS256', secret: '***', leeway: '30s', claims: {} }, undefined],
+      ['control.token', undefined, '${REV}'],
+      ['limits.qps', '${N}', '${N}0'],
+    ]);
+    assert.equal((changes[1]?.after as { customer: string }).customer, 'a${REV}');
+    assert.deepEqual(configuration.shown.apps.map(({ name, customer }) => [name, customer]), [['acme', '$TIDEGATE__apps__acme__customer'], ['bazaar', undefined]]);
+    const shown = [changes, configuration.history(10), configuration.shown].map((value) => JSON.stringify(value)).concat(
+      ['last.json', 'history.jsonl'].map((name) => readFileSync(join(folder, 'data', 'config', name), 'utf8')));
+    for (const text of shown) assert.doesNotMatch(text, /open-sesame|4711/);
+    // a variable's change is a change, though it is written the same
+    process.env['N'] = '4712';
+    assert.equal((await configuration.reload()).result, 'applied');
+    assert.deepEqual(configuration.history(1)[0]?.diff, [{ path: 'limits.qps', kind: 'changed', before: '${N}', after: '${N}' }]);
+  });
+});
+
+test('what a diff refuses for a variable\'s sake holds nothing of the variable; other errors are told in full', async () => {
+  await withVariables({ REV: SECRET }, async () => {
+    const configuration = await load();
+    const refused = async (more: object): Promise<readonly string[]> => {
+      const { errors } = await configuration.diff(JSON.stringify({ version: 1, listeners: { http: {} }, data_dir: './data', services: [SERVICE], ...more }));
+      assert.doesNotMatch(JSON.stringify(errors), /sesame|9876/);
+      return errors.map(({ path, code, message }) => `${path} ${code} ${message.replace(/ for what a variable .*/, ' untold')}`);
+    };
+    assert.deepEqual(await refused({ workers: 0, apps: [{ name: 'acme', services: ['${REV}'], time_zone: 'Nowhere' }, { name: 'other', services: ['shpo'] }] }), [
+      'workers config_schema must be auto or a whole number from 1 to 256',
+      'apps[0].services[0] config_reference is refused untold',
+      'apps[0].time_zone config_value "Nowhere" is not an IANA time zone such as Asia/Kolkata',
+      'apps[1].services[0] config_reference there is no service "shpo"; did you mean shop?',
+    ]);
+    const regexp = [{ ...SERVICE, routes: [{ name: 'all', match: { path: '~^/(${REV}' } }] }];
+    assert.deepEqual((await refused({ services: regexp })).map((told) => told.replace(/^\S* /, '')), ['config_regexp is refused untold']);
+    assert.deepEqual(await refused({ data_dir: '${REV}' }), ['data_dir config_value cannot change while the node runs: stop it, and start it again']);
+  });
+});
+
+test('a diff touches nothing outside: no name is resolved, no address bound, no token made', async () => {
+  const other = createServer().listen(0, '127.0.0.1');
+  await once(other, 'listening');
   try {
     const configuration = await load();
-    const text = (padding: string): string => JSON.stringify({
-      version: 1, listeners: { http: {} }, data_dir: './data', services: [SERVICE], apps: [{ name: 'acme', services: ['shop'], customer: `\${TIDEGATE_TEST_SECRET}${padding}` }],
-    });
-    for (const padding of ['', 'x'.repeat(5000)]) {
-      const { changes, errors } = await configuration.diff(text(padding));
-      assert.deepEqual(errors, []);
-      assert.equal(changes.length, 1);
-      const shown = JSON.stringify(changes);
-      assert.ok(!shown.includes('swordfish'), shown.slice(0, 300));
-      assert.ok(shown.includes('${TIDEGATE_TEST_SECRET}'));
+    for (const address of [`127.0.0.1:${(other.address() as AddressInfo).port}`, 'no-such-host.invalid:80']) {
+      const { errors, changes } = await configuration.diff(JSON.stringify({ version: 1, listeners: { http: { address } }, data_dir: './data', services: [SERVICE], apps: [{ name: 'acme', services: ['shop'] }] }));
+      assert.deepEqual([errors, changes.map(({ path }) => path)], [[], ['listeners.http.address']]);
     }
+    assert.ok(!existsSync(join(folder, 'data', 'control.token')));
   } finally {
-    delete process.env['TIDEGATE_TEST_SECRET'];
+    other.close();
   }
+});
+
+test('diffs are made one at a time beside the supervisor; who comes when enough wait is sent away, and who leaves makes room', async () => {
+  const configuration = await load();
+  const text = readFileSync(file(), 'utf8');
+  const leaving = new AbortController();
+  const first = configuration.diff(text, leaving.signal);
+  const waiting = Array.from({ length: 4 }, () => configuration.diff(text));
+  await assert.rejects(configuration.diff(text), { code: 'config_busy' });
+  leaving.abort();
+  assert.match((await first).errors[0]?.message ?? '', /nobody waits for it any more/);
+  for (const { changes, errors } of await Promise.all(waiting)) assert.deepEqual([changes, errors], [[], []]);
+});
+
+test('what was kept by a version that did not keep what was written is not used', async () => {
+  await load();
+  const path = join(folder, 'config-in-force.json');
+  const { written: _, ...older } = JSON.parse(readFileSync(path, 'utf8')) as ConfigInForce;
+  writeFileSync(path, JSON.stringify(older));
+  write({ wrong: 1 });
+  await assert.rejects(load(), ConfigRejectedError);
+  const last = join(folder, 'data', 'config', 'last.json');
+  writeFileSync(last, JSON.stringify({ version: older.version, config: older.config }));
+  write({ workers: 3 });
+  assert.deepEqual((await load()).history(1)[0]?.diff.map(({ path: at }) => at), ['']);
 });

@@ -2,22 +2,28 @@
  * The configuration in force: loaded at the start, followed as its file changes, changed by keys made and revoked. Whatever is refused
  * changes nothing; whatever is applied is recorded in the history first.
  */
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { hostname } from 'node:os';
-import { dirname, join } from 'node:path';
+import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { dirname, extname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { TidegateError } from '../../errors/tidegate-error.js';
+import { runAside } from '../config/aside.js';
+import { readBounded } from '../config/bounded-file.js';
 import { ConfigRejectedError, formatProblem, type ConfigProblem } from '../config/config-problem.js';
 import { diffConfigs, type Change } from '../config/diff.js';
 import { ownerOf } from '../config/file-owner.js';
 import { appendHistory, readHistory, type HistoryEntry } from '../config/history.js';
-import { KeyStore, type KeyScope } from '../config/keys.js';
+import { KeyStore, type Revocation } from '../config/keys.js';
 import { loadTextAside } from '../config/load-aside.js';
-import { loadConfigText, type LoadResult } from '../config/load.js';
+import { MAX_CONFIG_BYTES, type LoadResult } from '../config/load.js';
+import { OneAtATime } from '../config/one-at-a-time.js';
 import { redactConfig } from '../config/redact.js';
 import type { Config } from '../config/schema.js';
 import { ConfigWatcher } from '../config/watch.js';
+import { asWritten, exceptNames } from '../config/written.js';
 import type { ConfigDiff, ConfigStatus, NewKey, NewKeyRequest, ReloadResult } from '../control/control-deps.js';
+import { completed, fixedFault, problemOf } from './candidate.js';
 import { readConfigInForce, writeConfigInForce, type ConfigInForce } from './run-files.js';
+import type { TrialRequest } from './trial-diff.js';
 
 export interface ConfigurationLog {
   info(fields: object, message: string): void;
@@ -36,6 +42,13 @@ export interface ConfigurationOptions {
   readonly log: ConfigurationLog;
 }
 
+/** Of diffs: one is made, so many wait. */
+const MOST_DIFFS_WAITING = 4;
+/** The largest text that the control origin takes needs some 30 s, twice that where errors and variables meet. */
+const DIFF_TIME_LIMIT_MS = 120_000;
+const HERE = fileURLToPath(import.meta.url);
+const TRIAL_PROCESS = resolve(HERE, `../trial-process${extname(HERE)}`);
+
 /** Where a change comes from, for the history. */
 interface Origin { readonly source: 'start' | 'file' | 'api'; readonly author: string }
 
@@ -47,17 +60,15 @@ export class Configuration {
   #origin: Origin;
   #lastReload: ConfigStatus['last_reload'] = null;
   #lastResult: ReloadResult;
+  readonly #diffs = new OneAtATime(MOST_DIFFS_WAITING);
   /** Who asked for the reload under way. */
   #asker: Origin | null = null;
-  /** As last readable; null: it never was. */
-  #keys: KeyStore | null = null;
 
   private constructor(options: ConfigurationOptions, watcher: ConfigWatcher, inForce: ConfigInForce) {
     this.#options = options;
     this.#watcher = watcher;
     this.#inForce = inForce;
     this.#origin = { source: 'start', author: ownerOf(options.file) };
-    this.#reopenKeys();
     this.#lastResult = { result: 'unchanged', version: inForce.version, errors: [] };
   }
 
@@ -70,7 +81,7 @@ export class Configuration {
     let made: Configuration | null = null;
     const watcher = new ConfigWatcher({ file: options.file, onResult: async (result, cause) => { if (made !== null) await made.#take(result, made.#asker ?? origin(cause, options.file)); } });
     const first = await watcher.start();
-    const earlier = readConfigInForce(options.runDir);
+    const earlier = readEarlier(options);
     const fromFile = first.loaded === null ? null : completed(first.loaded);
     const isGood = fromFile !== null && (earlier === null || fixedFault(fromFile, earlier) === null);
     const inForce = isGood ? fromFile : earlier;
@@ -86,13 +97,19 @@ export class Configuration {
 
   get inForce(): ConfigInForce { return this.#inForce; }
 
+  /** As it may be shown: no secrets, and variables as they are written, but in the names. */
+  get shown(): Config {
+    const { config, written } = this.#inForce;
+    return redactConfig(asWritten(config, exceptNames(written)));
+  }
+
   get status(): ConfigStatus {
     return { version: this.#inForce.version, source: this.#origin.source, loaded_at: this.#loadedAt.toISOString(), last_reload: this.#lastReload };
   }
 
   /** Once the data directory is held: what has changed since the last run goes into the history, and the others may read what is in force. */
   begin(): void {
-    this.#keep(this.#origin);
+    this.#keep(this.#origin, null);
   }
 
   close(): void {
@@ -108,41 +125,32 @@ export class Configuration {
     if (!this.#inForce.config.apps.some(({ name }) => name === app)) return null;
     const store = KeyStore.open(this.#inForce.dataDir);
     const { key, stored } = store.add({ app, author: request.author, scopes: request.scopes });
-    this.#keys = store;
     await this.#takeKeys({ source: 'api', author: request.author });
     return { app, id: stored.id, key, scopes: stored.scopes };
   }
 
-  /** False: no such app or key. */
-  async revokeKey(app: string, id: string, author: string): Promise<boolean> {
+  async revokeKey(app: string, id: string, author: string): Promise<Revocation> {
     const { config, dataDir } = this.#inForce;
-    const store = KeyStore.open(dataDir);
-    if (!store.revoke({ app, id, author, config })) return false;
-    this.#keys = store;
-    await this.#takeKeys({ source: 'api', author });
-    return true;
-  }
-
-  /**
-   * The app of a key that was made here, and what it is for; null: not one of these. 'unknown': keys.json has been damaged since before this
-   * process began, so that nobody can say. Damaged later, it stays as it was.
-   */
-  storedKey(sha256: string): { readonly app: string; readonly scopes: readonly KeyScope[] } | null | 'unknown' {
-    return this.#keys === null ? 'unknown' : this.#keys.find(sha256);
+    const done = KeyStore.open(dataDir).revoke({ app, id, author, config });
+    if (done === 'revoked') await this.#takeKeys({ source: 'api', author });
+    return done;
   }
 
   history(limit: number): readonly HistoryEntry[] {
     return readHistory(this.#inForce.dataDir, limit);
   }
 
-  async diff(text: string): Promise<ConfigDiff> {
+  /**
+   * In a process of its own, whatever the text: who asks is not trusted to send a short or a simple one.
+   * @param signal aborted: nobody waits for the answer any more
+   * @throws TidegateError config_busy
+   */
+  async diff(text: string, signal?: AbortSignal): Promise<ConfigDiff> {
+    const request: TrialRequest = { text, file: this.#options.file, runDir: this.#options.runDir };
+    const end = await this.#diffs.run(() => runAside<ConfigDiff>(TRIAL_PROCESS, request, { timeLimitMs: DIFF_TIME_LIMIT_MS, ...(signal === undefined ? {} : { signal }) }), signal);
+    if ('answer' in end) return end.answer;
     const from = this.#inForce.version;
-    const { loaded, errors } = await loadTextAside(text, this.#options.file);
-    if (loaded === null) return { from, to: from, changes: [], errors: unexpanded(errors.slice(0, MOST_ERRORS), text) };
-    const candidate = completed(loaded);
-    const fault = await this.#fault(candidate);
-    if (fault !== null) return { from, to: from, changes: [], errors: [fault] };
-    return { from, to: candidate.version, changes: unexpanded(diffConfigs(this.#inForce, candidate), text), errors: [] };
+    return { from, to: from, changes: [], errors: [problemOf(this.#inForce, 'config_unreadable', '', `the text could not be tried: ${end.why}`)] };
   }
 
   async #reloadFor(asker: Origin): Promise<ReloadResult> {
@@ -159,14 +167,12 @@ export class Configuration {
   async #takeKeys(origin: Origin): Promise<void> {
     const { result } = await this.#reloadFor(origin);
     if (result !== 'rejected') return;
-    const again = loadConfigText(this.#inForce.text, this.#inForce.file);
+    const again = await loadTextAside(this.#inForce.text, this.#inForce.file);
     if (again.loaded === null) throw new ConfigRejectedError(again.errors);
     this.#change(completed(again.loaded), origin);
   }
 
   async #take(result: LoadResult, from: Origin): Promise<void> {
-    // whatever the load says: a key for reports alone is no part of the configuration
-    this.#reopenKeys();
     if (result.loaded === null) {
       this.#reject(result.errors);
       return;
@@ -195,7 +201,7 @@ export class Configuration {
   /** What a valid configuration is refused for all the same. */
   async #fault(candidate: ConfigInForce): Promise<ConfigProblem | null> {
     const fixed = fixedFault(candidate, this.#inForce);
-    if (fixed !== null) return problemOf(candidate, 'config_value', fixed, 'cannot change while the node runs: stop it, and start it again');
+    if (fixed !== null) return fixed;
     try {
       await this.#options.trial(candidate, this.#inForce);
       return null;
@@ -205,20 +211,11 @@ export class Configuration {
     }
   }
 
-  #reopenKeys(): void {
-    try {
-      this.#keys = KeyStore.open(this.#inForce.dataDir);
-    } catch (error) {
-      if (!(error instanceof TidegateError)) throw error;
-      this.#options.log.error({ code: error.code }, `${error.message}; the keys of before stay`);
-    }
-  }
-
   #change(candidate: ConfigInForce, from: Origin): void {
     const before = this.#inForce;
     this.#inForce = candidate;
     try {
-      this.#keep(from);
+      this.#keep(from, before);
     } catch (error) {
       this.#inForce = before;
       throw error;
@@ -229,16 +226,18 @@ export class Configuration {
     this.#options.log.info({ version: candidate.version, before: before.version, source: from.source }, 'a new configuration is in force');
   }
 
-  #keep({ source, author }: Origin): void {
-    const { dataDir, config, version } = this.#inForce;
+  /** `before`: what was in force until now; null at the start. */
+  #keep({ source, author }: Origin, before: ConfigInForce | null): void {
+    const { dataDir, config, version, written } = this.#inForce;
     const last = readLast(dataDir);
     if (last?.version !== version) {
-      const shown = redactConfig(config);
-      const diff: Change[] = last === null ? [{ path: '', kind: 'added', after: shown }] : diffConfigs({ config: last.config }, { config: shown });
+      const shown = redactConfig(asWritten(config, written));
+      const diff: Change[] = before !== null ? diffConfigs(before, this.#inForce)
+        : last === null ? [{ path: '', kind: 'added', after: shown }] : diffConfigs({ config: last.config }, { config: shown });
       // a crash before writeLast has left it there; by version alone, because the next start is of another source
       const isEntered = readHistory(dataDir, 1)[0]?.version === version;
       if (!isEntered) appendHistory(dataDir, { version, time: new Date().toISOString(), source, author, diff });
-      writeLast(dataDir, { version, config: shown });
+      writeLast(dataDir, { format: LAST_FORMAT, version, config: shown });
     }
     writeConfigInForce(this.#options.runDir, this.#inForce);
   }
@@ -258,35 +257,29 @@ export class Configuration {
 
 const origin = (cause: 'file' | 'request', file: string): Origin => (cause === 'file' ? { source: 'file', author: ownerOf(file) } : { source: 'api', author: '' });
 
-function problemOf({ file }: ConfigInForce, code: ConfigProblem['code'], path: string, message: string): ConfigProblem {
-  return { file, line: 1, column: 1, path, message, code };
-}
-
-/** The node's name and the data directory's place filled in: the version is that of the file and its keys alone. */
-function completed(loaded: ConfigInForce): ConfigInForce {
-  return { ...loaded, config: { ...loaded.config, node: loaded.config.node ?? hostname().slice(0, 63), data_dir: loaded.dataDir } };
-}
-
-/** Path of what cannot change in a running node; null: nothing of it has. */
-function fixedFault(candidate: ConfigInForce, inForce: ConfigInForce): string | null {
-  if (candidate.dataDir !== inForce.dataDir) return 'data_dir';
-  if (candidate.config.node !== inForce.config.node) return 'node';
-  if (candidate.config.control.address !== inForce.config.control.address) return 'control.address';
-  // a worker opens its segments with what it was started with
-  if (candidate.config.event_log.spool.segment_bytes !== inForce.config.event_log.spool.segment_bytes) return 'event_log.spool.segment_bytes';
+/** What an earlier supervisor of this run had in force. */
+function readEarlier({ runDir, log }: ConfigurationOptions): ConfigInForce | null {
+  const earlier = readConfigInForce(runDir);
+  if (earlier === null || (earlier.written as unknown) !== undefined) return earlier;
+  log.warn({}, 'what was in force was kept by an older version of Tidegate, which did not say what variables stand in; it is not used');
   return null;
 }
 
-/** The configuration last in force, redacted: so that a change made while the node was down is in the history too. */
-interface LastConfig { readonly version: string; readonly config: Config }
+/** Of a version that kept values in place of variables there is none: the history then shows the whole configuration as added. */
+const LAST_FORMAT = 2;
+
+/** The configuration last in force, as written and redacted: so that a change made while the node was down is in the history too. */
+interface LastConfig { readonly format: typeof LAST_FORMAT; readonly version: string; readonly config: Config }
 
 const lastPath = (dataDir: string): string => join(dataDir, 'config', 'last.json');
 
 function readLast(dataDir: string): LastConfig | null {
+  const { bytes } = readBounded(lastPath(dataDir), MAX_CONFIG_BYTES);
   try {
-    return JSON.parse(readFileSync(lastPath(dataDir), 'utf8')) as LastConfig;
+    const last = bytes === null ? null : JSON.parse(bytes.toString('utf8')) as LastConfig;
+    return last?.format === LAST_FORMAT ? last : null;
   } catch {
-    // absent, or torn by a power cut: the history then shows the whole configuration as added
+    // torn by a power cut: the history then shows the whole configuration as added
     return null;
   }
 }
@@ -294,27 +287,10 @@ function readLast(dataDir: string): LastConfig | null {
 function writeLast(dataDir: string, last: LastConfig): void {
   const path = lastPath(dataDir);
   try {
-    mkdirSync(dirname(path), { recursive: true });
+    mkdirSync(dirname(path), { recursive: true, mode: 0o750 });
     writeFileSync(`${path}.new`, JSON.stringify(last), { mode: 0o600 });
     renameSync(`${path}.new`, path);
   } catch (error) {
     throw new TidegateError('data_dir_unusable', `${path} cannot be written: ${(error as NodeJS.ErrnoException).code ?? String(error)}`, { cause: error });
   }
-}
-
-/** Errors that an answer lists: a text can be wrong in more places than anybody reads. */
-const MOST_ERRORS = 200;
-
-/** What variables stand for is not for who sends a text that names them: their values are shown as `${NAME}` again. */
-function unexpanded<T>(shown: T, text: string): T {
-  const values = [...new Set([...text.matchAll(/\$\{([A-Za-z_][A-Za-z0-9_]*)/g)].map(([, name]) => name as string))]
-    .map((name): [string, string] => [name, process.env[name] ?? '']).filter(([, value]) => value !== '')
-    .sort(([, a], [, b]) => b.length - a.length);
-  const hide = (value: unknown): unknown => {
-    if (typeof value === 'string') return values.reduce((shownText, [name, content]) => shownText.replaceAll(content, `\${${name}}`), value);
-    if (Array.isArray(value)) return value.map(hide);
-    if (typeof value === 'object' && value !== null) return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, hide(item)]));
-    return value;
-  };
-  return values.length === 0 ? shown : hide(shown) as T;
 }

@@ -1,10 +1,9 @@
 /** Who a bearer of the control origin is: an app, by its API key or its token, for its own reports. */
-import { hashKey } from '../config/keys.js';
 import type { CompiledApp } from '../config/snapshot.js';
+import { encodeLabels } from '../events/labels.js';
 import { secretOf } from '../config/secrets.js';
 import { buildIdentityIndex, type IdentityIndex } from '../policies/identity-index.js';
 import { RemoteKeySets, type IdentityLog } from '../policies/remote-key-sets.js';
-import type { Configuration } from './configuration.js';
 import type { ConfigInForce } from './run-files.js';
 
 export class Identities {
@@ -23,25 +22,17 @@ export class Identities {
   }
 
   /** The app that the bearer belongs to and that may read its reports; null: nobody. */
-  async find(bearer: string, configuration: Configuration): Promise<string | null> {
+  async find(bearer: string): Promise<string | null> {
     if (bearer.split('.').length === 3) {
       const identity = await this.#index.tokens.check(bearer, Date.now());
       return typeof identity === 'string' ? null : identity.app.name;
     }
-    // keys made here say what they are for; those of the file are for everything
-    const stored = configuration.storedKey(hashKey(bearer));
-    if (stored === 'unknown') return null;
-    if (stored !== null) return stored.scopes.includes('reports') && isDeclared(stored.app, configuration) ? stored.app : null;
     return this.#index.apiKeys.find(bearer)?.name ?? null;
   }
 
   #build({ config, secrets }: ConfigInForce): IdentityIndex {
     // only names and credentials are looked at: the rest of a compiled app is the request path's
-    const apps = new Map<string, CompiledApp>(config.apps.map((app) => [app.name, { name: app.name, config: app, label: new Uint8Array(0), services: new Set(app.services) }]));
-    return buildIdentityIndex(apps, { readSecret: (reference) => secretOf(reference, secrets), remoteKeySets: this.#remoteKeySets, log: this.#log });
+    const apps = new Map<string, CompiledApp>(config.apps.map((app) => [app.name, { name: app.name, config: app, label: encodeLabels(''), services: new Set(app.services) }]));
+    return buildIdentityIndex(apps, { scope: 'reports', readSecret: (reference) => secretOf(reference, secrets), remoteKeySets: this.#remoteKeySets, log: this.#log });
   }
-}
-
-function isDeclared(app: string, configuration: Configuration): boolean {
-  return configuration.inForce.config.apps.some(({ name }) => name === app);
 }

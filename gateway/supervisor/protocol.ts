@@ -3,8 +3,8 @@
  * The worker speaks first (`hello`); the supervisor answers with `config`. Whoever is away is done without: a worker goes on with the
  * configuration and the leases it holds, and connects again.
  */
-import type { Config } from '../config/schema.js';
 import type { Secrets } from '../config/secrets.js';
+import type { WorkerConfig } from '../config/worker-config.js';
 import type { MetricsSnapshot } from '../metrics/metrics-snapshot.js';
 
 /** A limit's key: `qps:gateway`, `qps:service:S`, `qps:route:S/R`, `qps:app:A`, `qpd:app:A:2026-11-21`. */
@@ -26,8 +26,9 @@ export type WorkerMessage =
   | { readonly type: 'applied'; readonly version: string; readonly error: string | null }
   | { readonly type: 'listening'; readonly address: string };
 
-export interface LeaseWant { readonly key: LimitKey; readonly want: number; readonly used: number }
-/** `used`: of a quota, units of rows written in all; of a rate, units that the worker made itself while the ledger was away. */
+/** `made`: of a rate, units that the worker made itself since it last told, having waited too long for an answer. */
+export interface LeaseWant { readonly key: LimitKey; readonly want: number; readonly used: number; readonly made?: number }
+/** `used`: of a quota, units of rows written in all; of a rate, units that the worker made itself and that the ledger may not know of. */
 export interface LeaseHolding { readonly key: LimitKey; readonly held: number; readonly used: number }
 
 export interface LeaseGrant {
@@ -39,16 +40,21 @@ export interface LeaseGrant {
   readonly limit: number;
   /** Rate keys: units that may be unspent at once. Quota keys: 0. */
   readonly burst: number;
+  /** Rate keys: part of limit and burst that this node's workers, all together, may make while they have no answer. Default: 1, the node is alone. */
+  readonly share?: number;
   /** granted = 0: not before this (ms from now); for a quota, the day's end unless `available` comes. */
   readonly retryAfterMs: number;
+  /** granted = 0: not because there is none, but because the store that nodes share could not be asked. */
+  readonly unavailable?: true;
   /** Quota keys: the bounds of the day (ms since the epoch, half open) this grant is of; rate keys: 0, 0. */
   readonly dayStartMs: number;
   readonly dayEndMs: number;
 }
 
 export type SupervisorMessage =
-  /** `config.data_dir` is absolute and `config.node` set; `secrets`: the content of the `file:` references, by reference. */
-  | { readonly type: 'config'; readonly version: string; readonly config: Config; readonly secrets: Secrets }
+  /** `config.data_dir` is absolute and `config.node` set; `secrets`: the content of its `file:` references, by reference. */
+  | { readonly type: 'config'; readonly version: string; readonly config: WorkerConfig; readonly secrets: Secrets }
+  /** No grants: what was asked for is being looked for elsewhere, and the ledger is there. */
   | { readonly type: 'granted'; readonly id: number; readonly grants: readonly LeaseGrant[] }
   /** Give back what you hold of these keys, now. */
   | { readonly type: 'recall'; readonly recall: number; readonly keys: readonly LimitKey[] }

@@ -29,8 +29,8 @@ const COUNTED_PATH = '/counted';
 const ROWS_A_TURN = 5000;
 const WITHIN_MS = 30_000;
 
-/** @param collectorSocket where the store is asked, if there is one */
-export function recordedToday(dataDir: string, collectorSocket: string): RecordedToday {
+/** @param collectorSocket where the store under `dataDir` is asked, if there is one; null: no collector runs here */
+export function recordedToday(dataDir: string, collectorSocket: string | null): RecordedToday {
   const spoolDir = spoolDirOf(dataDir);
   return async (days) => {
     const tally = new Tally(days);
@@ -53,7 +53,7 @@ export function recordedToday(dataDir: string, collectorSocket: string): Recorde
       befores.push({ stream, before: first === -1 ? last + 1 : first });
       if (state === null || state.seal === null) open.push({ stream, lastSeq: last });
     }
-    if (existsSync(join(dataDir, 'store'))) {
+    if (collectorSocket !== null && existsSync(join(dataDir, 'store'))) {
       const { counts } = await askStore(collectorSocket, { days: days.map(({ startMs, endMs }) => ({ startMs, endMs })), streams: befores });
       // a stream that was opened meanwhile begins with nothing
       const known = new Set(streams.map(({ stream }) => stream));
@@ -70,6 +70,11 @@ async function askStore(socketPath: string, question: CountedQuestion): Promise<
     const answer = await pool.request({ method: 'POST', path: COUNTED_PATH, headers: { 'content-type': 'application/json' }, body: JSON.stringify(question) });
     if (answer.statusCode !== 200) throw new TidegateError('collector_unavailable', `the collector answered ${answer.statusCode}: ${await answer.body.text()}`);
     return await answer.body.json() as CountedAnswer;
+  } catch (error) {
+    // it is starting, or starting again
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ECONNREFUSED') throw new TidegateError('collector_unavailable', `the collector does not listen: ${message}`, { cause: error });
+    throw error;
   } finally {
     await pool.destroy();
   }

@@ -3,31 +3,35 @@
  * seals the streams of dead ones, and answers on the control origin. It may be killed at any moment: workers go on with what they hold, and
  * the next supervisor finds its truth in the data directory, in the run directory and in what the workers tell.
  */
-import { mkdirSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import { TidegateError } from '../../errors/tidegate-error.js';
 import { secretOf } from '../config/secrets.js';
-import { redactConfig } from '../config/redact.js';
 import { byteCount, durationMs } from '../config/units.js';
-import type { ControlDeps, NodeStatus, Readiness } from '../control/control-deps.js';
+import { workerConfig } from '../config/worker-config.js';
+import type { CollectorStatus, ControlDeps, NodeStatus, Readiness } from '../control/control-deps.js';
 import { createControlServer } from '../control/server.js';
 import { controlToken } from '../control/token.js';
 import { readDrops, type StreamDrops } from '../events/drop-page.js';
 import { bootId } from '../events/process-life.js';
-import { ProcessLock } from '../events/process-lock.js';
+import type { ProcessLock } from '../events/process-lock.js';
 import { readStreamEvents } from '../events/read-rows.js';
 import { scanStreams, type SpooledStream } from '../events/spool.js';
 import { NodeMetrics } from '../metrics/node-metrics.js';
 import { systemClock } from '../policies/limits/clock.js';
-import { CollectorStatusClient } from './collector-status.js';
+import { Collecting, type CollectorNews } from './collecting.js';
 import { Configuration } from './configuration.js';
+import { takeDataDir } from './data-dir.js';
 import { Identities } from './identities.js';
 import { Ledger } from './ledger/ledger.js';
 import type { TailDrops } from './ledger/recorded-use.js';
+import { checkPart, collects, sayDoubts, serves, shapeOf, type Part } from './part.js';
+import type { SupervisorMessage } from './protocol.js';
 import { recordedToday } from './recorded-today.js';
-import { collectorSocket, metricsBaseFile, spoolDirOf, supervisorSocket, type ConfigInForce } from './run-files.js';
+import { collectorLagFile, collectorSocket, metricsBaseFile, spoolDirOf, supervisorSocket, type ConfigInForce } from './run-files.js';
+import { Sharing } from './sharing.js';
+import { Shipping } from './shipping.js';
 import { SpoolKeeper } from './spool-keeper.js';
 import { trialCompile } from './trial-compile.js';
 import { trialListen } from './trial-listen.js';
@@ -43,6 +47,7 @@ export interface SupervisorLog {
 export interface SupervisorOptions {
   readonly configFile: string;
   readonly runDir: string;
+  readonly part: Part;
   /** Of the program. */
   readonly version: string;
   /** A configuration has been put in force, not the first: for the launcher and the collector. */
@@ -65,19 +70,19 @@ export class Supervisor {
   readonly #ledger: Ledger;
   readonly #hub: WorkerHub;
   readonly #keeper: SpoolKeeper;
-  readonly #collector: CollectorStatusClient;
+  readonly #shipping: Shipping;
+  readonly #sharing: Sharing;
+  readonly #collecting: Collecting;
   #control: FastifyInstance | null = null;
   /** '' until the control origin listens. */
   #token: { readonly token: string; readonly path: string | null } = { token: '', path: null };
   #timers: NodeJS.Timeout[] = [];
-  /** The lag as the collector told it last, and when (monotonic ms). */
-  #caughtUp = { lagSeconds: 0, atMs: performance.now() };
   /** All wanted workers have served at once: from then on, one is enough to be ready. */
   #wasComplete = false;
   #stopping = false;
 
-  private constructor(options: SupervisorOptions, configuration: Configuration, metrics: NodeMetrics, lock: ProcessLock) {
-    const { runDir, log } = options;
+  private constructor(options: SupervisorOptions, configuration: Configuration, metrics: NodeMetrics, lock: ProcessLock, shipping: Shipping, sharing: Sharing) {
+    const { runDir, part, log } = options;
     const { dataDir } = configuration.inForce;
     const spoolDir = spoolDirOf(dataDir);
     this.#options = options;
@@ -86,9 +91,11 @@ export class Supervisor {
     this.#metrics = metrics;
     this.#lock = lock;
     this.#identities = new Identities(configuration.inForce, log);
-    this.#collector = new CollectorStatusClient(collectorSocket(runDir));
+    this.#collecting = new Collecting(part, collectorSocket(runDir), collectorLagFile(runDir));
+    this.#sharing = sharing;
     this.#ledger = new Ledger({
-      folder: join(dataDir, 'ledger'), bootId: bootId() ?? '', clock: systemClock, log, recordedToday: recordedToday(dataDir, collectorSocket(runDir)),
+      folder: join(dataDir, 'ledger'), bootId: bootId() ?? '', clock: systemClock, log, recordedToday: recordedToday(dataDir, collects(part) ? collectorSocket(runDir) : null),
+      ...(this.#sharing.share === undefined ? {} : { shared: this.#sharing.share }),
     });
     this.#keeper = new SpoolKeeper({
       spoolDir, log,
@@ -101,6 +108,7 @@ export class Supervisor {
         this.#hub.broadcast(this.#room());
       },
     });
+    this.#shipping = shipping;
     this.#hub = new WorkerHub({
       path: supervisorSocket(runDir), log,
       onHello: (peer, hello) => {
@@ -127,28 +135,32 @@ export class Supervisor {
 
   /**
    * Takes the data directory and serves; resolves when the control origin listens.
-   * @throws TidegateError config_rejected, data_dir_in_use, data_dir_unusable, address_in_use, address_unusable
+   * @throws TidegateError config_rejected, data_dir_in_use, data_dir_unusable, address_in_use, address_unusable, half_without_kafka
    */
   static async start(options: SupervisorOptions): Promise<Supervisor> {
-    const { runDir, log } = options;
+    const { runDir, part, log } = options;
     const metrics = new NodeMetrics({ baseFile: metricsBaseFile(runDir) });
     let made: Supervisor | null = null;
     const configuration = await Configuration.load({
-      file: options.configFile, runDir, log, trial: tryCandidate,
+      file: options.configFile, runDir, log, trial: (candidate, inForce) => tryCandidate(candidate, inForce, part),
       apply: (inForce) => { if (made !== null) made.#apply(inForce); },
       onReload: (result) => { metrics.countReload(result); },
     });
-    const { dataDir } = configuration.inForce;
+    const { dataDir, config } = configuration.inForce;
+    checkPart(part, config);
     trialCompile(configuration.inForce);
     const lock = takeDataDir(dataDir);
     configuration.begin();
-    made = new Supervisor(options, configuration, metrics, lock);
+    const shipping = await Shipping.open(configuration.inForce, log);
+    const sharing = await Sharing.open(configuration.inForce, log, serves(part));
+    made = new Supervisor(options, configuration, metrics, lock, shipping, sharing);
     await made.#start();
     return made;
   }
 
   /** Workers wanted by the configuration in force. */
   get wantedWorkers(): number {
+    if (!serves(this.#options.part)) return 0;
     const { workers } = this.#configuration.inForce.config;
     return workers === 'auto' ? availableParallelism() : workers;
   }
@@ -163,6 +175,11 @@ export class Supervisor {
     this.#stopping = true;
   }
 
+  /** What the launcher knows of the collector. */
+  collectorStands(news: CollectorNews): void {
+    this.#collecting.take(news);
+  }
+
   /** Seals the streams of workers that are gone, now. */
   seal(): void {
     this.#keeper.tick();
@@ -174,9 +191,11 @@ export class Supervisor {
     this.#configuration.close();
     this.#keeper.stop();
     this.#keeper.tick();
+    await this.#shipping.stop();
     await this.#control?.close();
     await this.#hub.close();
-    await this.#collector.close();
+    await this.#sharing.stop();
+    await this.#collecting.close();
     this.#ledger.close();
     this.#lock.release();
   }
@@ -189,6 +208,9 @@ export class Supervisor {
     this.#hub.setConfig(messageOf(inForce));
     await this.#hub.listen();
     this.#keeper.start();
+    this.#shipping.start();
+    this.#sharing.start();
+    this.#collecting.start();
     this.#timers = [
       setInterval(() => { this.#ledger.tick(); }, LEDGER_EVERY_MS),
       setInterval(() => { void this.#hub.collectMetrics(METRICS_WITHIN_MS); }, METRICS_EVERY_MS),
@@ -197,7 +219,8 @@ export class Supervisor {
     this.#takeToken(inForce);
     this.#control = createControlServer(this.#deps(), this.#options.version);
     await listen(this.#control, address);
-    this.#log.info({ version: inForce.version, control: address, node: inForce.config.node, dataDir: inForce.dataDir }, 'supervisor ready');
+    this.#log.info({ version: inForce.version, control: address, node: inForce.config.node, part: this.#options.part, dataDir: inForce.dataDir }, 'the data directory is held; the control origin listens');
+    sayDoubts(this.#options.part, inForce.config, this.#log);
   }
 
   /** The control token of the configuration in force, from now on. @throws TidegateError data_dir_unusable */
@@ -215,10 +238,13 @@ export class Supervisor {
       this.#log.error({ err: error }, 'the control token of before stays');
     }
     this.#metrics.configVersion = inForce.version;
+    this.#shipping.apply(inForce);
+    this.#sharing.apply(inForce);
     this.#identities.replace(inForce);
     // before the workers: they may ask for a new limit at once
     this.#ledger.configure(inForce.config);
     this.#hub.setConfig(messageOf(inForce));
+    sayDoubts(this.#options.part, inForce.config, this.#log);
     this.#options.onReload();
   }
 
@@ -244,24 +270,34 @@ export class Supervisor {
 
   #countWorkers(): void {
     this.#metrics.workers = this.#hub.peers.length;
-    if (this.#hub.peers.filter(isServing).length >= this.wantedWorkers) this.#wasComplete = true;
+    if (this.#wasComplete || this.#hub.peers.filter(isServing).length < this.wantedWorkers) return;
+    this.#wasComplete = true;
+    const { listeners, control } = this.#configuration.inForce.config;
+    const requests = this.#hub.peers[0]?.listening[0] ?? listeners.http.address;
+    this.#log.info({ requests, control: control.address }, `ready: requests on ${requests}, control on ${control.address}`);
   }
 
-  #readiness(): Readiness {
+  #readiness(collector?: CollectorStatus | null): Readiness {
     const serving = this.#hub.peers.filter(isServing).length;
     const reasons: string[] = [];
     if (this.#stopping) reasons.push('the node is shutting down');
     if (serving < this.wantedWorkers) reasons.push(`${serving} of ${this.wantedWorkers} workers serve`);
-    return { ready: !this.#stopping && serving > 0 && (this.#wasComplete || serving >= this.wantedWorkers), reasons };
+    const shipping = this.#shipping.readiness();
+    const sharing = this.#sharing.standing();
+    const collecting = this.#collecting.readiness(collector);
+    const workersReady = !serves(this.#options.part) || (serving > 0 && (this.#wasComplete || serving >= this.wantedWorkers));
+    reasons.push(...shipping.reasons, ...sharing.reasons, ...collecting.reasons);
+    return { ready: !this.#stopping && shipping.ready && sharing.ready && collecting.ready && workersReady, reasons };
   }
 
   async #status(): Promise<NodeStatus> {
-    const collector = await this.#collector.read();
+    const collector = await this.#collecting.read();
     const { config } = this.#configuration.inForce;
-    const { ready, reasons } = this.#readiness();
+    const { ready, reasons } = this.#readiness(collector);
+    const { part } = this.#options;
     return {
       node: config.node ?? '', version: this.#options.version, started_at: this.#startedAt.toISOString(), ready, reasons,
-      config: this.#configuration.status,
+      shape: shapeOf(part, config), config: this.#configuration.status,
       workers: this.#hub.peers.map((peer) => {
         const gauges = this.#metrics.gaugesOf(peer.stream);
         return {
@@ -274,24 +310,20 @@ export class Supervisor {
       targets: config.services.flatMap(({ name, upstream }) => upstream.targets.map(({ url }) => ({
         service: name, target: url, healthy: this.#metrics.targets.find(({ service, target }) => service === name && target === url)?.healthy ?? null,
       }))),
-      limits: this.#ledger.status(),
+      limits: serves(part) ? this.#ledger.status() : [],
       spool: {
         bytes: this.#keeper.bytes, max_bytes: this.#room().maxBytes, streams: this.#keeper.streams,
         dropped: this.#metrics.sum.dropped.reduce((sum, [, count]) => sum + count, 0),
       },
-      collector,
+      shipping: this.#shipping.status(), sharing: this.#sharing.status(), collector, collector_fault: collector === null ? this.#collecting.fault : null,
     };
   }
 
   async #metricsText(accept: string): Promise<{ readonly contentType: string; readonly body: string }> {
-    const [counts] = await Promise.all([this.#collector.read(), this.#hub.collectMetrics(METRICS_WITHIN_MS)]);
-    const nowMs = performance.now();
-    if (counts !== null) {
-      this.#metrics.collector = { ...counts, gaps: counts.gaps_total };
-      this.#caughtUp = { lagSeconds: counts.lag_seconds ?? 0, atMs: nowMs };
-    }
-    // A collector that is dead or stuck says nothing; the lag grows all the same.
-    this.#metrics.lagSeconds = this.#caughtUp.lagSeconds + (counts === null ? (nowMs - this.#caughtUp.atMs) / 1000 : 0);
+    const [counts] = await Promise.all([this.#collecting.read(), this.#hub.collectMetrics(METRICS_WITHIN_MS)]);
+    this.#metrics.shipping = this.#shipping.counts();
+    if (counts !== null) this.#metrics.collector = { ...counts, gaps: counts.gaps_total };
+    this.#metrics.lagSeconds = this.#collecting.lagSeconds;
     const { contentType, text } = await this.#metrics.render(accept);
     return { contentType, body: text };
   }
@@ -299,8 +331,8 @@ export class Supervisor {
   #deps(): ControlDeps {
     const configuration = this.#configuration;
     return {
-      token: () => this.#token.token, collectorSocket: collectorSocket(this.#options.runDir), log: this.#log,
-      identify: (bearer) => this.#identities.find(bearer, configuration),
+      token: () => this.#token.token, collectorSocket: collects(this.#options.part) ? collectorSocket(this.#options.runDir) : null, log: this.#log,
+      identify: (bearer) => this.#identities.find(bearer),
       timeZoneOf: (app) => configuration.inForce.config.apps.find(({ name }) => name === app)?.time_zone ?? null,
       address: () => configuration.inForce.config.control.address,
       metricsOpen: () => configuration.inForce.config.control.metrics_open,
@@ -308,12 +340,12 @@ export class Supervisor {
       metrics: (accept) => this.#metricsText(accept),
       status: () => this.#status(),
       reload: () => configuration.reload(),
-      services: () => configuration.inForce.config.services,
-      apps: () => redactConfig(configuration.inForce.config).apps,
+      services: () => configuration.shown.services,
+      apps: () => configuration.shown.apps,
       createKey: (app, request) => configuration.createKey(app, request),
       revokeKey: (app, id, author) => configuration.revokeKey(app, id, author),
       history: (limit) => Promise.resolve(configuration.history(limit)),
-      diff: (text) => configuration.diff(text),
+      diff: (text, signal) => configuration.diff(text, signal),
     };
   }
 }
@@ -330,38 +362,19 @@ function isServing(peer: WorkerPeer): boolean {
 }
 
 /** Finds what only a process that runs could: a snapshot that cannot be built, a token that cannot be kept, an address that cannot be bound. */
-async function tryCandidate(candidate: ConfigInForce, inForce: ConfigInForce): Promise<void> {
+async function tryCandidate(candidate: ConfigInForce, inForce: ConfigInForce, part: Part): Promise<void> {
   trialCompile(candidate);
   controlToken(configuredToken(candidate), candidate.dataDir);
   const { address } = candidate.config.listeners.http;
-  if (address !== inForce.config.listeners.http.address) await trialListen(address);
+  if (serves(part) && address !== inForce.config.listeners.http.address) await trialListen(address);
 }
 
-function messageOf({ config, version, secrets }: ConfigInForce): { readonly type: 'config' } & Pick<ConfigInForce, 'config' | 'version' | 'secrets'> {
-  return { type: 'config', config, version, secrets };
+function messageOf(inForce: ConfigInForce): Extract<SupervisorMessage, { type: 'config' }> {
+  return { type: 'config', version: inForce.version, ...workerConfig(inForce) };
 }
 
 function configuredToken({ config, secrets }: ConfigInForce): string | undefined {
   return config.control.token === undefined ? undefined : secretOf(config.control.token, secrets);
-}
-
-function takeDataDir(dataDir: string): ProcessLock {
-  try {
-    mkdirSync(dataDir, { recursive: true, mode: 0o750 });
-    makeFolder(spoolDirOf(dataDir));
-  } catch (cause) {
-    throw new TidegateError('data_dir_unusable', `${dataDir}: ${(cause as Error).message}`, { cause });
-  }
-  return ProcessLock.acquire(join(dataDir, 'supervisor.lock'));
-}
-
-/** Not `recursive`: that says ENOENT of a read-only file system. */
-function makeFolder(path: string): void {
-  try {
-    mkdirSync(path, { mode: 0o750 });
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST' || !statSync(path).isDirectory()) throw error;
-  }
 }
 
 /** @throws TidegateError address_in_use, address_unusable */

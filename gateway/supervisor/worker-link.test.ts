@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Config } from '../config/schema.js';
+import type { WorkerConfig } from '../config/worker-config.js';
 import { foldSnapshots } from '../metrics/metrics-snapshot.js';
 import { LineReader } from './line-reader.js';
 import type { SupervisorMessage } from './protocol.js';
@@ -13,7 +13,7 @@ import { WorkerHub, type LedgerMessage } from './worker-hub.js';
 import { WorkerLink } from './worker-link.js';
 
 const LOG = { info: () => {}, warn: () => {} };
-const CONFIG = { type: 'config', version: 'v1', config: { version: 1 } as Config, secrets: {} } as const;
+const CONFIG = { type: 'config', version: 'v1', config: { version: 1 } as WorkerConfig, secrets: {} } as const;
 const deadline = () => ({ signal: AbortSignal.timeout(5000) });
 let folder = '';
 let events = new EventEmitter();

@@ -2,7 +2,7 @@
  * A target: an address of a service, with its own pool of connections and its own memory of refusals. Targets outlive reloads: the
  * registry hands the same one to the next snapshot as long as the address and its settings stand there.
  */
-import { encodeLabels } from '../events/labels.js';
+import { encodeLabels, type Label } from '../events/labels.js';
 import { monotonicMs, type Deadlined, type Deadlines } from '../deadlines.js';
 import { parseTargetUrl, type TargetAddress } from './target-address.js';
 import { UpstreamConnection, type AttemptFailure, type ConnectionOwner, type UpstreamSink } from './upstream-connection.js';
@@ -28,7 +28,7 @@ export class Target implements ConnectionOwner, Deadlined {
   deadlineSlot = -1;
   readonly url: string;
   readonly address: TargetAddress;
-  readonly label: Uint8Array;
+  readonly label: Label;
   /** Where the metrics count it; given by the compiler. */
   metricsSlot = 0;
   #settings: TargetSettings;
@@ -39,6 +39,7 @@ export class Target implements ConnectionOwner, Deadlined {
   #connecting = 0;
   readonly #waiting: Waiting[] = [];
   #refusedUntilMs = 0;
+  #tried = false;
   #retired = false;
 
   constructor(url: string, settings: TargetSettings, deadlines: Deadlines) {
@@ -58,6 +59,9 @@ export class Target implements ConnectionOwner, Deadlined {
   applySettings(settings: TargetSettings): void {
     this.#settings = settings;
   }
+
+  /** A connection was made, or refused, before. */
+  get wasTried(): boolean { return this.#tried; }
 
   /** True while a refused connection is remembered. `nowMs` is monotonic. */
   isSkipped(nowMs: number): boolean {
@@ -89,6 +93,7 @@ export class Target implements ConnectionOwner, Deadlined {
 
   onConnected(connection: UpstreamConnection): void {
     this.#connecting--;
+    this.#tried = true;
     this.#refusedUntilMs = 0;
     this.#serveOrPool(connection);
   }
@@ -103,6 +108,7 @@ export class Target implements ConnectionOwner, Deadlined {
    */
   onConnectFailed(failure: AttemptFailure, detail: string): void {
     this.#connecting--;
+    this.#tried = true;
     this.#refusedUntilMs = monotonicMs() + this.#settings.skipRefusedMs;
     if (this.#waiting.length > this.#connecting) this.#waiting.shift()?.sink.onAttemptFailed(failure, detail);
     this.#connectForWaiting();

@@ -7,11 +7,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { migrate } from '../../collector/store/migrate.js';
-import { INSERT_SETTINGS, insertStatement, ROW_STRUCTURE } from '../../collector/store/insert-statement.js';
-import { Store } from '../../collector/store/store.js';
+import { INSERT_SETTINGS, ROW_STRUCTURE } from '../../collector/store/insert-statement.js';
+import { ChdbStore } from '../../collector/store/chdb-store.js';
 import { RowEncoder } from '../../gateway/events/encoder.js';
 import { KINDS, METHODS, outcomeId, PROTOCOLS, type EventFacts } from '../../gateway/events/event.js';
-import { encodeLabels } from '../../gateway/events/labels.js';
+import { encodeLabels, type Label } from '../../gateway/events/labels.js';
 import { cpuSeconds } from './proc-cpu.js';
 import { figure, grouped, markdownTable } from './table.js';
 
@@ -48,8 +48,8 @@ function seeded(seed: number): () => number {
   };
 }
 
-interface MadeApp { readonly name: string; readonly label: Uint8Array; readonly clients: readonly string[] }
-interface MadeRoute { readonly label: Uint8Array; readonly targets: readonly Uint8Array[]; readonly size: number; readonly methodId: number }
+interface MadeApp { readonly name: string; readonly label: Label; readonly clients: readonly string[] }
+interface MadeRoute { readonly label: Label; readonly targets: readonly Label[]; readonly size: number; readonly methodId: number }
 
 /** One event after the other, by their moments of admission. */
 class EventMaker {
@@ -86,7 +86,7 @@ class EventMaker {
       methodId: route.methodId === METHODS.GET && random() < 0.02 ? METHODS.HEAD : route.methodId,
       outcomeId: outcomeId(refused ? 'rate_limited' : 'answered'), protocolId: PROTOCOLS['http/1.1'], kindId: KINDS.request,
       requests: 1, counted: refused ? 0 : 1, billable: refused ? 0 : 1, attempts: refused ? 0 : 1,
-      versionLabel: this.#version, routeLabel: route.label, appLabel: app.label, appName: app.name, targetLabel: refused ? this.#noTarget : route.targets[this.#below(2)] as Uint8Array,
+      versionLabel: this.#version, routeLabel: route.label, appLabel: app.label, appName: app.name, targetLabel: refused ? this.#noTarget : route.targets[this.#below(2)] as Label,
       client: app.clients[this.#below(this.#set.networks)] as string, recordedPath: '', traceId: '',
     };
   }
@@ -146,7 +146,7 @@ interface SetFigures {
 
 async function measure(set: EventSet, events: number): Promise<SetFigures> {
   const folder = mkdtempSync(join(tmpdir(), 'tidegate-event-bytes-'));
-  const store = await Store.open(join(folder, 'store'));
+  const store = await ChdbStore.open(join(folder, 'store'));
   const cpu = (): number => cpuSeconds([process.pid]);
   try {
     await migrate(store);
@@ -158,7 +158,7 @@ async function measure(set: EventSet, events: number): Promise<SetFigures> {
     for (const rows of ranges(set, events)) {
       writeFileSync(file, rows);
       const before = cpu();
-      await store.command(insertStatement({ token: `range-${++range}`, structure: ROW_STRUCTURE, settings: INSERT_SETTINGS, paces: STREAMS.map((stream) => ({ stream, rowsASecond: REQUESTS_A_SECOND / STREAMS.length })), leaveOut: [] }, file));
+      await store.insertRows({ token: `range-${++range}`, structure: ROW_STRUCTURE, settings: INSERT_SETTINGS, paces: STREAMS.map((stream) => ({ stream, rowsASecond: REQUESTS_A_SECOND / STREAMS.length })), leaveOut: [] }, file);
       insertCpu += cpu() - before;
     }
     await store.command('SYSTEM START MERGES');

@@ -18,6 +18,7 @@ const FRAMINGS: readonly (readonly [name: string, answer: string, close: boolean
   ['HTTP/1.0', 'HTTP/1.0 200 OK\r\n\r\nabc', true, /^HTTP\/1\.1 200 OK\r\n[^]*3\r\nabc\r\n0\r\n\r\n$/],
   ['204', 'HTTP/1.1 204 No Content\r\n\r\n', false, /^HTTP\/1\.1 204 No Content\r\n[^]*\r\n\r\n$/],
   ['304 with a Content-Length', 'HTTP/1.1 304 Not Modified\r\nContent-Length: 99\r\nETag: "x"\r\n\r\n', false, /^HTTP\/1\.1 304 [^]*Content-Length: 99\r\n[^]*\r\n\r\n$/],
+  ['early hints that name a length, which they do not have', `HTTP/1.1 103 Early Hints\r\nContent-Length: 5\r\nLink: </a>\r\n\r\n${lengthOk('hi')}`, false, /^HTTP\/1\.1 103 Early Hints\r\nLink: <\/a>\r\n\r\nHTTP\/1\.1 200 OK\r\n[^]*hi$/],
   ['early hints before it', `HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n${lengthOk('hi')}`, false, /^HTTP\/1\.1 103 Early Hints\r\nLink: <\/a>\r\n\r\nHTTP\/1\.1 200 OK\r\n[^]*hi$/],
   ['a 100 before it, which is ours to give', `HTTP/1.1 100 Continue\r\n\r\n${lengthOk('hi')}`, false, /^HTTP\/1\.1 200 OK\r\n[^]*hi$/],
   ['fields of its own hop', 'HTTP/1.1 200 OK\r\nConnection: X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\nX-Request-Id: theirs\r\nX-Kept: 1\r\nContent-Length: 0\r\n\r\n', false, /^(?![^]*(X-Hop|Keep-Alive|theirs))[^]*X-Kept: 1\r\n/],

@@ -2,10 +2,9 @@
 import assert from 'node:assert/strict';
 import net from 'node:net';
 import { test, type TestContext } from 'node:test';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { UpstreamConnection } from '../../gateway/upstream/upstream-connection.js';
 import { answerEach, oneService, RawClient, startDataPath, startRawUpstream, until } from './data-path.js';
+import { heldBytes } from './held-memory.js';
 
 const lengthOk = (body: string): string => `HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
 const post = (fields: string, body: string, method = 'POST', target = '/x'): string => `${method} ${target} HTTP/1.1\r\nHost: a\r\n${fields}\r\n\r\n${body}`;
@@ -109,15 +108,6 @@ test('pipelined requests with bodies, split at every byte: each whole, each answ
 
 const MEGABYTE = 1024 * 1024;
 
-setFlagsFromString('--expose-gc');
-const collectGarbage = runInNewContext('gc') as () => void;
-
-/** Bytes of buffers in this process that somebody holds. */
-function heldBytes(): number {
-  collectGarbage();
-  return process.memoryUsage().arrayBuffers;
-}
-
 /** Sends `total` bytes as fast as they are taken; resolves when all are taken, or the connection is closed. */
 function pour(socket: net.Socket, total: number, wrap: (piece: Buffer) => Buffer = (piece) => piece): { sent: () => number } {
   const piece = Buffer.alloc(256 * 1024, 0x61);
@@ -164,7 +154,9 @@ for (const framing of ['Content-Length', 'chunks']) {
     }, 'the client to be stopped', 20_000);
     assert.ok(poured.sent() < 40 * MEGABYTE, `${poured.sent()} bytes of 100 MiB were taken`);
     const grown = heldBytes() - before;
-    assert.ok(grown < 24 * MEGABYTE, `${grown} bytes more are held, by all three sides`);
+    // 448 KB with Content-Length, 704 in chunks: the gateway two reads of 64 KB (one behind the upstream's socket, one that had come when it was told
+    // to stop), the upstream here one, the client here the rest in pieces of 256 KB.
+    assert.ok(grown < MEGABYTE, `${grown} bytes more are held, by all three sides`);
     const [socket] = sockets;
     assert.ok(socket !== undefined);
     let tail = '';

@@ -1,7 +1,7 @@
 /** SECURITY.md's "Requests": what must not pass, sent as bytes. Each is answered with its status, recorded, and nothing of it reaches the upstream. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { answerEach, oneService, RawClient, startDataPath, startRawUpstream } from './data-path.js';
+import { answerEach, oneService, RawClient, startDataPath, startRawUpstream, until } from './data-path.js';
 
 const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
 const post = (fields: string, body: string): string => `POST /p HTTP/1.1\r\nHost: a\r\n${fields}\r\n\r\n${body}`;
@@ -40,6 +40,14 @@ const REFUSED: readonly (readonly [name: string, request: string, status: number
   ['a Host with user information', get('Host: a@b'), 400, 'bad_host'],
   ['a Host with a path', get('Host: a/b'), 400, 'bad_host'],
   ['a Host with a comma', get('Host: a, b'), 400, 'bad_host'],
+  ['a label of 64 characters', get(`Host: ${'a'.repeat(64)}.example.com`), 400, 'bad_host'],
+  ['a name of 254 characters', get(`Host: ${'a.'.repeat(126)}aa`), 400, 'bad_host'],
+  ['dots in brackets', get('Host: [....]'), 400, 'bad_host'],
+  ['brackets around no address', get('Host: [::1.]'), 400, 'bad_host'],
+  ['brackets around an IPv4 address', get('Host: [127.0.0.1]'), 400, 'bad_host'],
+  ['port 0', get('Host: a:0'), 400, 'bad_host'],
+  ['port 65536', get('Host: a:65536'), 400, 'bad_host'],
+  ['port 99999 behind an address', get('Host: [::1]:99999'), 400, 'bad_host'],
   ['absolute-form to another host', get('Host: a', 'http://b/'), 400, 'bad_host'],
   ['absolute-form of another scheme', get('Host: a', 'https://a/'), 400, 'malformed_request'],
   ['a fragment', get('Host: a', '/a#b'), 400, 'malformed_request'],
@@ -55,6 +63,11 @@ const REFUSED: readonly (readonly [name: string, request: string, status: number
   ['HTTP/2.0 in a request line', 'GET / HTTP/2.0\r\nHost: a\r\n\r\n', 505, 'version_not_supported'],
   ['HTTP/0.9', 'GET /\r\n\r\n', 505, 'version_not_supported'],
   ['an unknown version', 'GET / HTTP/1.2\r\nHost: a\r\n\r\n', 400, 'malformed_request'],
+  ['RTSP with a method of its own', 'DESCRIBE rtsp://a/b RTSP/1.0\r\nCSeq: 1\r\n\r\n', 505, 'version_not_supported'],
+  ['RTSP with a method of HTTP', 'GET / RTSP/1.0\r\nHost: a\r\n\r\n', 505, 'version_not_supported'],
+  ['RTSP behind two spaces', 'OPTIONS /x  RTSP/1.1\r\nHost: a\r\n\r\n', 505, 'version_not_supported'],
+  ['ICE', 'SOURCE /x ICE/1.0\r\nHost: a\r\n\r\n', 505, 'version_not_supported'],
+  ['more trailer fields than the limit', post('Transfer-Encoding: chunked', `3\r\nabc\r\n0\r\n${'a:b\r\n'.repeat(101)}\r\n`), 431, 'head_too_large'],
   ['a TLS hello', '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03', 400, 'malformed_request'],
   ['an unknown method', 'FROB / HTTP/1.1\r\nHost: a\r\n\r\n', 400, 'malformed_request'],
   ['an expectation that cannot be met', get('Host: a\r\nExpect: a-pony'), 417, 'expectation_failed'],
@@ -86,6 +99,62 @@ for (const [name, request, status, code] of REFUSED) {
     assert.ok(!upstream.seen.join('').includes('smuggled'));
   });
 }
+
+test('RTSP a byte at a time, and behind a request of HTTP, is refused as well', async (t) => {
+  const upstream = await startRawUpstream(t, answerEach(OK));
+  const path = await startDataPath(t, oneService(upstream.port));
+  const slow = await RawClient.connect(t, path.port);
+  for (const byte of 'GET /slow RTSP/1.0\r\nHost: a\r\n\r\n') {
+    slow.send(byte);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  assert.match(await slow.untilClosed(), /^HTTP\/1\.1 505 /);
+  const second = await RawClient.connect(t, path.port);
+  second.send('GET /first HTTP/1.1\r\nHost: a\r\n\r\nGET /second RTSP/1.1\r\nHost: a\r\n\r\n');
+  const received = await second.untilClosed();
+  assert.deepEqual([...received.matchAll(/HTTP\/1.1 (\d+)/g)].map(([, status]) => status), ['200', '505']);
+  assert.doesNotMatch(upstream.seen.join(''), /slow|second/);
+});
+
+test('a request that only speaks of another protocol is one of HTTP', async (t) => {
+  const upstream = await startRawUpstream(t, answerEach(OK));
+  const path = await startDataPath(t, oneService(upstream.port));
+  const client = await RawClient.connect(t, path.port);
+  client.send('GET /a HTTP/1.1\r\nHost: a\r\nX-Line: GET /b RTSP/1.0\r\nX-Ice: a ICE/1.0\r\n\r\n');
+  assert.match(await client.until('ok'), /^HTTP\/1\.1 200 /);
+});
+
+for (const host of [`${'a'.repeat(63)}.example.com`, `${'a.'.repeat(126)}a.`, '[::1]', '[::ffff:1.2.3.4]:65535', 'a:1', 'A_b~c-d.example']) {
+  test(`a valid host: ${host.slice(0, 30)}`, async (t) => {
+    const upstream = await startRawUpstream(t, answerEach(OK));
+    const path = await startDataPath(t, oneService(upstream.port));
+    const client = await RawClient.connect(t, path.port);
+    client.send(get(`Host: ${host}`));
+    assert.match(await client.until('ok'), /^HTTP\/1\.1 200 /);
+  });
+}
+
+test('too many trailers behind a body that is under way upstream: 431, and the upstream request is given up', async (t) => {
+  const upstream = await startRawUpstream(t, () => {});
+  const path = await startDataPath(t, oneService(upstream.port));
+  const client = await RawClient.connect(t, path.port);
+  client.send(post('Transfer-Encoding: chunked', '3\r\nabc\r\n'));
+  await until(() => upstream.seen.join('').includes('abc'), 'the body upstream');
+  client.send(`0\r\n${'a:b\r\n'.repeat(101)}\r\nGET /after HTTP/1.1\r\nHost: a\r\n\r\n`);
+  const received = await client.untilClosed();
+  assert.match(received, /^HTTP\/1.1 431 [^]*head_too_large/);
+  assert.equal([...received.matchAll(/HTTP\/1\.1 \d{3} /g)].length, 1, 'one answer');
+  assert.doesNotMatch(upstream.seen.join(''), /\r\n0\r\n|after/);
+  assert.deepEqual((await path.rowsOf(1)).map(({ outcome, status, counted }) => [outcome, status, counted]), [['client_aborted', 431, 1]]);
+});
+
+test('as many trailers as fields are allowed are taken', async (t) => {
+  const upstream = await startRawUpstream(t, (socket, sofar) => { if (/\r\n0\r\n(.*\r\n)*\r\n$/.test(sofar)) socket.write(OK); });
+  const path = await startDataPath(t, oneService(upstream.port));
+  const client = await RawClient.connect(t, path.port);
+  client.send(post('Transfer-Encoding: chunked', `3\r\nabc\r\n0\r\n${'a:b\r\n'.repeat(100)}\r\n`));
+  assert.match(await client.until('ok'), /^HTTP\/1\.1 200 /);
+});
 
 test('a large body sent in chunks is cut off at the limit', async (t) => {
   const upstream = await startRawUpstream(t, () => {});

@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import net from 'node:net';
 import { test, type TestContext } from 'node:test';
+import { OUTCOMES, type Outcome } from '../../gateway/events/outcomes.js';
 import type { EventRow } from '../../gateway/events/read-rows.js';
 import { answerEach, nextSweep, oneService, RawClient, SpoolWatch, startDataPath, startRawUpstream, until } from './data-path.js';
 
@@ -136,6 +137,43 @@ test('total: an answer that streams without end', async (t) => {
   await within(client.untilClosed());
   assert.ok(client.wasReset);
   assert.deepEqual(told((await path.rowsOf(1))[0]), ['upstream_timeout', 200, 1, 0]);
+});
+
+test('total: a body that its client trickles is the client\'s fault, not the service\'s', async (t) => {
+  const upstream = await startRawUpstream(t, () => {});
+  const path = await startDataPath(t, oneService(upstream.port, upstreamTimeouts(`total: ${LIMIT_MS}ms`)));
+  const client = await RawClient.connect(t, path.port);
+  client.send('POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n');
+  const drip = setInterval(() => { client.send('a'); }, 20);
+  t.after(() => { clearInterval(drip); });
+  await within(client.until('HTTP/1.1 408 '));
+  await client.untilClosed();
+  const [row] = await path.rowsOf(1);
+  assert.deepEqual(told(row), ['client_aborted', 408, 1, 1]);
+  assert.equal(OUTCOMES[row?.outcome as Outcome].error, false);
+});
+
+test('total: an upstream that takes no more of a body is the service\'s fault', async (t) => {
+  const upstream = await startRawUpstream(t, (socket) => { socket.pause(); });
+  const path = await startDataPath(t, oneService(upstream.port, upstreamTimeouts(`total: ${LIMIT_MS}ms`)), '    limits: { body: 64MiB }');
+  const client = await RawClient.connect(t, path.port);
+  const bytes = 32 * 1024 * 1024;
+  client.send(`POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: ${bytes}\r\n\r\n`);
+  client.send('a'.repeat(bytes));
+  assert.deepEqual(told((await path.rowsOf(1))[0]), ['upstream_timeout', 504, 1, 0]);
+});
+
+test('an upstream that got nothing of a request has no duration', async (t) => {
+  const upstream = await startRawUpstream(t, answerEach(lengthOk('ok')));
+  for (const port of [1, upstream.port]) {
+    const path = await startDataPath(t, oneService(port));
+    const { mock } = t.mock.method(path.pipeline.metrics, 'observeUpstream');
+    const client = await RawClient.connect(t, path.port);
+    client.send(GET);
+    await client.until(port === 1 ? 'HTTP/1.1 502 ' : 'ok');
+    assert.deepEqual((await path.rowsOf(1)).map(({ attempts }) => attempts > 0), [true]);
+    assert.equal(mock.callCount(), port === 1 ? 0 : 1);
+  }
 });
 
 test('head: a head that comes a byte at a time is answered 408', async (t) => {

@@ -25,13 +25,16 @@ interface Completeness {
 interface Traffic { readonly rows: readonly { readonly requests: number }[]; readonly complete: boolean }
 
 const config = (upstream: TestUpstream): TestConfig => ({
-  event_log: { spool: { segment_bytes: '4KiB' } },
-  services: [{ name: 'shop', upstream: { targets: [{ url: upstream.url }] }, routes: [{ name: 'all', match: { path: '/*' }, authentication: [] }] }],
+  event_log: { spool: { segment_bytes: '64KiB' } },
+  services: [{ name: 'shop', record_path: 'full', upstream: { targets: [{ url: upstream.url }] }, routes: [{ name: 'all', match: { path: '/*' }, authentication: [] }] }],
 });
+
+/** A row takes more than 1 KiB with it, and a segment of the least size is full after some 55. */
+const LONG = 'x'.repeat(1000);
 
 async function ask(node: TestNode, count: number): Promise<void> {
   for (let i = 0; i < count; i++) {
-    const answer = await fetch(`${node.url}/bytes/10`);
+    const answer = await fetch(`${node.url}/bytes/10/${LONG}`);
     await answer.arrayBuffer();
     assert.equal(answer.status, 200);
   }
@@ -118,7 +121,7 @@ test('flipped bits, cuts and newer versions: quarantined with the reason, the ga
   const folder = mkdtempSync(join(tmpdir(), 'tidegate-test-'));
   const upstream = await TestUpstream.start();
   try {
-    const requests = 220;
+    const requests = 550;
     let dir: string;
     {
       await using before = await TestNode.start(config(upstream), { folder, removeFolder: false });

@@ -21,9 +21,12 @@ const keyOf = (app: App): string => `tg_${app.padEnd(28, 'x')}`;
 
 const app = (name: App) => ({ name, services: ['shop'], keys: [{ id: 'k1', sha256: createHash('sha256').update(keyOf(name)).digest('hex') }] });
 
-function config(upstream: TestUpstream, more: TestConfig): TestConfig {
-  return { services: [{ name: 'shop', upstream: { targets: [{ url: upstream.url }] }, routes: [{ name: 'all', match: { path: '/*' } }] }], ...more };
+function config(upstream: TestUpstream, more: TestConfig, recordPath: 'none' | 'full' = 'none'): TestConfig {
+  return { services: [{ name: 'shop', record_path: recordPath, upstream: { targets: [{ url: upstream.url }] }, routes: [{ name: 'all', match: { path: '/*' } }] }], ...more };
 }
+
+/** Where paths are recorded, a row takes more than 1 KiB with it. */
+const LONG = `/${'x'.repeat(1000)}`;
 
 interface Completeness {
   readonly complete: boolean;
@@ -42,16 +45,16 @@ class Client {
     this.#node = node;
   }
 
-  async ask(as: App): Promise<number> {
-    const answer = await fetch(`${this.#node.url}/bytes/10`, { headers: { 'x-api-key': keyOf(as) } });
+  async ask(as: App, more = ''): Promise<number> {
+    const answer = await fetch(`${this.#node.url}/bytes/10${more}`, { headers: { 'x-api-key': keyOf(as) } });
     await answer.arrayBuffer();
     this.answered[as]++;
     return answer.status;
   }
 
   /** So many of each app, all of them answered by the upstream. */
-  async askEach(count: number): Promise<void> {
-    for (let i = 0; i < count; i++) for (const name of APPS) assert.equal(await this.ask(name), 200);
+  async askEach(count: number, more = ''): Promise<void> {
+    for (let i = 0; i < count; i++) for (const name of APPS) assert.equal(await this.ask(name, more), 200);
   }
 }
 
@@ -149,8 +152,7 @@ test('a full disk: no request fails, each dropped event is tallied, through kill
 test('the spool at its bound: events are dropped and tallied while the collector stands still, and what was recorded is stored when it goes on', { skip: requires('linux', 'chdb'), timeout: 120_000 }, async () => {
   const upstream = await TestUpstream.start();
   try {
-    // a stream takes 264 KiB before its first row
-    await using node = await TestNode.start(config(upstream, { event_log: { spool: { max_bytes: '384KiB', segment_bytes: '16KiB' } }, apps: APPS.map(app) }));
+    await using node = await TestNode.start(config(upstream, { event_log: { spool: { max_bytes: '8MiB', segment_bytes: '64KiB' } }, apps: APPS.map(app) }, 'full'));
     const client = new Client(node);
     const collector = (): number => node.pids('collector')[0] as number;
     const droppedRows = (): Promise<number> => metric(node, 'tidegate_events_dropped_total\\{reason="spool_full"\\}');
@@ -158,12 +160,12 @@ test('the spool at its bound: events are dropped and tallied while the collector
     process.kill(collector(), 'SIGSTOP');
     try {
       await eventually('a full spool', async () => {
-        await client.askEach(50);
+        await client.askEach(250, LONG);
         return await droppedRows() > 200 ? true : null;
       }, 60_000);
       const { spool } = await node.control<{ spool: { bytes: number; max_bytes: number } }>('/v1/status');
       // what is written between the supervisor's look and its word may pass the bound
-      assert.ok(spool.bytes > 300 * 1024 && spool.bytes < spool.max_bytes + 16 * 1024, JSON.stringify(spool));
+      assert.ok(spool.bytes > 7 * 1024 * 1024 && spool.bytes < spool.max_bytes + 64 * 1024, JSON.stringify(spool));
       assert.match(node.output, /"code":"spool_full"/);
     } finally {
       process.kill(collector(), 'SIGCONT');

@@ -1,7 +1,7 @@
 /** Reloads and stops under load: no request fails, no connection is dropped by a reload; at SIGTERM every request begun is answered. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { eventually } from '../harness/deadline.js';
 import { requires } from '../harness/requires.js';
@@ -74,6 +74,28 @@ test('SIGTERM under load: every request whose first byte was read is answered, a
   await load.stop();
   const unanswered = [...load.requests.values()].filter((request) => request.answered === null).length;
   assert.equal(unanswered, 0, `${unanswered} of ${load.requests.size} requests were not answered`);
+  await upstream.stop();
+});
+
+test('what cannot change while the node runs is rejected, and named; the old goes on', { skip: requires('chdb', 'linux'), timeout: 60_000 }, async () => {
+  const upstream = await TestUpstream.start();
+  await using node = await TestNode.start(config(upstream));
+  const version = async (): Promise<string> => (await node.control<{ config: { version: string } }>('/v1/status')).config.version;
+  const before = await version();
+  const [free] = await freePorts(1) as [number];
+  for (const [place, change] of [
+    ['control.address', (whole) => { (whole['control'] as { address: string }).address = `127.0.0.1:${free}`; }],
+    ['node', (whole) => { whole['node'] = 'another'; }],
+    ['event_log.spool.segment_bytes', (whole) => { whole['event_log'] = { spool: { segment_bytes: '32MiB' } }; }],
+  ] as readonly (readonly [string, (whole: Record<string, unknown>) => void])[]) {
+    const kept = readFileSync(node.configPath, 'utf8');
+    node.rewriteConfig(change);
+    await assert.rejects(node.control('/v1/reload', { method: 'POST' }), new RegExp(`422 .*${place.replaceAll('.', '\\.')}.*cannot change while the node runs`, 's'));
+    writeFileSync(node.configPath, kept);
+    await node.control('/v1/reload', { method: 'POST' });
+    assert.equal(await version(), before);
+  }
+  assert.equal((await fetch(`${node.url}/bytes/10`, { headers: { 'x-api-key': KEY } })).status, 200);
   await upstream.stop();
 });
 

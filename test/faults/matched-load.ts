@@ -11,8 +11,8 @@ const RECONNECT_MS = 10;
 export interface MatchedRequest {
   readonly app: string;
   readonly bytes: number;
-  /** Completely received, with this status and body. */
-  answered: { readonly status: number; readonly bytes: number } | null;
+  /** Completely received, with this status and body, so long after it was sent; `code`: of its problem, null where the body is none. */
+  answered: { readonly status: number; readonly bytes: number; readonly code: string | null; readonly tookMs: number } | null;
 }
 
 export interface MatchedLoadOptions {
@@ -24,6 +24,8 @@ export interface MatchedLoadOptions {
   readonly maxBytes: number;
   /** The load ends by itself after so many requests; absent: when it is stopped. */
   readonly total?: number;
+  /** Requests a second, over all connections; absent: as many as are answered. */
+  readonly perSecond?: number;
 }
 
 export class MatchedLoad {
@@ -33,6 +35,8 @@ export class MatchedLoad {
   cut = 0;
   /** Answers that were not 200, by status. */
   readonly other = new Map<number, number>();
+  /** Answers that told the client to close (a worker that drains had them under way), since the phase began. */
+  closing = 0;
   readonly #options: MatchedLoadOptions;
   readonly #apps: readonly (readonly [app: string, key: string])[];
   readonly #done: Promise<void>[] = [];
@@ -55,6 +59,7 @@ export class MatchedLoad {
   phase(name: string): void {
     this.#phase = name;
     this.cut = 0;
+    this.closing = 0;
   }
 
   /** Connections that end from now on are not made again: a node that is going down reads no request of a new one. */
@@ -88,6 +93,11 @@ export class MatchedLoad {
     }
   }
 
+  /** Pace of one connection's requests, ms; 0: none. */
+  get paceMs(): number {
+    return this.#options.perSecond === undefined ? 0 : 1000 * this.#options.connections / this.#options.perSecond;
+  }
+
   /** The next request, or null when the load ends. */
   next(): { readonly head: string; readonly request: MatchedRequest } | null {
     if (!this.#running || this.#next >= (this.#options.total ?? Number.POSITIVE_INFINITY)) return null;
@@ -111,6 +121,8 @@ class Connection {
   #expected = -1;
   #headBytes = 0;
   #status = 0;
+  #sentMs = Number.NEGATIVE_INFINITY;
+  #waiting: NodeJS.Timeout | undefined;
 
   constructor(load: MatchedLoad, port: number, closed: () => void) {
     this.#load = load;
@@ -120,6 +132,7 @@ class Connection {
     socket.on('data', (chunk: Buffer) => { this.#take(chunk); });
     socket.on('error', () => {});
     socket.on('close', () => {
+      clearTimeout(this.#waiting);
       if (this.#request !== null) load.cut++;
       closed();
     });
@@ -132,6 +145,7 @@ class Connection {
       return;
     }
     this.#request = next.request;
+    this.#sentMs = performance.now();
     this.#socket.write(next.head, 'latin1');
   }
 
@@ -149,14 +163,30 @@ class Connection {
       this.#expected = this.#headBytes + Number(/\r\ncontent-length: (\d+)\r\n/i.exec(head)?.[1] ?? 0);
     }
     if (this.#received < this.#expected || this.#request === null) return;
-    this.#request.answered = { status: this.#status, bytes: this.#expected - this.#headBytes };
+    this.#request.answered = { status: this.#status, bytes: this.#expected - this.#headBytes, code: this.#status === 200 ? null : this.#problemCode(), tookMs: performance.now() - this.#sentMs };
     if (this.#status !== 200) this.#load.other.set(this.#status, (this.#load.other.get(this.#status) ?? 0) + 1);
     const closing = this.#pieces[0]?.toString('latin1', 0, Math.min(this.#headBytes, 2000)).includes('Connection: close') === true;
     this.#request = null;
     this.#pieces = [];
     this.#received = 0;
     this.#expected = -1;
-    if (closing) this.#socket.end();
-    else this.#send();
+    if (closing) {
+      this.#load.closing++;
+      this.#socket.end();
+    } else {
+      this.#sendInTime();
+    }
+  }
+
+  /** At its pace; who is behind it does not catch up. */
+  #sendInTime(): void {
+    const waitMs = this.#sentMs + this.#load.paceMs - performance.now();
+    if (waitMs < 1) this.#send();
+    else this.#waiting = setTimeout(() => { this.#send(); }, waitMs);
+  }
+
+  #problemCode(): string | null {
+    const body = Buffer.concat(this.#pieces).toString('utf8', this.#headBytes, this.#expected);
+    return /"code":"(\w+)"/.exec(body)?.[1] ?? null;
   }
 }

@@ -8,10 +8,14 @@
  *   supervisor.after-grant  the ledger's journal has the grant, the worker has not
  *   supervisor.mid-seal     the seal is written beside the state, and not in its place
  *   collector.after-manifest, collector.mid-insert.<ms>, collector.after-insert, collector.before-delete
+ *   collector.between-raw-and-rollup  the engine has just put the raw rows' part into its place
+ *
+ * A collector also notes what the one before it left (found-at-start.ts).
  */
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
+import { noteFound } from './found-at-start.js';
 
 const orders = process.env['TIDEGATE_TEST_ORDERS'];
 const role = /(worker|supervisor|collector)-process\.[jt]s$/.exec(basename(process.argv[1] ?? ''))?.[1];
@@ -30,6 +34,22 @@ function taken(place: string): { readonly delayMs: number } | null {
 }
 
 const die = (): void => { process.kill(process.pid, 'SIGKILL'); };
+
+/**
+ * Dies when a part that an insert made (level 0: the name's last number) has come into its place in the table. The engine works on threads of its
+ * own meanwhile, and flushes each part to disk, so the parts of the tables behind this one take a few ms more.
+ */
+function dieAtNewPart(table: string): void {
+  const parts = (): string[] => fs.readdirSync(table).filter((name) => /^\d+_\d+_\d+_0$/.test(name));
+  const before = new Set(parts());
+  const look = (): void => {
+    if (parts().some((name) => !before.has(name))) die();
+    setImmediate(look);
+  };
+  look();
+}
+
+if (role === 'collector' && orders !== undefined) await noteFound(orders, process.env['TIDEGATE_CONFIG'] ?? '');
 
 if (orders !== undefined && role !== undefined) {
   setInterval(() => {
@@ -69,6 +89,7 @@ if (orders !== undefined && role !== undefined) {
     if (taken('after-manifest') !== null) die();
     const soon = taken('mid-insert');
     if (soon !== null) setTimeout(die, soon.delayMs);
+    if (taken('between-raw-and-rollup') !== null) dieAtNewPart(join(dirname(String(to)), '..', 'store', 'data', 'tidegate', 'events'));
   };
   patched['unlinkSync'] = (path: fs.PathLike): void => {
     const staging = String(path).includes('/staging/');

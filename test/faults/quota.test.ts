@@ -42,10 +42,10 @@ for (const workers of [2, 4]) {
   });
 }
 
-for (const victim of ['worker', 'supervisor'] as const) {
-  test(`QPD of 1,000 across a kill -9 of a ${victim}: exactly 1,000, less what the kill cut`, { skip: requires('chdb', 'linux'), timeout: 180_000 }, async () => {
+for (const [victim, workers] of [['worker', 2], ['worker', 4], ['supervisor', 2], ['supervisor', 4]] as const) {
+  test(`QPD of 1,000 across a kill -9 of a ${victim}, ${workers} workers: exactly 1,000, less what the kill cut`, { skip: requires('chdb', 'linux'), timeout: 180_000 }, async () => {
     const upstream = await TestUpstream.start();
-    await using node = await TestNode.start(config(upstream, 2, { qpd: 1000 }));
+    await using node = await TestNode.start(config(upstream, workers, { qpd: 1000 }));
     const calls = load(node);
     calls.start();
     await eventually('some answers', () => (calls.count(200) >= 300 ? true : null), 20_000, 5);
@@ -55,12 +55,33 @@ for (const victim of ['worker', 'supervisor'] as const) {
     await eventually('some more calls, all refused', () => (calls.requests.size > after + 500 ? true : null), 20_000, 25);
     await calls.stop();
     const answered = calls.count(200);
-    console.log(`kill -9 of a ${victim}: ${answered} answered, ${calls.cut} connections cut, 1000 counted, ${calls.count(429)} refused`);
+    console.log(`kill -9 of a ${victim} among ${workers}: ${answered} answered, ${calls.cut} connections cut, 1000 counted, ${calls.count(429)} refused`);
     assert.ok(answered <= 1000 && answered >= 1000 - calls.cut, `${answered} answered, ${calls.cut} cut`);
     assert.equal(await counted(node), 1000);
     await upstream.stop();
   });
 }
+
+test('QPD of 1,000, the file reloaded all the while, unchanged and changed elsewhere: exactly 1,000 answered', { skip: requires('chdb', 'linux'), timeout: 120_000 }, async () => {
+  const upstream = await TestUpstream.start();
+  await using node = await TestNode.start(config(upstream, 2, { qpd: 1000 }));
+  const calls = load(node, 3000);
+  const reload = (): Promise<unknown> => node.control('/v1/reload', { method: 'POST' });
+  let ended = false;
+  let reloads = 0;
+  calls.start();
+  const watched = calls.ended().then(() => { ended = true; });
+  while (!ended) {
+    await reload();
+    node.rewriteConfig((whole) => { whole['trusted_proxies'] = [`10.0.0.${reloads % 200}/32`]; });
+    await reload();
+    reloads += 2;
+  }
+  await watched;
+  assert.deepEqual([calls.count(200), calls.count(429), calls.cut], [1000, 2000, 0], `${reloads} reloads`);
+  console.log(`${reloads} reloads while 3,000 calls were made: 1,000 answered`);
+  await upstream.stop();
+});
 
 test('QPD across reloads: an edited quota takes effect at once, and nothing is reset', { skip: requires('chdb', 'linux'), timeout: 120_000 }, async () => {
   const upstream = await TestUpstream.start();
@@ -80,6 +101,31 @@ test('QPD across reloads: an edited quota takes effect at once, and nothing is r
   second.start();
   await second.ended();
   assert.deepEqual([second.count(200), second.count(429)], [299, 401]);
+  await upstream.stop();
+});
+
+test('the supervisor stands still for 1.5 s: calls below their QPS are answered all the while', { skip: requires('chdb', 'linux'), timeout: 120_000 }, async () => {
+  const upstream = await TestUpstream.start();
+  await using node = await TestNode.start(config(upstream, 2, { qps: 200, burst: 200 }));
+  const statuses: Promise<number>[] = [];
+  const call = (): void => { statuses.push(fetch(`${node.url}/bytes/10`, { headers: { 'x-api-key': KEY } }).then(({ status }) => status)); };
+  const pace = setInterval(call, 30);
+  try {
+    await eventually('both workers to have answered', () => (statuses.length >= 40 ? true : null));
+    const pid = node.pids('supervisor')[0] ?? 0;
+    process.kill(pid, 'SIGSTOP');
+    try {
+      await new Promise<void>((resolve) => { AbortSignal.timeout(1500).addEventListener('abort', () => { resolve(); }, { once: true }); });
+    } finally {
+      process.kill(pid, 'SIGCONT');
+    }
+    const made = statuses.length;
+    await eventually('some more calls', () => (statuses.length >= made + 40 ? true : null));
+  } finally {
+    clearInterval(pace);
+  }
+  const refused = (await Promise.all(statuses)).filter((status) => status !== 200);
+  assert.deepEqual(refused, [], `of ${statuses.length}`);
   await upstream.stop();
 });
 

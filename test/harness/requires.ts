@@ -5,6 +5,7 @@
 import { accessSync, constants, existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { delimiter, join } from 'node:path';
+import { kafkaJars } from './kafka.js';
 
 interface Requirement { readonly present: () => boolean; readonly get: string }
 
@@ -13,8 +14,13 @@ const REQUIREMENTS = {
   wrk: { present: () => onPath('wrk'), get: 'apt-get install wrk' },
   hey: { present: () => onPath('hey'), get: 'apt-get install hey' },
   curl: { present: () => onPath('curl'), get: 'apt-get install curl' },
+  openssl: { present: () => onPath('openssl'), get: 'apt-get install openssl' },
   go: { present: () => onPath('go'), get: 'apt-get install golang' },
+  haproxy: { present: () => onPath('haproxy'), get: 'apt-get install haproxy' },
+  redis: { present: () => onPath('redis-server') && onPath('redis-cli'), get: 'apt-get install redis-server' },
+  kafka: { present: () => onPath('java') && kafkaJars() !== null, get: '.ci/run, or Java 17 and the jars of Kafka as test/harness/kafka.ts says' },
   chdb: { present: () => resolvable('chdb'), get: 'npm ci (without --omit=optional), on Linux with glibc or macOS' },
+  faketime: { present: () => libfaketime() !== null, get: 'apt-get install faketime' },
   linux: { present: () => process.platform === 'linux' && existsSync('/proc/self/stat'), get: 'run on Linux: the test reads /proc' },
   root: { present: () => process.getuid?.() === 0, get: 'run as root: the test mounts a file system' },
 } as const satisfies Record<string, Requirement>;
@@ -37,6 +43,13 @@ export function requires(...names: readonly RequirementName[]): string | false {
 export function programPath(name: string): string | null {
   const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/sbin'];
   return folders.map((folder) => join(folder, name)).find(isExecutable) ?? null;
+}
+
+/** The library that gives a process a clock of its own, or null. */
+export function libfaketime(): string | null {
+  if (process.platform !== 'linux') return null;
+  const folders = ['/usr/lib', '/usr/local/lib'].flatMap((folder) => [folder, ...['x86_64', 'aarch64'].map((machine) => join(folder, `${machine}-linux-gnu`))]);
+  return folders.map((folder) => join(folder, 'faketime', 'libfaketimeMT.so.1')).find((file) => existsSync(file)) ?? null;
 }
 
 function onPath(name: string): boolean {

@@ -39,6 +39,10 @@ export class SmallDisk implements Disposable {
     run('mount', '-o', 'remount,ro', this.path);
   }
 
+  makeWritable(): void {
+    run('mount', '-o', 'remount,rw', this.path);
+  }
+
   [Symbol.dispose](): void {
     run('umount', '--lazy', this.path);
   }

@@ -22,6 +22,8 @@ export interface TestNodeOptions {
   readonly folder?: string;
   /** False: the folder stays after `stop`. */
   readonly removeFolder?: boolean;
+  /** Default: all of a node. */
+  readonly command?: 'start' | 'gateway' | 'collector';
   /** False: `start` does not wait for readiness. */
   readonly waitReady?: boolean;
 }
@@ -40,7 +42,7 @@ export class TestNode implements AsyncDisposable {
     this.port = port;
     this.controlPort = controlPort;
     this.#removeFolder = options.removeFolder ?? true;
-    const { command, args } = tidegateCommand(['start', '-c', this.configPath]);
+    const { command, args } = tidegateCommand([options.command ?? 'start', '-c', this.configPath]);
     this.launcher = spawn(command, args, {
       stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, TIDEGATE_LOG_LEVEL: 'info', ...options.env },
     });
@@ -86,7 +88,7 @@ export class TestNode implements AsyncDisposable {
       const answer = await fetch(`${this.controlUrl}/readyz`);
       await answer.text();
       return answer.ok ? true : null;
-    }, 30_000)]).catch((error: unknown) => { throw new Error(`not ready:\n${this.#output}`, { cause: error }); });
+    }, 120_000)]).catch((error: unknown) => { throw new Error(`not ready:\n${this.#output}`, { cause: error }); });
     ended.catch(() => {});
   }
 

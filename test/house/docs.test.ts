@@ -91,9 +91,9 @@ test('files and npm scripts that the documents name exist', () => {
   for (const document of documents) {
     const text = read(document);
     for (const [, script = ''] of text.matchAll(/\bnpm (?:run )?(start|test|(?<=run )[a-z:]+)/g)) if (!(script in scripts)) missing.push(`${document}: npm run ${script}`);
-    // written from the root, or by their name alone
-    for (const [, path = ''] of text.matchAll(/`((?:errors|gateway|cli|migrations|test|examples|docs|collector)\/[\w./-]+\/?|[\w-]+\.ts)`/g)) {
-      if (!(path.includes('/') ? existsSync(join(root, path)) : sourceNames.has(path)) && !inDataDirectory(path)) missing.push(`${document}: ${path}`);
+    // written from the root, anywhere, in a command as well; or by their name alone
+    for (const [, path = '', name = ''] of text.matchAll(/(?<![\w./@-])((?:errors|gateway|cli|migrations|test|examples|docs|collector)\/[\w./-]*\w\/?)|`([\w-]+\.ts)`/g)) {
+      if (!(name === '' ? existsSync(join(root, path)) : sourceNames.has(name)) && !inDataDirectory(path)) missing.push(`${document}: ${path}${name}`);
     }
   }
   assert.deepEqual(missing, []);

@@ -1,7 +1,7 @@
 /**
  * One client connection: requests parsed as they come, answered one after another. A pipelined request is dispatched only when the
- * answer ahead of it has been let go; until then, and while an upstream takes no more of a body, the client is not read, so what a
- * connection can make us hold is one read (64 KB) and no more.
+ * answer ahead of it has been let go; until then, and while an upstream takes no more of a body, the client is not read, and what has been
+ * read stays unparsed: a connection can make us hold one read (64 KB) and the requests of one piece of it (unparsed-bytes.ts), no more.
  */
 import type { Socket } from 'node:net';
 import { monotonicMs, type Deadlined } from '../../deadlines.js';
@@ -14,7 +14,10 @@ import { clientAddress } from '../../routing/forwarded.js';
 import { clientNetwork } from './client-network.js';
 import { HttpExchange } from './http-exchange.js';
 import type { HttpListener } from './http-listener.js';
-import { BODY_TOO_LARGE, RequestHead, refusalOfParserError } from './request-head.js';
+import { OtherProtocol } from './other-protocol.js';
+import { BODY_TOO_LARGE, RequestHead, refusalOfParserError, TOO_MANY_TRAILERS, VERSION } from './request-head.js';
+import { TakingWatch } from './taking-watch.js';
+import { PIECE_BYTES, UnparsedBytes } from './unparsed-bytes.js';
 
 const SLOW_REQUEST: Refusal = { code: 'request_timeout', outcome: 'request_timeout', detail: 'the request did not arrive in time' };
 
@@ -39,16 +42,16 @@ export class HttpConnection implements MessageHandler, Deadlined {
   #receiving: HttpExchange | null = null;
   readonly #queue: HttpExchange[] = [];
   #phaseDeadlineMs: number;
-  /** Set while the client has not taken what it was given. */
-  #writeDeadlineMs = Number.POSITIVE_INFINITY;
-  /** Bytes the client had taken when the write deadline was set. */
-  #taken = 0;
+  readonly #taking = new TakingWatch();
+  readonly #unparsed = new UnparsedBytes();
+  readonly #otherProtocol = new OtherProtocol();
+  #parsing = false;
   #headRead = false;
   #bodyHeld = false;
   #reading = true;
   /** No request is read any more: what still comes is thrown away. */
   #deaf = false;
-  #ended = false;
+  #closing = false;
   #discarded = 0;
   #recordedClientOf = '';
   #recordedClient = '';
@@ -101,32 +104,28 @@ export class HttpConnection implements MessageHandler, Deadlined {
 
   /** The earliest of what can run late. */
   arm(): void {
-    let deadline = this.#phaseDeadlineMs < this.#writeDeadlineMs ? this.#phaseDeadlineMs : this.#writeDeadlineMs;
+    let deadline = this.#phaseDeadlineMs < this.#taking.deadlineMs ? this.#phaseDeadlineMs : this.#taking.deadlineMs;
     const current = this.#current;
     if (current !== null) {
       if (current.totalDeadlineMs < deadline) deadline = current.totalDeadlineMs;
-      const interim = current.kindId === KINDS.request && !current.recorded ? current.beganMs + INTERIM_AFTER_MS : Number.POSITIVE_INFINITY;
+      const interim = current.kindId === KINDS.request && !current.ended ? current.beganMs + INTERIM_AFTER_MS : Number.POSITIVE_INFINITY;
       if (interim < deadline) deadline = interim;
     }
     this.deadlineMs = deadline;
   }
 
   onDeadline(nowMs: number): void {
-    if (this.#writeDeadlineMs <= nowMs) {
-      const taken = this.socket.bytesWritten - this.socket.writableLength;
-      if (taken === this.#taken) {
-        // It takes nothing of its answer.
-        this.socket.destroy();
-        return;
-      }
-      this.#taken = taken;
-      this.#writeDeadlineMs = nowMs + this.#listener.settings.writeTimeoutMs;
+    if (this.#taking.deadlineMs <= nowMs && !this.#taking.goesOn(this.socket, nowMs, this.#listener.settings.writeTimeoutMs)) {
+      this.socket.destroy();
+      return;
     }
     const current = this.#current;
-    if (current !== null && !current.recorded) {
+    if (current !== null && !current.ended) {
       if (current.totalDeadlineMs <= nowMs) {
+        const ofClient = current.waitsForClient && !this.#bodyHeld;
         current.keepAlive = current.requestComplete && current.keepAlive;
-        current.fail('upstream_timeout', 'upstream_timeout', 'the exchange took longer than the service\'s total time-out');
+        if (ofClient) current.fail('request_timeout', 'request_timeout', 'the body did not arrive within the service\'s total time-out');
+        else current.fail('upstream_timeout', 'upstream_timeout', 'the exchange took longer than the service\'s total time-out');
         return;
       }
       current.recordInterim(nowMs);
@@ -188,7 +187,7 @@ export class HttpConnection implements MessageHandler, Deadlined {
     if (exchange === null) return false;
     this.#headRead = true;
     const { settings } = this.#listener;
-    const refusal = this.#parts.read(head, settings.headLimits);
+    const refusal = this.#parts.read(head, settings.headLimits) ?? (this.#otherProtocol.isOf(head) ? VERSION : null);
     exchange.takeHead(head, this.#parts);
     const { trustedProxies } = this.pipeline.snapshot;
     exchange.clientAddress = this.peerAddress;
@@ -206,11 +205,11 @@ export class HttpConnection implements MessageHandler, Deadlined {
     const exchange = this.#receiving;
     if (exchange === null || this.#deaf) return;
     if (exchange.totalBytesIn + chunk.length > this.#listener.settings.bodyBytes && exchange.preRefusal === null) {
-      this.#tooLarge(exchange);
+      this.#refuseBody(exchange, BODY_TOO_LARGE);
       return;
     }
     exchange.onClientBody(chunk);
-    if (exchange.recorded && this.#current !== exchange) {
+    if (exchange.ended && this.#current !== exchange) {
       this.#discarded += chunk.length;
       if (this.#discarded > DISCARD_BYTES) this.#closeGently();
     }
@@ -222,9 +221,13 @@ export class HttpConnection implements MessageHandler, Deadlined {
     const exchange = this.#receiving;
     if (exchange === null) return;
     this.#receiving = null;
-    if (exchange === this.#current || exchange.recorded) this.#phaseDeadlineMs = Number.POSITIVE_INFINITY;
+    if (trailers !== null && trailers.length > this.#listener.settings.headLimits.fields * 2 && !this.#deaf) {
+      this.#refuseBody(exchange, TOO_MANY_TRAILERS);
+      return;
+    }
+    if (exchange === this.#current || exchange.ended) this.#phaseDeadlineMs = Number.POSITIVE_INFINITY;
     exchange.onClientEnd(trailers);
-    if (this.#current === null && exchange.recorded && !this.#deaf) this.#next();
+    if (this.#current === null && exchange.ended && !this.#deaf) this.#next();
     else this.arm();
   }
 
@@ -232,10 +235,30 @@ export class HttpConnection implements MessageHandler, Deadlined {
 
   #read(chunk: Buffer): void {
     if (this.#deaf) return;
-    const result = this.#parser.execute(chunk);
-    if (typeof result !== 'number') this.#parserFailed(result);
-    else if (result < chunk.length) this.#deaf = true;
+    if (chunk.length <= PIECE_BYTES) this.#parse(chunk);
+    else this.#unparsed.keep(chunk);
     this.#updateReading();
+  }
+
+  #parse(piece: Buffer): void {
+    const mayHoldHead = this.#bodyBytesLeft < piece.length;
+    if (mayHoldHead) this.#otherProtocol.look(piece);
+    const result = this.#parser.execute(piece);
+    if (mayHoldHead) this.#otherProtocol.parsed(this.#receiving !== null && !this.#headRead);
+    if (typeof result !== 'number') this.#parserFailed(result);
+    else if (result < piece.length) this.#deaf = true;
+  }
+
+  #parseOn(): void {
+    this.#parsing = true;
+    while (!this.#unparsed.isEmpty && !this.#deaf && this.#takesMore) this.#parse(this.#unparsed.take(this.#bodyBytesLeft));
+    this.#parsing = false;
+    if (this.#deaf) this.#unparsed.drop();
+  }
+
+  /** Of the body being read, as its Content-Length says. */
+  get #bodyBytesLeft(): number {
+    return this.#receiving !== null && this.#headRead ? this.#parts.contentLength - this.#receiving.totalBytesIn : 0;
   }
 
   #parserFailed(error: ParserError): void {
@@ -246,14 +269,14 @@ export class HttpConnection implements MessageHandler, Deadlined {
     const exchange = this.#receiving ?? new HttpExchange(this);
     this.#receiving = null;
     exchange.keepAlive = false;
-    if (exchange.recorded) {
+    if (exchange.ended) {
       // Answered before its body's end: what is wrong with the rest ends the connection and nothing else.
       if (this.#current === null) this.#closeGently();
       return;
     }
     if (this.#headRead && (exchange === this.#current || this.#queue.includes(exchange))) {
       // The head was good and the body is not.
-      if (exchange === this.#current && !exchange.recorded) exchange.refuse(refusal);
+      if (exchange === this.#current && !exchange.ended) exchange.refuse(refusal);
       else exchange.preRefusal = refusal;
       return;
     }
@@ -268,17 +291,24 @@ export class HttpConnection implements MessageHandler, Deadlined {
     this.#deaf = true;
   }
 
-  #tooLarge(exchange: HttpExchange): void {
+  /** The head was good, and the rest is more than a limit allows. */
+  #refuseBody(exchange: HttpExchange, refusal: Refusal): void {
     this.#deaf = true;
     exchange.keepAlive = false;
-    if (exchange.recorded) {
+    if (exchange.ended) {
       if (this.#current === null) this.#closeGently();
-    } else if (exchange === this.#current) exchange.refuse(BODY_TOO_LARGE);
-    else exchange.preRefusal = BODY_TOO_LARGE;
+    } else if (exchange === this.#current) exchange.refuse(refusal);
+    else exchange.preRefusal = refusal;
+  }
+
+  /** Nothing waits for its turn, or for an upstream that takes no more. */
+  get #takesMore(): boolean {
+    return !this.#bodyHeld && this.#queue.length === 0 && (this.#receiving === null || this.#current === null || this.#receiving === this.#current);
   }
 
   #updateReading(): void {
-    const read = !this.#bodyHeld && this.#queue.length === 0 && (this.#receiving === null || this.#current === null || this.#receiving === this.#current);
+    if (!this.#unparsed.isEmpty && !this.#parsing) this.#parseOn();
+    const read = this.#unparsed.isEmpty && this.#takesMore;
     if (read === this.#reading || this.socket.destroyed) return;
     this.#reading = read;
     if (read) this.socket.resume();
@@ -343,7 +373,7 @@ export class HttpConnection implements MessageHandler, Deadlined {
     const current = this.#current;
     if (current !== null) {
       current.keepAlive = false;
-      if (current.recorded) {
+      if (current.ended) {
         this.socket.destroy();
         return;
       }
@@ -352,7 +382,7 @@ export class HttpConnection implements MessageHandler, Deadlined {
       return;
     }
     const receiving = this.#receiving;
-    if (receiving !== null && !receiving.recorded && !this.#deaf) {
+    if (receiving !== null && !receiving.ended && !this.#deaf) {
       this.#deaf = true;
       this.#receiving = null;
       receiving.keepAlive = false;
@@ -361,15 +391,15 @@ export class HttpConnection implements MessageHandler, Deadlined {
       this.#start(receiving);
       return;
     }
-    if (this.#ended || receiving !== null) this.socket.destroy();
+    if (this.#closing || receiving !== null) this.socket.destroy();
     else this.#closeGently();
   }
 
   /** Our side ends; what the client still sends is read and thrown away, for a moment. */
   #closeGently(): void {
     this.#deaf = true;
-    if (this.#ended) return;
-    this.#ended = true;
+    if (this.#closing) return;
+    this.#closing = true;
     this.#phaseDeadlineMs = Number.POSITIVE_INFINITY;
     this.#expectDrain();
     this.arm();
@@ -377,22 +407,19 @@ export class HttpConnection implements MessageHandler, Deadlined {
     this.socket.resume();
     // What a slow client has not taken yet has the time of a write; only then does the lingering begin.
     this.socket.end(() => {
-      this.#writeDeadlineMs = Number.POSITIVE_INFINITY;
+      this.#taking.end();
       this.#phaseDeadlineMs = monotonicMs() + LINGER_MS;
       this.arm();
     });
   }
 
   #expectDrain(): void {
-    if (this.#writeDeadlineMs !== Number.POSITIVE_INFINITY) return;
-    this.#taken = this.socket.bytesWritten - this.socket.writableLength;
-    this.#writeDeadlineMs = monotonicMs() + this.#listener.settings.writeTimeoutMs;
-    this.arm();
+    if (this.#taking.begin(this.socket, monotonicMs(), this.#listener.settings.writeTimeoutMs)) this.arm();
   }
 
   #drained(): void {
-    if (this.#ended) return;
-    this.#writeDeadlineMs = Number.POSITIVE_INFINITY;
+    if (this.#closing) return;
+    this.#taking.end();
     this.arm();
     if (this.#current !== null) this.#current.onClientDrain();
     else if (this.#queue.length > 0) this.#next();
@@ -402,7 +429,7 @@ export class HttpConnection implements MessageHandler, Deadlined {
   #clientEnded(): void {
     const current = this.#current;
     if (current === null && this.#queue.length === 0) this.#closeGently();
-    else if (current !== null && current.recorded) {
+    else if (current !== null && current.ended) {
       // Its answer is on the way, and is the last.
       current.keepAlive = false;
     } else this.socket.destroy();
@@ -412,12 +439,13 @@ export class HttpConnection implements MessageHandler, Deadlined {
     this.#deaf = true;
     this.#listener.deadlines.remove(this);
     this.#parser.close();
+    this.#unparsed.drop();
     const begun = [this.#current, ...this.#queue, this.#receiving];
     this.#current = null;
     this.#queue.length = 0;
     this.#receiving = null;
     for (const exchange of begun) {
-      if (exchange !== null && !exchange.recorded) exchange.onClientGone();
+      if (exchange !== null && !exchange.ended) exchange.onClientGone();
     }
     this.#listener.onClosed(this);
   }

@@ -4,20 +4,19 @@
  * Held back is: the whole head if there is no body; the read that completes Content-Length; else the last chunk with the trailers.
  * Everything else goes as it comes, at the end of the upstream read that brought it.
  */
-import type { ErrorCode } from '../../../errors/codes.js';
+import { STATUS_CODES } from 'node:http';
+import { ERROR_CODES, type ErrorCode } from '../../../errors/codes.js';
 import { problem } from '../../../errors/problem.js';
 import { ActiveExchange } from '../../active-exchange.js';
 import { PROTOCOLS } from '../../events/event.js';
 import { answerLines, lastChunk } from '../../http1/fields.js';
 import type { MessageHead } from '../../http1/message-parser.js';
 import type { TargetAddress } from '../../upstream/target-address.js';
-import { ERROR_CODES } from '../../../errors/codes.js';
 import { httpDate } from './http-date.js';
 import type { HttpConnection } from './http-connection.js';
 import { rateLimitFields } from './rate-limit-fields.js';
 import type { RequestHead } from './request-head.js';
 import { buildUpstreamHead } from './upstream-head.js';
-import { STATUS_CODES } from 'node:http';
 
 /** An answer to HTTP/1.0 without a length is gathered up to this, so that it can be given one. Bytes. */
 const GATHER_BYTES = 64 * 1024;
@@ -45,6 +44,7 @@ export class HttpExchange extends ActiveExchange {
     this.connection = connection;
   }
 
+  get client(): string { return this.connection.recordedClient(this.clientAddress); }
   get peerAddress(): string { return this.connection.peerAddress; }
   get chunkedUpstream(): boolean { return this.chunkedBody; }
 
@@ -68,10 +68,6 @@ export class HttpExchange extends ActiveExchange {
 
   onAdmitted(): void {
     this.connection.arm();
-  }
-
-  recordedClient(): string {
-    return this.connection.recordedClient(this.clientAddress);
   }
 
   upstreamHead(address: TargetAddress): string {
@@ -100,10 +96,11 @@ export class HttpExchange extends ActiveExchange {
     this.#pieces.push(this.method === 'HEAD' ? head : head + body);
   }
 
-  protected answerProblem(status: number, code: ErrorCode, detail: string): void {
+  protected answerProblem(code: ErrorCode, detail: string): void {
+    const { status } = ERROR_CODES[code];
     const body = JSON.stringify(problem(code, detail, { request_id: this.requestId }));
     const challenge = status === 401 ? 'WWW-Authenticate: Bearer\r\n' : '';
-    this.answerOwn(ERROR_CODES[code].status, 'application/problem+json', body, challenge + rateLimitFields(this.limitAnswer, status));
+    this.answerOwn(status, 'application/problem+json', body, challenge + rateLimitFields(this.limitAnswer, status));
   }
 
   protected answerHead(head: MessageHead): boolean {

@@ -122,7 +122,7 @@ export class HttpListener {
   /** The health path is answered here: no route, no policy, no event. */
   answersHealth(exchange: HttpExchange): boolean {
     if (this.settings.healthPath === null || exchange.path !== this.settings.healthPath || exchange.preRefusal !== null) return false;
-    exchange.recorded = true;
+    exchange.ended = true;
     exchange.answerOwn(this.#draining ? 503 : 200, 'text/plain', this.#draining ? 'draining\n' : 'ok\n', '');
     // Not at once: pipelined ones would call each other.
     setImmediate(() => { exchange.letGo(false); });

@@ -2,6 +2,7 @@
  * What llhttp lets pass and we don't (RFC 9112 3.2, 6.1, 6.3; the cases of request smuggling): decided here, on a complete head, before
  * anything else sees the request. Answers the refusal, or null and the head taken apart.
  */
+import { isIPv6 } from 'node:net';
 import { connectionOptions, classifyField, FIELD_CONNECTION, FIELD_EXPECT, FIELD_HOST, FIELD_LENGTH, FIELD_TRANSFER_ENCODING } from '../../http1/fields.js';
 import type { MessageHead } from '../../http1/message-parser.js';
 import { normalisePath } from '../../routing/normalise-path.js';
@@ -10,7 +11,7 @@ import type { ErrorCode } from '../../../errors/codes.js';
 
 const malformed = (code: ErrorCode, detail: string): Refusal => ({ code, outcome: 'malformed_request', detail });
 
-const VERSION = malformed('version_not_supported', 'only HTTP/1.0 and HTTP/1.1 are understood here');
+export const VERSION = malformed('version_not_supported', 'only HTTP/1.0 and HTTP/1.1 are understood here');
 const TOO_MANY_FIELDS = malformed('head_too_large', 'too many header fields');
 const TARGET_TOO_LONG = malformed('uri_too_long', 'the request target is too long');
 const NO_HOST = malformed('bad_host', 'the Host field is missing');
@@ -24,7 +25,6 @@ const BAD_CODING = malformed('malformed_request', 'Transfer-Encoding must be `ch
 const OLD_CODING = malformed('malformed_request', 'HTTP/1.0 has no Transfer-Encoding');
 const TWO_LENGTHS = malformed('malformed_request', 'there is more than one Content-Length field');
 const BAD_EXPECT = malformed('expectation_failed', 'only 100-continue can be expected');
-const UNKNOWN_METHOD = malformed('upgrade_not_supported', 'this method is not known here');
 const ASTERISK = malformed('upgrade_not_supported', 'the asterisk form (OPTIONS *) is not supported');
 const CONNECT = malformed('upgrade_not_supported', 'CONNECT is not supported');
 
@@ -33,8 +33,10 @@ export interface HeadLimits {
   readonly targetBytes: number;
 }
 
-/** A host of labels of letters, digits, `-_~`, the root's dot behind them or not, or a bracketed IPv6 address; and a port. */
-const HOST_FORM = /^(?:[A-Za-z0-9_~-]+(?:\.[A-Za-z0-9_~-]+){0,127}\.?|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?$/;
+/** A host of labels of letters, digits, `-_~`, the root's dot behind them or not, or something in brackets; and a port. RFC 1035 2.3.4: the label's length. */
+const HOST_FORM = /^(?:([A-Za-z0-9_~-]{1,63}(?:\.[A-Za-z0-9_~-]{1,63}){0,126})\.?|\[([0-9A-Fa-f:.]{2,45})\])(?::([0-9]{1,5}))?$/;
+/** A name without the root's dot (RFC 1035 2.3.4: 255 octets on the wire). */
+const NAME_CHARACTERS = 253;
 /** The root's dot, behind the host of an authority. */
 const ROOT_DOT = /\.(?=:|$)/;
 
@@ -71,7 +73,8 @@ export class RequestHead {
     if (head.pairs.length > limits.fields * 2) return TOO_MANY_FIELDS;
     if (head.target.length > limits.targetBytes) return TARGET_TOO_LONG;
     if (head.method === 'CONNECT') return CONNECT;
-    if (head.method === '') return UNKNOWN_METHOD;
+    // llhttp knows these methods of RTSP only
+    if (head.method === '') return VERSION;
     const refusal = this.#readFields(head) ?? this.#readTarget(head.target);
     // after the target was read: absolute-form is compared with the Host as it came
     if (this.authority === this.#lastAuthority) this.authority = this.#lastSent;
@@ -146,9 +149,19 @@ export class RequestHead {
     this.#lastAuthority = authority;
     this.#lastSent = authority.replace(ROOT_DOT, '');
     // `a.example.` is the same host as `a.example`: matched and sent on as one.
-    this.#lastHost = HOST_FORM.test(authority) ? authority.toLowerCase().replace(/:[0-9]*$/, '').replace(/\.$/, '') : null;
+    this.#lastHost = hostIn(authority);
     return this.#lastHost;
   }
+}
+
+/** Lower case, without port and root's dot, an address in its brackets; null: not valid. */
+function hostIn(authority: string): string | null {
+  const form = HOST_FORM.exec(authority);
+  if (form === null) return null;
+  const [, name, address, port] = form;
+  if (port !== undefined && (Number(port) < 1 || Number(port) > 65_535)) return null;
+  if (name !== undefined) return name.length > NAME_CHARACTERS ? null : name.toLowerCase();
+  return address !== undefined && isIPv6(address) ? `[${address.toLowerCase()}]` : null;
 }
 
 /** What a parser's complaint means to the client. */
@@ -160,4 +173,5 @@ export function refusalOfParserError(code: string, reason: string): Refusal {
   }
 }
 
+export const TOO_MANY_TRAILERS = malformed('head_too_large', 'too many trailer fields');
 export const BODY_TOO_LARGE = malformed('body_too_large', 'the body is larger than this listener takes');

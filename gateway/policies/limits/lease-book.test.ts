@@ -70,6 +70,18 @@ test('the first request asks, all who wait share the question, and what comes is
   assert.deepEqual(bench.book.counts(), [['asked', 3], ['granted', 1], ['empty', 1], ['unavailable', 0]]);
 });
 
+test('the store that nodes share is away: refused as unavailable, and the ledger is not asked again for a while', async () => {
+  const bench = new Bench().connect();
+  const asked = bench.book.ask(KEY);
+  bench.turn();
+  bench.grant(0, { unavailable: true });
+  assert.equal(await asked, 'unavailable');
+  assert.equal(bench.book.tryTake(KEY, NOON), 'unavailable');
+  bench.book.onAvailable({ type: 'available', keys: [KEY] });
+  assert.equal(bench.book.tryTake(KEY, NOON), 'ask');
+  assert.deepEqual(bench.book.counts(), [['asked', 1], ['granted', 0], ['empty', 0], ['unavailable', 1]]);
+});
+
 test('known to be empty: refused without asking, until the time is over or units are there', async () => {
   const bench = new Bench().connect();
   const asked = bench.book.ask(KEY);
@@ -265,4 +277,112 @@ test('the ledger is away: a rate goes on with this worker\'s share, is told with
   assert.equal(bench.book.tryTake('qps:app:a', NOON), 'taken');
   const told = bench.book.holdings().find(({ key }) => key === 'qps:app:a');
   assert.deepEqual(told, { key: 'qps:app:a', held: 9, used: 15 }, 'this worker\'s part of the burst at most, however long it was');
+});
+
+test('the link is up and the ledger silent: after 300 ms a rate goes on with this worker\'s share, told as it is made; a quota waits', async () => {
+  const bench = new Bench().connect();
+  const key = 'qps:app:a';
+  const asked = bench.book.ask(key);
+  bench.turn();
+  bench.grant(1, { key, dayStartMs: 0, dayEndMs: 0 });
+  assert.equal(await asked, 'taken');
+  await bench.granted(1);
+  const rate = bench.book.ask(key);
+  const quota = bench.book.ask(KEY);
+  bench.turn();
+  bench.tick(299);
+  assert.equal(bench.book.tryTake(key, NOON), 'ask', 'not yet');
+  // 100 a second, two workers: 10 of the burst of 20 at once
+  const told = wants(bench.tick(1));
+  assert.equal(await rate, 'taken');
+  assert.deepEqual(told, [{ key, want: 0, used: 1, made: 10 }]);
+  let taken = 0;
+  while (bench.book.tryTake(key, NOON) === 'taken') taken++;
+  assert.equal(taken, 10, 'nine that were left, and the one that had begun to be made');
+  assert.equal(bench.book.tryTake(KEY, NOON), 'ask', 'a quota waits for the ledger');
+  bench.tick(700);
+  assert.equal(await quota, 'unavailable');
+});
+
+test('of a rate that nodes share, this worker makes its share of the node\'s share', async () => {
+  const bench = new Bench().connect();
+  const key = 'qps:app:a';
+  const asked = bench.book.ask(key);
+  bench.turn();
+  bench.grant(1, { key, dayStartMs: 0, dayEndMs: 0, share: 0.5 });
+  assert.equal(await asked, 'taken');
+  const rate = bench.book.ask(key);
+  bench.turn();
+  const told = wants(bench.tick(300));
+  assert.equal(await rate, 'taken');
+  // 100 a second and a burst of 20, two nodes of two workers
+  assert.deepEqual(told, [{ key, want: 0, used: 1, made: 5 }]);
+});
+
+test('an answer that takes long, of a ledger that says it is there: nothing is made', async () => {
+  const bench = new Bench().connect();
+  const key = 'qps:app:a';
+  const asked = bench.book.ask(key);
+  bench.turn();
+  bench.grant(1, { key, dayStartMs: 0, dayEndMs: 0 });
+  assert.equal(await asked, 'taken');
+  const rate = bench.book.ask(key);
+  bench.turn();
+  bench.tick(250);
+  bench.book.onGranted({ type: 'granted', id: 2, grants: [] });
+  assert.deepEqual(wants(bench.tick(299)), []);
+  assert.deepEqual(wants(bench.tick(1)), [{ key, want: 0, used: 1, made: 10 }], 'then it is silent');
+  assert.equal(await rate, 'taken');
+});
+
+test('units granted to a question from before the ledger was told are those that were made meanwhile', async () => {
+  const bench = new Bench().connect();
+  const key = 'qps:app:a';
+  const asked = bench.book.ask(key);
+  bench.turn();
+  bench.grant(1, { key, dayStartMs: 0, dayEndMs: 0 });
+  assert.equal(await asked, 'taken');
+  const rate = bench.book.ask(key);
+  const id = bench.turn().find(({ type }) => type === 'lease');
+  bench.tick(300);
+  assert.equal(await rate, 'taken');
+  assert.ok(id?.type === 'lease');
+  bench.book.onGranted({ type: 'granted', id: id.id, grants: [{ key, granted: 12, remaining: 0, limit: 100, burst: 20, retryAfterMs: 0, dayStartMs: 0, dayEndMs: 0 }] });
+  // 10 made, 12 granted of which 10 are the same
+  let taken = 0;
+  while (bench.book.tryTake(key, NOON) === 'taken') taken++;
+  assert.equal(taken, 11, '9 that were left of those made, and 2');
+  bench.book.disconnected();
+  assert.deepEqual(bench.book.holdings(), [], 'the ledger knows of all that was made');
+});
+
+/** What a quota's worker wants in hand after `taken` units in 100 ms, the ledger having `remaining` left. */
+async function wanted(taken: number, remaining: number, quotaHorizonMs: number): Promise<number> {
+  let nowMs = 1000;
+  const sent: WorkerMessage[] = [];
+  const queue: (() => void)[] = [];
+  const book = new LeaseBook({
+    send: (message) => { sent.push(structuredClone(message)); }, clock: { wallMs: () => NOON, monotonicMs: () => nowMs }, lastWrittenSeq: () => -1,
+    defer: (flush) => { queue.push(flush); }, quotaHorizonMs,
+  });
+  const turn = (): unknown[] => {
+    for (const flush of queue.splice(0)) flush();
+    return wants(sent.splice(0));
+  };
+  book.connected();
+  const asked = book.ask(KEY);
+  turn();
+  book.onGranted({ type: 'granted', id: 1, grants: [{ key: DAY1, granted: taken + 1, remaining, limit: 1_000_000, burst: 0, retryAfterMs: 0, dayStartMs: MIDNIGHT - 86_400_000, dayEndMs: MIDNIGHT }] });
+  assert.equal(await asked, 'taken');
+  nowMs += 100;
+  for (let i = 0; i < taken; i++) assert.equal(book.tryTake(KEY, NOON), 'taken');
+  return (turn()[0] as { want: number }).want;
+}
+
+test('a quota is taken ahead for the long horizon, as long as that is a sixteenth of what is left; near its end for the short one', async () => {
+  // 101 units in 100 ms are 1.01 a ms: 202 for 200 ms, 5050 for 5000 ms
+  assert.equal(await wanted(100, 1_000_000, 5000), 5050, 'all of the long horizon');
+  assert.equal(await wanted(100, 16_000, 5000), 1000, 'a sixteenth of 16,000');
+  assert.equal(await wanted(100, 160, 5000), 202, 'never less than the short horizon');
+  assert.equal(await wanted(100, 1_000_000, 1000), 1010, 'as long as the horizon is');
 });

@@ -1,18 +1,21 @@
 /**
  * What one worker holds of every limit. Units come from the ledger in small allowances and are taken without waiting; more is asked for
- * before they run out. A request waits for the ledger only when nothing is held. The ledger away: what is held is gone on with.
+ * before they run out. A request waits for the ledger only when nothing is held. The ledger away, or silent: what is held is gone on with, and
+ * of a rate this worker makes its share itself.
  *
  * `send` is called only between `connected()` and `disconnected()`.
  */
-import type { LeaseGrant, LeaseHolding, LeaseWant, LimitKey, SupervisorMessage, WorkerMessage } from '../../supervisor/protocol.js';
+import type { LeaseGrant, LeaseHolding, LimitKey, SupervisorMessage, WorkerMessage } from '../../supervisor/protocol.js';
 import type { LimitClock } from './clock.js';
 import { appQuota, isQuota, quotaApp } from './keys.js';
 import { Lease, type AskResult, type LeaseAnswer } from './lease.js';
+import { LedgerOutbox } from './ledger-outbox.js';
 
 export type { AskResult } from './lease.js';
-export type TakeResult = 'taken' | 'empty' | 'ask';
+export type TakeResult = 'taken' | 'empty' | 'unavailable' | 'ask';
+/** Units a second, and how many may be unspent, by key. */
+type Rates = ReadonlyMap<LimitKey, { readonly qps: number; readonly burst: number }>;
 type Granted = Extract<SupervisorMessage, { type: 'granted' }>;
-type Units = readonly (readonly [LimitKey, number])[];
 
 export interface LeaseBookOptions {
   readonly send: (message: WorkerMessage) => void;
@@ -27,7 +30,9 @@ export interface LeaseBookOptions {
   readonly horizonMs?: number;
   /** The same of a quota with much left, ms: what is held outlives a restart of the supervisor. Default 5000. */
   readonly quotaHorizonMs?: number;
-  /** Workers that share a rate while the ledger is away. Default 1. */
+  /** A rate's ask that has no answer for this long, the link being up: the supervisor is stalled, and this worker makes its share. Default 300. */
+  readonly silentMs?: number;
+  /** Workers that share a rate while the ledger is away or silent. Default 1. */
   readonly shares?: () => number;
   /** What nobody used for this long is given back, ms. Default 10000. */
   readonly idleMs?: number;
@@ -40,24 +45,19 @@ export class LeaseBook {
   readonly #leases = new Map<LimitKey, Lease>();
   /** Quotas by dated key: today's, and those of days past that requests still hold units of. */
   readonly #days = new Map<LimitKey, Lease>();
-  readonly #send: (message: WorkerMessage) => void;
+  readonly #outbox: LedgerOutbox;
   readonly #clock: LimitClock;
-  readonly #lastWrittenSeq: () => number;
-  readonly #defer: (flush: () => void) => void;
   readonly #askTimeoutMs: number;
-  readonly #horizonMs: number;
-  readonly #quotaHorizonMs: number;
+  readonly #silentMs: number;
   readonly #shares: () => number;
   readonly #idleSweeps: number;
-  readonly #flushNow = (): void => { this.#flush(); };
   readonly #waiting = new Set<Lease>();
-  #queue: Lease[] = [];
-  #usedChanged: Lease[] = [];
-  #returning: Lease[] = [];
-  #flushing = false;
-  #up = false;
   #downAtMs = 0;
-  #nextId = 1;
+  /** When the ledger spoke last (monotonic ms): since then it may be stalled, before it was not. */
+  #heardAtMs = 0;
+  #rates: Rates = new Map();
+  /** The node's part of every rate while it goes on by itself; as the ledger said last. */
+  #share = 1;
   #sweep = 0;
   #sweptAtMs = Number.NEGATIVE_INFINITY;
   #asked = 0;
@@ -66,28 +66,31 @@ export class LeaseBook {
   #unanswered = 0;
 
   constructor(options: LeaseBookOptions) {
-    this.#send = options.send;
+    this.#outbox = new LedgerOutbox(options);
     this.#clock = options.clock;
-    this.#lastWrittenSeq = options.lastWrittenSeq;
-    this.#defer = options.defer ?? ((flush) => { setImmediate(flush); });
     this.#askTimeoutMs = options.askTimeoutMs ?? 1000;
-    this.#horizonMs = options.horizonMs ?? 200;
-    this.#quotaHorizonMs = options.quotaHorizonMs ?? 5000;
+    this.#silentMs = options.silentMs ?? 300;
     this.#shares = options.shares ?? (() => 1);
     this.#idleSweeps = Math.max(1, Math.ceil((options.idleMs ?? 10_000) / SWEEP_MS));
+  }
+
+  /** The rates of the configuration in force: of one that the ledger was never asked for, a share can be made too. */
+  configure(rates: Rates): void {
+    this.#rates = rates;
   }
 
   /** Takes one unit if one is held. `nowMs`: the request's moment, ms since the epoch. No promise, nothing allocated. */
   tryTake(askKey: LimitKey, nowMs: number): TakeResult {
     const lease = this.#leases.get(askKey);
     if (lease === undefined || nowMs >= lease.dayEndMs) return 'ask';
-    if (lease.held === 0 && !this.#up && !lease.quota && lease.limit > 0) {
-      if (!this.#mint(lease)) return 'empty';
+    if (lease.held === 0 && this.#mayMint(lease) && !this.#mint(lease)) return 'empty';
+    if (lease.held === 0) {
+      if (lease.emptyUntilMs === 0 || this.#clock.monotonicMs() >= lease.emptyUntilMs) return 'ask';
+      return lease.unknown ? 'unavailable' : 'empty';
     }
-    if (lease.held === 0) return lease.emptyUntilMs !== 0 && this.#clock.monotonicMs() < lease.emptyUntilMs ? 'empty' : 'ask';
     lease.take();
     lease.lastSweep = this.#sweep;
-    if (lease.held <= lease.lowWater && !lease.queued && !lease.pending) this.#enqueue(lease);
+    if (lease.held <= lease.lowWater && !lease.queued && !lease.pending) this.#outbox.ask(lease);
     return 'taken';
   }
 
@@ -102,7 +105,7 @@ export class LeaseBook {
     return new Promise((resolve) => {
       lease.waiters.push({ resolve, deadlineMs: this.#clock.monotonicMs() + this.#askTimeoutMs });
       this.#waiting.add(lease);
-      if (!lease.queued && !lease.pending) this.#enqueue(lease);
+      if (!lease.queued && !lease.pending) this.#outbox.ask(lease);
     });
   }
 
@@ -121,7 +124,7 @@ export class LeaseBook {
       lease.held++;
     }
     this.#serve(lease);
-    if (lease.drained && lease.held > 0) this.#return(lease, lease.held);
+    if (lease.drained && lease.held > 0) this.#outbox.return(lease, lease.held);
   }
 
   /** The counted row of a request that took a unit of this quota (dated key) is in the spool. */
@@ -130,7 +133,7 @@ export class LeaseBook {
     if (lease === undefined) return;
     if (lease.inFlight > 0) lease.inFlight--;
     lease.used++;
-    this.#markUsed(lease);
+    this.#outbox.used(lease);
   }
 
   /** The lease that the last `taken` of this quota came from: dated key and bounds of its day. Null before the first grant. */
@@ -148,9 +151,10 @@ export class LeaseBook {
   holdings(): LeaseHolding[] {
     const held: LeaseHolding[] = [];
     for (const lease of this.#leases.values()) {
-      if (!lease.quota && (lease.held > 0 || lease.minted > 0)) held.push({ key: lease.key, held: lease.held, used: lease.minted });
+      if (!lease.quota && (lease.held > 0 || lease.unsettled > 0)) held.push({ key: lease.key, held: lease.held, used: lease.unsettled });
       lease.unreported = 0;
       lease.minted = 0;
+      lease.unsettled = 0;
     }
     for (const lease of this.#days.values()) held.push({ key: lease.key, held: lease.outstanding, used: lease.used });
     return held;
@@ -158,36 +162,32 @@ export class LeaseBook {
 
   /** `hello` is on its way: tells what was used, and asks for what is wanted. */
   connected(): void {
-    this.#up = true;
-    for (const lease of this.#days.values()) {
-      // declared as held by hello: still to be given back
-      if (lease.returning > 0) this.#returning.push(lease);
-      this.#markUsed(lease);
-    }
-    this.#reportUsed();
+    this.#outbox.open(this.#days.values());
     for (const lease of this.#leases.values()) {
       // the ledger that said so may be gone, and with it the memory of whom it told
       lease.mayAsk();
-      if (lease.waiters.length > 0 && !lease.queued) this.#enqueue(lease);
+      if (lease.waiters.length > 0 && !lease.queued) this.#outbox.ask(lease);
     }
-    this.#schedule();
   }
 
   /** The link is down. Nothing that was sent on it to this worker may be handed in any more. */
   disconnected(): void {
-    if (this.#up) this.#downAtMs = this.#clock.monotonicMs();
-    this.#up = false;
-    this.#returning = [];
-    for (const lease of this.#leases.values()) lease.pending = false;
+    if (this.#outbox.up) this.#downAtMs = this.#clock.monotonicMs();
+    this.#outbox.close();
+    for (const lease of this.#leases.values()) {
+      lease.pending = false;
+      lease.unansweredFromMs = Number.POSITIVE_INFINITY;
+    }
   }
 
   onGranted(message: Granted): void {
-    for (const grant of message.grants) this.#credit(grant);
+    this.#heardAtMs = this.#clock.monotonicMs();
+    for (const grant of message.grants) this.#credit(grant, message.id);
   }
 
   onRecall(message: Extract<SupervisorMessage, { type: 'recall' }>): void {
     const returns: [LimitKey, number][] = [];
-    const wants: LeaseWant[] = [];
+    const told: Lease[] = [];
     for (const key of message.keys) {
       const lease = isQuota(key) ? this.#days.get(key) : this.#leases.get(key);
       if (lease === undefined) continue;
@@ -196,12 +196,11 @@ export class LeaseBook {
       lease.held = 0;
       lease.returning = 0;
       lease.drained = lease.quota;
-      if (lease.unreported > 0) wants.push({ key, want: 0, used: lease.unreported });
-      lease.unreported = 0;
+      told.push(lease);
     }
-    this.#reportUsed();
-    if (wants.length > 0) this.#send({ type: 'lease', id: this.#nextId++, wants });
-    this.#send({ type: 'give_back', recall: message.recall, returns });
+    this.#outbox.tellUsed();
+    this.#outbox.tell(told);
+    this.#outbox.giveBack(returns, message.recall);
   }
 
   onAvailable(message: Extract<SupervisorMessage, { type: 'available' }>): void {
@@ -215,24 +214,24 @@ export class LeaseBook {
   tick(): void {
     const nowMs = this.#clock.monotonicMs();
     for (const lease of this.#waiting) {
-      if (!this.#up && !lease.quota && lease.limit > 0 && this.#mint(lease)) this.#serve(lease);
+      if (this.#mayMint(lease) && this.#mint(lease)) this.#serve(lease);
       this.#expire(lease, nowMs);
     }
     if (nowMs - this.#sweptAtMs < SWEEP_MS) return;
     this.#sweptAtMs = nowMs;
     this.#sweep++;
-    if (!this.#up) return;
+    if (!this.#outbox.up) return;
     this.#sweepLeases(nowMs);
-    this.#reportUsed();
-    this.#flush();
+    this.#outbox.tellUsed();
+    this.#outbox.flush();
   }
 
   /** Before the worker leaves in good order: tells what was used and gives everything back. */
   surrender(): void {
-    if (!this.#up) return;
-    for (const lease of this.#days.values()) if (lease.held > 0) this.#return(lease, lease.held);
-    this.#reportUsed();
-    this.#flush();
+    if (!this.#outbox.up) return;
+    for (const lease of this.#days.values()) if (lease.held > 0) this.#outbox.return(lease, lease.held);
+    this.#outbox.tellUsed();
+    this.#outbox.flush();
   }
 
   /** For `tidegate_quota_leases_total{result}`: waits for the ledger and how the ledger answered. */
@@ -247,98 +246,68 @@ export class LeaseBook {
     let lease = this.#leases.get(askKey);
     if (lease === undefined) {
       lease = new Lease(askKey);
+      const rate = this.#rates.get(askKey);
+      if (rate !== undefined) {
+        lease.limit = rate.qps;
+        lease.burst = rate.burst;
+      }
       lease.lastSweep = this.#sweep;
       this.#leases.set(askKey, lease);
     }
     return lease;
   }
 
-  /**
-   * The ledger is away: a rate goes on with this worker's share of it, so that no request waits for a supervisor that is starting. The
-   * ledger is told with `hello`, and its bucket then begins empty. Quotas are never made here.
-   */
+  /** The ledger is away, or does not answer: a rate goes on with this worker's share of it. Quotas are never made here. */
+  #mayMint(lease: Lease): boolean {
+    if (lease.quota || lease.limit === 0) return false;
+    return !this.#outbox.up || this.#clock.monotonicMs() - this.#silentFromMs(lease) >= this.#silentMs;
+  }
+
+  /** An ask that waits for the store that nodes share waits longer, and the ledger says meanwhile that it is there. */
+  #silentFromMs(lease: Lease): number { return Math.max(lease.unansweredFromMs, this.#heardAtMs); }
+
   #mint(lease: Lease): boolean {
-    const shares = this.#shares();
-    const unitsPerMs = lease.limit / shares / 1000;
-    const nowMs = this.#clock.monotonicMs();
-    const mostUnits = Math.max(1, Math.floor(lease.burst / shares));
-    const fromMs = Math.max(lease.mintedToMs, this.#downAtMs, nowMs - (mostUnits + 1) / unitsPerMs);
-    const units = Math.min(mostUnits, Math.floor((nowMs - fromMs) * unitsPerMs));
-    if (units < 1) {
-      lease.emptyUntilMs = fromMs + 1 / unitsPerMs;
-      return false;
-    }
-    lease.mintedToMs = fromMs + units / unitsPerMs;
-    lease.held += units;
-    lease.minted += units;
+    const { up } = this.#outbox;
+    if (!lease.mint(this.#clock.monotonicMs(), up ? this.#silentFromMs(lease) : this.#downAtMs, this.#shares() / this.#share)) return false;
+    // told as it is made: when the supervisor goes on, it reads that before it lends the same units to another
+    if (up) this.#outbox.made(lease);
     return true;
   }
 
-  #enqueue(lease: Lease): void {
-    lease.queued = true;
-    this.#queue.push(lease);
-    this.#schedule();
-  }
-
-  #schedule(): void {
-    if (this.#flushing || !this.#up) return;
-    this.#flushing = true;
-    this.#defer(this.#flushNow);
-  }
-
-  /** One `lease` for all that is wanted, one `give_back` for all that came free. */
-  #flush(): void {
-    this.#flushing = false;
-    if (!this.#up) return;
-    if (this.#queue.length > 0) {
-      const nowMs = this.#clock.monotonicMs();
-      const wants: LeaseWant[] = [];
-      for (const lease of this.#queue) wants.push(lease.nextWant(nowMs, this.#horizonMs, lease.quota ? this.#quotaHorizonMs : this.#horizonMs));
-      this.#queue = [];
-      this.#send({ type: 'lease', id: this.#nextId++, wants });
-    }
-    if (this.#returning.length > 0) {
-      const returns: [LimitKey, number][] = [];
-      for (const lease of this.#returning) {
-        if (lease.returning > 0) returns.push([lease.key, lease.returning]);
-        lease.returning = 0;
-      }
-      this.#returning = [];
-      if (returns.length > 0) this.#giveUp(returns);
-    }
-  }
-
-  #credit(grant: LeaseGrant): void {
+  #credit(grant: LeaseGrant, id: number): void {
     const askKey = isQuota(grant.key) ? appQuota(quotaApp(grant.key)) : grant.key;
     let lease = this.#leases.get(askKey);
     if (lease === undefined) {
       // forgotten meanwhile
-      if (grant.granted > 0) this.#giveUp([[grant.key, grant.granted]]);
+      if (grant.granted > 0) this.#outbox.giveBack([[grant.key, grant.granted]], null);
       return;
     }
     if (lease.quota && lease.key !== grant.key) lease = this.#turnDay(lease, grant.key);
     lease.pending = false;
+    lease.unansweredFromMs = Number.POSITIVE_INFINITY;
     lease.limit = grant.limit;
     lease.burst = grant.burst;
     lease.ledgerRemaining = grant.remaining;
     if (lease.quota) {
       lease.dayStartMs = grant.dayStartMs;
       lease.dayEndMs = grant.dayEndMs;
-    }
+    } else this.#share = grant.share ?? 1;
     if (grant.granted > 0) {
       this.#granted++;
-      lease.held += grant.granted;
+      lease.credit(grant.granted, id);
       lease.drained = false;
       lease.mayAsk();
       this.#serve(lease);
       // fewer than wait: again, within their time
-      if (lease.waiters.length > 0 && !lease.queued) this.#enqueue(lease);
+      if (lease.waiters.length > 0 && !lease.queued) this.#outbox.ask(lease);
       return;
     }
-    this.#denied++;
-    lease.knowEmpty(this.#clock.monotonicMs() + grant.retryAfterMs);
+    const unknown = grant.unavailable === true;
+    if (unknown) this.#unanswered++;
+    else this.#denied++;
+    lease.knowEmpty(this.#clock.monotonicMs() + grant.retryAfterMs, unknown);
     lease.serve();
-    lease.dismiss('empty');
+    lease.dismiss(unknown ? 'unavailable' : 'empty');
     this.#waiting.delete(lease);
   }
 
@@ -360,9 +329,9 @@ export class LeaseBook {
     lease.waiters = before.waiters;
     before.waiters = [];
     before.drained = true;
-    if (before.queued) this.#queue[this.#queue.indexOf(before)] = lease;
+    if (before.queued) this.#outbox.replace(before, lease);
     if (this.#waiting.delete(before)) this.#waiting.add(lease);
-    if (before.held > 0) this.#return(before, before.held);
+    if (before.held > 0) this.#outbox.return(before, before.held);
     this.#leases.set(lease.askKey, lease);
     this.#days.set(key, lease);
     return lease;
@@ -381,43 +350,12 @@ export class LeaseBook {
     if (lease.waiters.length === 0) this.#waiting.delete(lease);
   }
 
-  #return(lease: Lease, units: number): void {
-    lease.held -= units;
-    if (lease.returning === 0) this.#returning.push(lease);
-    lease.returning += units;
-    this.#schedule();
-  }
-
-  #giveUp(returns: Units): void {
-    this.#send({ type: 'give_back', recall: null, returns });
-  }
-
-  #markUsed(lease: Lease): void {
-    if (lease.usedChanged) return;
-    lease.usedChanged = true;
-    this.#usedChanged.push(lease);
-  }
-
-  /** Everything that changed goes in one message: the mark `lastSeq` holds for all keys of the stream. */
-  #reportUsed(): void {
-    const used: [LimitKey, number][] = [];
-    for (const lease of this.#usedChanged) {
-      lease.usedChanged = false;
-      used.push([lease.key, lease.used]);
-    }
-    this.#usedChanged = [];
-    this.#send({ type: 'used', lastSeq: this.#lastWrittenSeq(), used });
-  }
-
   #sweepLeases(nowMs: number): void {
-    const wants: LeaseWant[] = [];
+    const told: Lease[] = [];
     const returns: [LimitKey, number][] = [];
     for (const lease of this.#leases.values()) {
       if (lease.emptyUntilMs !== 0 && nowMs >= lease.emptyUntilMs) lease.mayAsk();
-      if (lease.unreported > 0 && !lease.queued) {
-        wants.push({ key: lease.key, want: 0, used: lease.unreported });
-        lease.unreported = 0;
-      }
+      if (!lease.queued) told.push(lease);
       if (this.#sweep - lease.lastSweep < this.#idleSweeps || lease.queued || lease.pending) continue;
       if (lease.held > 0) returns.push([lease.key, lease.held]);
       lease.held = 0;
@@ -430,7 +368,7 @@ export class LeaseBook {
       const over = this.#leases.get(lease.askKey) !== lease;
       if (over && lease.outstanding === 0 && !lease.usedChanged) this.#days.delete(lease.key);
     }
-    if (wants.length > 0) this.#send({ type: 'lease', id: this.#nextId++, wants });
-    if (returns.length > 0) this.#giveUp(returns);
+    this.#outbox.tell(told);
+    if (returns.length > 0) this.#outbox.giveBack(returns, null);
   }
 }

@@ -71,6 +71,8 @@ export class Lease {
   pending = false;
   /** Until then (monotonic ms) the ledger is known to have none. */
   emptyUntilMs = 0;
+  /** Until then it is rather not known: the store that nodes share could not be asked. */
+  unknown = false;
   /** Quota: the day (ms since the epoch, half open). Rates have no day. */
   dayStartMs = Number.NEGATIVE_INFINITY;
   dayEndMs = Number.POSITIVE_INFINITY;
@@ -79,10 +81,16 @@ export class Lease {
   limit = 0;
   /** Rate: units that all workers together may have unspent. */
   burst = 0;
-  /** Rate: up to then (monotonic ms) this worker has made units itself, the ledger being away. */
+  /** When the oldest ask that has no answer was made (monotonic ms); infinity: there is none. */
+  unansweredFromMs = Number.POSITIVE_INFINITY;
+  /** Rate: up to then (monotonic ms) this worker has made units itself, the ledger being away or silent. */
   mintedToMs = 0;
   /** Rate: units made so, not told yet. */
   minted = 0;
+  /** Rate: units made so that the ledger may not have reckoned with in what it grants. */
+  unsettled = 0;
+  /** Rate: the message that told of units made so last. */
+  mintedToldId = 0;
   /** Sweep in which it was last used. */
   lastSweep = 0;
   waiters: Waiter[] = [];
@@ -107,10 +115,39 @@ export class Lease {
   }
 
   /**
+   * Makes units of a rate: this worker's share of what the ledger would have since `fromMs` (monotonic), its share of the burst at most; answers
+   * whether there is one. The ledger is told, and takes them off what it has.
+   */
+  mint(nowMs: number, fromMs: number, shares: number): boolean {
+    const unitsPerMs = this.limit / shares / 1000;
+    const mostUnits = Math.max(1, Math.floor(this.burst / shares));
+    const sinceMs = Math.max(this.mintedToMs, fromMs, nowMs - (mostUnits + 1) / unitsPerMs);
+    const units = Math.min(mostUnits, Math.floor((nowMs - sinceMs) * unitsPerMs));
+    if (units < 1) {
+      this.emptyUntilMs = sinceMs + 1 / unitsPerMs;
+      return false;
+    }
+    this.mintedToMs = sinceMs + units / unitsPerMs;
+    this.held += units;
+    this.minted += units;
+    this.unsettled += units;
+    return true;
+  }
+
+  /** Units granted in answer to message `id`. Asked for before the ledger was told of units made here, they are those units: not to be spent again. */
+  credit(units: number, id: number): void {
+    if (id > this.mintedToldId && this.minted === 0) this.unsettled = 0;
+    const spent = Math.min(units, this.unsettled);
+    this.unsettled -= spent;
+    this.unreported += spent;
+    this.held += units - spent;
+  }
+
+  /**
    * What to ask for now: demand since the last ask tells how much `horizonMs` of it takes; up to `longHorizonMs` of it while that is a small part of what
    * the ledger has left (what a worker holds when it dies is out until its stream is settled). Up at once, down by halves.
    */
-  nextWant(nowMs: number, horizonMs: number, longHorizonMs: number): LeaseWant {
+  nextWant(id: number, nowMs: number, horizonMs: number, longHorizonMs: number): LeaseWant {
     const perMs = this.consumed / Math.max(LEAST_SPAN_MS, nowMs - this.askedAtMs);
     const demand = Math.ceil(Math.max(perMs * horizonMs, Math.min(perMs * longHorizonMs, this.ledgerRemaining / SMALL_PART)));
     this.target = Math.max(1, demand >= this.target ? demand : Math.ceil((this.target + demand) / 2));
@@ -118,19 +155,30 @@ export class Lease {
     this.askedAtMs = nowMs;
     this.queued = false;
     this.pending = true;
-    const used = this.unreported;
+    this.unansweredFromMs = Math.min(this.unansweredFromMs, nowMs);
+    return this.tell(id, Math.max(1, this.target + this.waiters.length - this.held));
+  }
+
+  /** What message `id` says of it: the wish for `want` units, and of a rate the units used and made since it was told last. */
+  tell(id: number, want: number): LeaseWant {
+    const { unreported: used, minted: made } = this;
     this.unreported = 0;
-    return { key: this.askKey, want: Math.max(1, this.target + this.waiters.length - this.held), used };
+    if (made === 0) return { key: this.askKey, want, used };
+    this.minted = 0;
+    this.mintedToldId = id;
+    return { key: this.askKey, want, used, made };
   }
 
   /** The ledger may have some again. */
   mayAsk(): void {
     this.emptyUntilMs = 0;
+    this.unknown = false;
     this.lowWater = this.target >> 1;
   }
 
-  knowEmpty(untilMs: number): void {
+  knowEmpty(untilMs: number, unknown: boolean): void {
     this.emptyUntilMs = untilMs;
+    this.unknown = unknown;
     this.lowWater = -1;
   }
 

@@ -59,7 +59,7 @@ class RateLimit {
       const key = this.#keys[i] as LimitKey;
       const result = this.#leases.tryTake(key, exchange.timeMs);
       if (result === 'ask') return this.#wait(exchange, key, i);
-      if (result === 'empty') return this.#refuse(exchange, key, i, result);
+      if (result !== 'taken') return this.#refuse(exchange, key, i, result);
       if (i === count - 1) exchange.limitAnswer = this.#leases.answer(key, exchange.timeMs);
     }
     const { app } = exchange;
@@ -67,7 +67,7 @@ class RateLimit {
     if (key === undefined) return null;
     const result = this.#leases.tryTake(key, exchange.timeMs);
     if (result === 'ask') return this.#wait(exchange, key, count);
-    if (result === 'empty') return this.#refuse(exchange, key, count, result);
+    if (result !== 'taken') return this.#refuse(exchange, key, count, result);
     exchange.limitAnswer = this.#leases.answer(key, exchange.timeMs);
     return null;
   }

@@ -133,6 +133,26 @@ test('empty: what others hold is recalled before anybody is refused', async (t) 
   assert.equal(bench.grants('s2')[0]?.granted, 1);
 });
 
+test('a worker that comes to wait for another\'s recall is not refused what that other holds', async (t) => {
+  const bench = new Bench(t);
+  await bench.start({ limit: 4 });
+  bench.hello('s1');
+  bench.hello('s2');
+  for (let i = 0; i < 3; i++) bench.lease('s1', 1);
+  bench.lease('s2', 1);
+  // s1 asks ahead, with three in hand; s2 has none left
+  bench.lease('s1', 3);
+  const [recall] = bench.take('s2').filter((message) => message.type === 'recall');
+  bench.lease('s2', 1);
+  bench.take('s1');
+  bench.used('s2', 0, 1);
+  bench.giveBack('s2', 0, recall?.recall ?? null);
+  const [second] = bench.take('s1');
+  assert.equal(second?.type, 'recall');
+  bench.giveBack('s1', 3, second.recall);
+  assert.deepEqual(bench.grants('s2').map(({ granted }) => granted), [1]);
+});
+
 test('empty, and nobody gives anything back in time: refused until the day\'s end, and called when units come', async (t) => {
   const bench = new Bench(t);
   await bench.start({ limit: 10 });
@@ -431,4 +451,17 @@ test('who asks for a limit that the configuration no longer has is not held up',
   bench.lease('s1', 50);
   bench.lease('s1', 50, 'qps:app:a');
   assert.deepEqual(bench.grants('s1').map(({ granted }) => granted), [50, 50]);
+});
+
+test('the status has every limit in force, used or not, and none that is not', async (t) => {
+  const bench = new Bench(t);
+  await bench.start({ limit: 50, qps: 5 });
+  assert.deepEqual(bench.ledger.status(), [{ key: 'qps:app:a', limit: 5, used: null, leased: 0 }, { key: TODAY, limit: 50, used: 0, leased: 0 }]);
+  bench.hello('s1');
+  bench.lease('s1', 10);
+  bench.lease('s1', 2, 'qps:app:a');
+  const lent = [{ key: 'qps:app:a', limit: 5, used: null, leased: 2 }, { key: TODAY, limit: 50, used: 0, leased: 10 }];
+  assert.deepEqual(bench.ledger.status(), lent);
+  bench.ledger.configure(config({ limit: 50, over: 'bill' }, 5));
+  assert.deepEqual(bench.ledger.status(), lent.slice(0, 1), 'what is billed refuses nothing and is not lent');
 });

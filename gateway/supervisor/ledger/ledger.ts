@@ -8,6 +8,9 @@
  *        -> nothing left           -> recall from every other holder -> granted as units come back
  *                                                                    -> all have answered, or recallWaitMs is over: granted 0
  *   units come back later          -> `available` to whoever was told 0
+ *
+ * Where nodes share limits through a store (shared-limits.ts), the store is asked first for what is free, and stands among the holders in a recall:
+ * it asks the other nodes.
  */
 import type { Config } from '../../config/schema.js';
 import type { LimitClock } from '../../policies/limits/clock.js';
@@ -15,12 +18,14 @@ import { appQuota, isQuota, quotaApp } from '../../policies/limits/keys.js';
 import type { LeaseGrant, LimitKey, SupervisorMessage, WorkerMessage } from '../protocol.js';
 import { Journal, type LedgerLog } from './journal.js';
 import { Learning } from './learning.js';
+import { Lending } from './lending.js';
 import { limitsOf } from './limits.js';
 import { QuotaBook } from './quota-book.js';
 import { QuotaState } from './quota-state.js';
 import { RateBook } from './rate-book.js';
 import type { AppsOfDay, RecordedDay, RecordedToday, TailDrops, TailReader } from './recorded-use.js';
 import type { LedgerRecord } from './records.js';
+import type { NodeQuota, NodeRate, SharedLimits, SharingLedger } from './shared-limits.js';
 
 export interface LedgerOptions {
   /** data_dir/ledger */
@@ -32,13 +37,15 @@ export interface LedgerOptions {
   readonly recordedToday: RecordedToday;
   /** Longest wait for workers to give back what they hold, ms. Default 250. */
   readonly recallWaitMs?: number;
+  /** The store through which nodes share limits. Default: none, this node is alone. */
+  readonly shared?: (ledger: SharingLedger) => SharedLimits;
 }
 
 export interface LimitHeld {
   readonly key: LimitKey;
   /** A day, or a second. */
   readonly limit: number;
-  /** Quotas: used today, as of the workers' last reports; rates: null. */
+  /** Quotas: used today, as of the workers' last reports, or null while that is not known; rates: null. */
   readonly used: number | null;
   /** Units out with workers. */
   readonly leased: number;
@@ -47,40 +54,20 @@ export interface LimitHeld {
 type Send = (message: SupervisorMessage) => void;
 type LedgerMessage = Extract<WorkerMessage, { type: 'used' | 'lease' | 'give_back' }>;
 
-/** One worker's wish for units of one key (as asked: quotas without day). */
-interface Ask {
-  readonly stream: string;
-  readonly id: number;
-  readonly key: LimitKey;
-  readonly want: number;
-}
-
-/** A recall under way, and who waits for what it brings. */
-interface Recall {
-  readonly id: number;
-  readonly key: LimitKey;
-  readonly missing: Set<string>;
-  readonly deadlineMs: number;
-  asks: Ask[];
-}
-
 /** How far ahead rates are promised to the journal; a supervisor does not start faster. */
 const RATES_AHEAD_MS = 100;
 /** After a restart, rates wait this long for workers to say what they hold. */
 const UNHEARD_MS = 1000;
-/** A rate is recalled no more often: its tokens come by themselves. */
-const RATE_RECALL_MS = 100;
 const COMPACT_CHECK_MS = 5000;
 const FORGET_MS = 60_000;
 
-export class Ledger {
+export class Ledger implements SharingLedger {
   readonly #clock: LimitClock;
   readonly #journal: Journal;
   readonly #state = new QuotaState();
   readonly #quotas: QuotaBook;
   readonly #rates: RateBook;
   readonly #learning: Learning;
-  readonly #recallWaitMs: number;
   readonly #links = new Map<string, Send>();
   /** Have declared in this life what they hold; connected or only away. */
   readonly #heard = new Set<string>();
@@ -89,26 +76,19 @@ export class Ledger {
   /** In the journal, and not heard of in this life. */
   readonly #unheard: Set<string>;
   readonly #unheardUntilMs: number;
-  readonly #recalls = new Map<LimitKey, Recall>();
-  readonly #lastRateRecallMs = new Map<LimitKey, number>();
-  /** By key: streams that were told there is none. */
-  readonly #toldEmpty = new Map<LimitKey, Set<string>>();
-  /** By stream and key: cannot be answered before more is known. */
-  readonly #parked = new Map<string, Ask>();
+  readonly #lending: Lending;
   readonly #write = (record: LedgerRecord): void => {
     this.#state.apply(record);
     this.#records.push(record);
   };
   #records: LedgerRecord[] = [];
   #outbox: { readonly stream: string; readonly message: SupervisorMessage }[] = [];
-  #lastRecall = 0;
   #compactAtMs: number;
   #forgetAtMs: number;
 
   constructor(options: LedgerOptions) {
     this.#clock = options.clock;
     this.#learning = new Learning(options.recordedToday, options.clock, options.log, (days, recorded) => { this.#learned(days, recorded); });
-    this.#recallWaitMs = options.recallWaitMs ?? 250;
     this.#journal = new Journal(options.folder, options.bootId, options.log);
     const { found, records } = this.#journal.read();
     for (const record of records) this.#state.apply(record);
@@ -116,9 +96,14 @@ export class Ledger {
     const nowMs = this.#clock.monotonicMs();
     const fromMs = found === 'lost' ? nowMs : this.#state.ratesUntilMs;
     this.#journal.compact(this.#state.snapshot());
-    this.#quotas = new QuotaBook(this.#state, this.#write, this.#clock);
-    this.#rates = new RateBook(this.#clock, fromMs);
+    const shared = options.shared?.(this) ?? null;
+    this.#quotas = new QuotaBook(this.#state, this.#write, this.#clock, shared);
+    this.#rates = new RateBook(this.#clock, fromMs, shared);
     this.#unheard = new Set(this.#state.marks.keys());
+    this.#lending = new Lending({
+      quotas: this.#quotas, rates: this.#rates, shared, clock: this.#clock, recallWaitMs: options.recallWaitMs ?? 250, links: this.#links, unheard: this.#unheard,
+      beforeRate: (at) => { this.#promiseRates(at); }, post: (stream, message) => { this.#post(stream, message); },
+    });
     this.#unheardUntilMs = nowMs + UNHEARD_MS;
     this.#compactAtMs = nowMs + COMPACT_CHECK_MS;
     this.#forgetAtMs = nowMs + FORGET_MS;
@@ -130,11 +115,10 @@ export class Ledger {
     const rates = this.#rates.configure(limits.rates);
     const apps = this.#quotas.configure(limits.quotas);
     for (const key of [...rates, ...apps.map(appQuota)]) {
-      if (this.#overdrawn(key)) this.#startRecall(key, null);
-      this.#supply(key);
+      this.#lending.limitChanged(key);
     }
     this.#learn();
-    this.#unpark();
+    this.#lending.unpark();
     this.#finish();
   }
 
@@ -151,21 +135,17 @@ export class Ledger {
     for (const { key, held } of hello.held) {
       const asked = isQuota(key) ? appQuota(quotaApp(key)) : key;
       // it was away when its units were looked for
-      if (held > 0 && (this.#toldEmpty.has(asked) || this.#overdrawn(asked))) this.#startRecall(asked, null);
+      if (held > 0) this.#lending.lookFor(asked);
     }
-    this.#unpark();
-    this.#supplyAll();
+    this.#lending.unpark();
+    this.#lending.supplyAll();
     this.#finish();
   }
 
   /** The connection of a worker that has said hello is gone: it may be dead, or only away. What it holds stays its own. */
   gone(stream: string): void {
     this.#links.delete(stream);
-    for (const [id, ask] of this.#parked) if (ask.stream === stream) this.#parked.delete(id);
-    for (const recall of [...this.#recalls.values()]) {
-      recall.asks = recall.asks.filter((ask) => ask.stream !== stream);
-      this.#recallAnswered(recall, stream);
-    }
+    this.#lending.gone(stream);
     this.#finish();
   }
 
@@ -201,8 +181,8 @@ export class Ledger {
       this.#learning.forget();
       this.#learn();
     }
-    for (const app of apps) this.#supply(appQuota(app));
-    this.#unpark();
+    for (const app of apps) this.#lending.supply(appQuota(app));
+    this.#lending.unpark();
     this.#finish();
   }
 
@@ -214,9 +194,9 @@ export class Ledger {
   /** Call it every 50 ms or so. */
   tick(): void {
     const nowMs = this.#clock.monotonicMs();
-    for (const recall of [...this.#recalls.values()]) if (nowMs >= recall.deadlineMs) this.#endRecall(recall);
+    this.#lending.endRecalls(nowMs);
     if (this.#unheard.size > 0 && nowMs >= this.#unheardUntilMs) this.#unheard.clear();
-    if (this.#parked.size > 0) this.#unpark();
+    this.#lending.unpark();
     this.#learn();
     if (nowMs >= this.#forgetAtMs) {
       this.#forgetAtMs = nowMs + FORGET_MS;
@@ -229,15 +209,9 @@ export class Ledger {
     }
   }
 
-  /** Every limit that units were lent of. */
+  /** Every limit in force that units are lent of. */
   status(): LimitHeld[] {
-    const limits: LimitHeld[] = [...this.#rates.status()];
-    for (const day of this.#state.today.values()) {
-      let used = day.settled;
-      for (const account of day.accounts.values()) used += account.used;
-      limits.push({ key: day.key, limit: this.#quotas.denied(day.app).limit, used, leased: day.committed - used });
-    }
-    return limits;
+    return [...this.#rates.status(), ...this.#quotas.status()];
   }
 
   close(): void {
@@ -245,12 +219,61 @@ export class Ledger {
     this.#journal.close();
   }
 
+  quota(key: LimitKey): NodeQuota | null {
+    const quota = this.#quotas.node(quotaApp(key));
+    // it may have opened a day
+    this.#finish();
+    return quota;
+  }
+
+  rate(key: LimitKey): NodeRate | null { return this.#rates.node(key); }
+
+  agree(dated: LimitKey, units: number): void {
+    this.#quotas.agree(dated, units);
+    this.#finish();
+  }
+
+  early(key: LimitKey): void {
+    this.#quotas.early(quotaApp(key));
+    this.#finish();
+  }
+
+  turn(key: LimitKey, day: string, startMs: number, endMs: number): void {
+    this.#quotas.turn(quotaApp(key), day, startMs, endMs);
+    this.#finish();
+  }
+
+  idle(key: LimitKey): number { return this.#rates.available(key); }
+
+  told(key: LimitKey, made: number): void { this.#rates.told(key, made); }
+
+  credit(key: LimitKey, units: number): void { this.#rates.credit(key, units); }
+
+  takeIdle(key: LimitKey): number { return this.#rates.takeIdle(key); }
+
+  answered(key: LimitKey): void {
+    this.#lending.storeAnswered(key);
+    this.#finish();
+  }
+
+  collect(key: LimitKey, done: () => void): void {
+    this.#lending.collect(key, done);
+    this.#finish();
+  }
+
+  standing(): void {
+    this.#rates.standing();
+    this.#lending.supplyAll();
+    this.#finish();
+  }
+
   #lease(stream: string, message: Extract<WorkerMessage, { type: 'lease' }>): void {
     const grants: LeaseGrant[] = [];
-    for (const { key, want, used } of message.wants) {
+    for (const { key, want, used, made = 0 } of message.wants) {
+      if (made > 0) this.#rates.made(key, stream, made);
       if (used > 0) this.#rates.used(key, stream, used);
       if (want < 1) continue;
-      const grant = this.#ask({ stream, id: message.id, key, want });
+      const grant = this.#lending.lend({ stream, id: message.id, key, want });
       if (grant !== null) grants.push(grant);
     }
     if (grants.length > 0) this.#post(stream, { type: 'granted', id: message.id, grants });
@@ -263,115 +286,9 @@ export class Ledger {
       else this.#rates.giveBack(key, stream, units);
       keys.add(isQuota(key) ? appQuota(quotaApp(key)) : key);
     }
-    for (const key of keys) this.#supply(key);
+    for (const key of keys) this.#lending.supply(key);
     if (message.recall === null) return;
-    for (const recall of this.#recalls.values()) {
-      if (recall.id !== message.recall) continue;
-      this.#recallAnswered(recall, stream);
-      return;
-    }
-  }
-
-  /** The answer, or null if it comes later. */
-  #ask(ask: Ask): LeaseGrant | null {
-    if (this.#blocked(ask.key)) {
-      this.#parked.set(`${ask.stream} ${ask.key}`, ask);
-      return null;
-    }
-    const under = this.#recalls.get(ask.key);
-    // who waits longer comes first
-    const grant = under !== undefined && under.asks.length > 0 ? null : this.#tryGrant(ask);
-    if (grant !== null) return grant;
-    if (under !== undefined || this.#startRecall(ask.key, ask.stream)) {
-      const recall = this.#recalls.get(ask.key) as Recall;
-      recall.asks = [...recall.asks.filter((other) => other.stream !== ask.stream), ask];
-      return null;
-    }
-    return this.#deny(ask);
-  }
-
-  #blocked(key: LimitKey): boolean {
-    return isQuota(key) ? this.#quotas.blocked(quotaApp(key)) : this.#unheard.size > 0;
-  }
-
-  #tryGrant(ask: Ask): LeaseGrant | null {
-    const workers = this.#links.size;
-    if (isQuota(ask.key)) return this.#quotas.tryGrant(quotaApp(ask.key), ask.stream, ask.want, workers);
-    const nowMs = this.#clock.monotonicMs();
-    if (nowMs >= (this.#state.ratesUntilMs ?? Number.NEGATIVE_INFINITY)) this.#write({ t: 'until', monotonicMs: nowMs + RATES_AHEAD_MS });
-    return this.#rates.tryGrant(ask.key, ask.stream, ask.want, workers);
-  }
-
-  #deny(ask: Ask): LeaseGrant {
-    const told = this.#toldEmpty.get(ask.key);
-    if (told === undefined) this.#toldEmpty.set(ask.key, new Set([ask.stream]));
-    else told.add(ask.stream);
-    return isQuota(ask.key) ? this.#quotas.denied(quotaApp(ask.key)) : this.#rates.denied(ask.key);
-  }
-
-  #overdrawn(key: LimitKey): boolean {
-    return isQuota(key) ? this.#quotas.overdrawn(quotaApp(key)) : this.#rates.overdrawn(key);
-  }
-
-  #available(key: LimitKey): number {
-    return isQuota(key) ? this.#quotas.available(quotaApp(key)) : this.#rates.available(key);
-  }
-
-  /** Asks everyone but `except` for what they hold; answers false if nobody holds anything. */
-  #startRecall(key: LimitKey, except: string | null): boolean {
-    const nowMs = this.#clock.monotonicMs();
-    if (!isQuota(key) && except !== null && nowMs - (this.#lastRateRecallMs.get(key) ?? Number.NEGATIVE_INFINITY) < RATE_RECALL_MS) return false;
-    const holders = isQuota(key) ? this.#quotas.holders(quotaApp(key)) : this.#rates.holders(key);
-    const missing = new Set(holders.filter((stream) => stream !== except && this.#links.has(stream)));
-    if (missing.size === 0) return false;
-    if (!isQuota(key)) this.#lastRateRecallMs.set(key, nowMs);
-    const recall: Recall = { id: ++this.#lastRecall, key, missing, deadlineMs: nowMs + this.#recallWaitMs, asks: this.#recalls.get(key)?.asks ?? [] };
-    this.#recalls.set(key, recall);
-    const named = isQuota(key) ? this.#quotas.today(quotaApp(key)).key : key;
-    for (const stream of missing) this.#post(stream, { type: 'recall', recall: recall.id, keys: [named] });
-    return true;
-  }
-
-  #recallAnswered(recall: Recall, stream: string): void {
-    if (recall.missing.delete(stream) && recall.missing.size === 0) this.#endRecall(recall);
-  }
-
-  #endRecall(recall: Recall): void {
-    if (this.#recalls.get(recall.key) === recall) this.#recalls.delete(recall.key);
-    for (const ask of recall.asks) this.#reply(ask, this.#tryGrant(ask) ?? this.#deny(ask));
-    this.#announce(recall.key);
-  }
-
-  /** Units may have come: first to those who wait for the recall, then to those who were told there are none. */
-  #supply(key: LimitKey): void {
-    const recall = this.#recalls.get(key);
-    while (recall?.asks[0] !== undefined) {
-      const grant = this.#tryGrant(recall.asks[0]);
-      if (grant === null) return;
-      this.#reply(recall.asks[0], grant);
-      recall.asks.shift();
-    }
-    this.#announce(key);
-  }
-
-  #supplyAll(): void {
-    for (const key of [...this.#toldEmpty.keys()]) this.#supply(key);
-  }
-
-  #announce(key: LimitKey): void {
-    const told = this.#toldEmpty.get(key);
-    if (told === undefined || this.#blocked(key) || this.#available(key) < 1) return;
-    this.#toldEmpty.delete(key);
-    for (const stream of told) this.#post(stream, { type: 'available', keys: [key] });
-  }
-
-  #unpark(): void {
-    for (const [id, ask] of [...this.#parked]) {
-      if (this.#blocked(ask.key)) continue;
-      this.#parked.delete(id);
-      const grant = this.#ask(ask);
-      if (grant !== null) this.#reply(ask, grant);
-    }
+    this.#lending.gaveBack(message.recall, stream);
   }
 
   /** Asks what recorded events say of apps that the ledger has no account of. */
@@ -387,13 +304,14 @@ export class Ledger {
     this.#quotas.learn(days, recorded, this.#heard, this.#over);
     // the configuration may have changed meanwhile
     this.#learn();
-    this.#unpark();
-    this.#supplyAll();
+    this.#lending.unpark();
+    this.#lending.supplyAll();
     this.#finish();
   }
 
-  #reply(ask: Ask, grant: LeaseGrant): void {
-    this.#post(ask.stream, { type: 'granted', id: ask.id, grants: [grant] });
+  /** A restart finds out up to when rates may have been lent. */
+  #promiseRates(nowMs: number): void {
+    if (nowMs >= (this.#state.ratesUntilMs ?? Number.NEGATIVE_INFINITY)) this.#write({ t: 'until', monotonicMs: nowMs + RATES_AHEAD_MS });
   }
 
   #post(stream: string, message: SupervisorMessage): void {

@@ -1,4 +1,5 @@
 import type { Config } from '../../config/schema.js';
+import type { WorkerConfig } from '../../config/worker-config.js';
 import { appRate, GATEWAY_RATE, routeRate, serviceRate } from '../../policies/limits/keys.js';
 import type { LimitKey } from '../protocol.js';
 
@@ -26,7 +27,7 @@ interface RateConfig {
   readonly burst?: number | undefined;
 }
 
-export function limitsOf(config: Config): Limits {
+export function limitsOf(config: WorkerConfig): Limits {
   const rates = new Map<LimitKey, RateLimit>();
   const quotas = new Map<string, QuotaLimit>();
   const add = (key: LimitKey, { qps, burst }: RateConfig): void => {

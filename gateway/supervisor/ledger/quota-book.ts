@@ -1,14 +1,17 @@
 import type { LimitClock } from '../../policies/limits/clock.js';
-import { quotaApp, quotaOfDay } from '../../policies/limits/keys.js';
+import { appQuota, quotaApp, quotaOfDay } from '../../policies/limits/keys.js';
 import type { LeaseGrant, LeaseHolding, LimitKey } from '../protocol.js';
 import { dayAt, type Day } from './day.js';
 import type { QuotaLimit } from './limits.js';
 import type { QuotaDay, QuotaState } from './quota-state.js';
 import { countTail, type AppsOfDay, type RecordedDay, type TailDrops, type TailReader } from './recorded-use.js';
 import type { LedgerRecord } from './records.js';
+import type { NodeQuota, SharedLimits } from './shared-limits.js';
 
 /** A quota that the configuration no longer has: those who still ask finish on the configuration they began with. */
 const NO_LIMIT: QuotaLimit = { limit: Number.MAX_SAFE_INTEGER, timeZone: 'UTC' };
+/** A worker that was told that nobody knows asks again after this. */
+const UNKNOWN_MS = 1000;
 /** Late events of a day past are expected for this long. */
 const KEEP_MS = 3_600_000;
 /** Longer than any request lives. */
@@ -19,14 +22,16 @@ export class QuotaBook {
   readonly #state: QuotaState;
   readonly #write: (record: LedgerRecord) => void;
   readonly #clock: LimitClock;
+  readonly #shared: SharedLimits | null;
   #limits: ReadonlyMap<string, QuotaLimit> = new Map();
   /** Some apps with a limit are not kept account of yet. */
   #untracked = false;
   /** After a lost journal: open streams whose workers have not said yet what they hold. */
   readonly #silent = new Set<string>();
 
-  constructor(state: QuotaState, write: (record: LedgerRecord) => void, clock: LimitClock) {
+  constructor(state: QuotaState, write: (record: LedgerRecord) => void, clock: LimitClock, shared: SharedLimits | null) {
     this.#state = state;
+    this.#shared = shared;
     this.#write = write;
     this.#clock = clock;
   }
@@ -41,10 +46,10 @@ export class QuotaBook {
     return [...limits.keys()].filter((app) => before.get(app)?.limit !== limits.get(app)?.limit);
   }
 
-  /** The day that the ledger is in for this app. Turned by the clock; never back. */
+  /** The day that the ledger is in for this app. Turned by the clock; never back, but where the clock was wrong (`early`). */
   today(app: string): QuotaDay {
     const today = this.#state.today.get(app);
-    const nowMs = this.#clock.wallMs();
+    const nowMs = this.#nowMs();
     if (today !== undefined && nowMs < today.endMs) return today;
     const day = dayAt((this.#limits.get(app) ?? NO_LIMIT).timeZone, nowMs);
     return this.#open(app, day);
@@ -56,22 +61,50 @@ export class QuotaBook {
   }
 
   available(app: string): number {
-    return this.#limit(app) - this.today(app).committed;
+    return this.#free(app, this.today(app));
   }
 
   /** Grants `want`, or a fair share of what is left; null: nothing is left. */
   tryGrant(app: string, stream: string, want: number, workers: number): LeaseGrant | null {
     const day = this.today(app);
-    const available = this.#limit(app) - day.committed;
+    const available = this.#free(app, day);
     if (available < 1) return null;
-    const share = workers > 1 ? Math.max(1, Math.floor(available / (2 * workers))) : available;
-    const granted = Math.min(want, share);
+    const share = workers > 1 ? Math.max(1, Math.floor((available + this.#elsewhere(app)) / (2 * workers))) : available;
+    const granted = Math.min(want, share, available);
     this.#write({ t: 'grant', stream, units: [[day.key, granted]] });
     return this.#answer(app, day, granted);
   }
 
   denied(app: string): LeaseGrant {
-    return this.#answer(app, this.today(app), 0);
+    const denied = this.#answer(app, this.today(app), 0);
+    // asked again when the store answers, or at this time
+    return this.#shared?.unknown(appQuota(app)) === true ? { ...denied, retryAfterMs: UNKNOWN_MS, unavailable: true } : denied;
+  }
+
+  /** What the store that nodes share must know of the app; null: it has no quota. */
+  node(app: string): NodeQuota | null {
+    const limit = this.#limits.get(app);
+    if (limit === undefined) return null;
+    const { key, startMs, endMs, committed, agreed } = this.today(app);
+    return { dated: key, day: key.slice(quotaOfDay(app, '').length), startMs, endMs, committed, limit: limit.limit, blocked: this.blocked(app), agreed };
+  }
+
+  /** The store counts this day of this node, and of it so many units that were used without a record of it here. */
+  agree(key: LimitKey, units: number): void {
+    this.#write({ t: 'agreed', key, units });
+  }
+
+  /** The clock was ahead when it opened the day that the ledger is in: nothing was granted of it. */
+  early(app: string): void {
+    const { name, startMs, endMs } = dayAt((this.#limits.get(app) ?? NO_LIMIT).timeZone, this.#nowMs());
+    const key = quotaOfDay(app, name);
+    this.#write({ t: 'open', key, startMs, endMs: Math.max(endMs, this.#state.days.get(key)?.endMs ?? endMs) });
+  }
+
+  /** Another node has opened this day: so has this one. */
+  turn(app: string, name: string, startMs: number, endMs: number): void {
+    const today = this.#state.today.get(app);
+    if (today === undefined || quotaOfDay(app, name) > today.key) this.#open(app, { name, startMs, endMs });
   }
 
   giveBack(key: LimitKey, stream: string, units: number): void {
@@ -153,13 +186,28 @@ export class QuotaBook {
     const days = new Map<string, { startMs: number; endMs: number; apps: string[] }>();
     for (const [app, { timeZone }] of this.#limits) {
       if (this.#state.tracked.has(app) && !this.#state.lost) continue;
-      const { startMs, endMs } = this.#state.today.get(app) ?? dayAt(timeZone, this.#clock.wallMs());
+      const { startMs, endMs } = this.#state.today.get(app) ?? dayAt(timeZone, this.#nowMs());
       const bounds = `${startMs}-${endMs}`;
       const known = days.get(bounds);
       if (known === undefined) days.set(bounds, { startMs, endMs, apps: [app] });
       else known.apps.push(app);
     }
     return [...days.values()];
+  }
+
+  /** Today of every quota; `used` null: not known yet. */
+  *status(): Generator<{ readonly key: LimitKey; readonly limit: number; readonly used: number | null; readonly leased: number }> {
+    const nowMs = this.#nowMs();
+    for (const [app, { limit, timeZone }] of this.#limits) {
+      const day = this.#state.today.get(app);
+      if (day === undefined || nowMs >= day.endMs) {
+        yield { key: quotaOfDay(app, dayAt(timeZone, nowMs).name), limit, used: this.blocked(app) ? null : 0, leased: 0 };
+        continue;
+      }
+      let used = day.settled;
+      for (const account of day.accounts.values()) used += account.used;
+      yield { key: day.key, limit, used, leased: day.committed - used };
+    }
   }
 
   get lost(): boolean { return this.#state.lost; }
@@ -184,7 +232,7 @@ export class QuotaBook {
 
   /** Days that are over, with nothing of them out, are forgotten. */
   forget(): void {
-    const nowMs = this.#clock.wallMs();
+    const nowMs = this.#nowMs();
     const keys: LimitKey[] = [];
     for (const day of this.#state.days.values()) {
       if (nowMs < day.endMs + KEEP_MS) continue;
@@ -237,6 +285,23 @@ export class QuotaBook {
     return settled;
   }
 
+  /** Wall clock, ms since the epoch: this node's, or the store's if this node's is ahead. */
+  #nowMs(): number {
+    return this.#clock.wallMs() - (this.#shared?.aheadMs ?? 0);
+  }
+
+  /** Units that may be lent now. */
+  #free(app: string, day: QuotaDay): number {
+    const limit = this.#limit(app);
+    if (this.#shared === null || !this.#limits.has(app) || (!this.#shared.up && this.#shared.allowsLoss)) return limit - day.committed;
+    return Math.min(limit, this.#shared.ceiling(day.key, day.committed)) - day.committed;
+  }
+
+  /** Units that the store had left. */
+  #elsewhere(app: string): number {
+    return this.#shared === null || !this.#limits.has(app) ? 0 : this.#shared.left(appQuota(app));
+  }
+
   #limit(app: string): number {
     return (this.#limits.get(app) ?? NO_LIMIT).limit;
   }
@@ -270,8 +335,8 @@ export class QuotaBook {
   #answer(app: string, day: QuotaDay, granted: number): LeaseGrant {
     const limit = this.#limits.get(app)?.limit ?? 0;
     return {
-      key: day.key, granted, remaining: Math.max(0, limit - day.committed), limit,
-      retryAfterMs: granted > 0 ? 0 : Math.max(1, day.endMs - this.#clock.wallMs()),
+      key: day.key, granted, remaining: Math.max(0, this.#shared === null || limit === 0 ? limit - day.committed : this.#free(app, day) + this.#elsewhere(app)), limit,
+      retryAfterMs: granted > 0 ? 0 : Math.max(1, day.endMs - this.#nowMs()),
       burst: 0, dayStartMs: day.startMs, dayEndMs: day.endMs,
     };
   }

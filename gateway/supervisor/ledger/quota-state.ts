@@ -20,16 +20,18 @@ export interface QuotaDay {
   readonly app: string;
   readonly startMs: number;
   endMs: number;
-  /** Used by streams that are over. */
+  /** Used by streams that are over, or by nobody knows whom. */
   settled: number;
   committed: number;
+  /** The store that nodes share has counted it, and nothing was forgotten since. */
+  agreed: boolean;
   readonly accounts: Map<string, Account>;
 }
 
 /** The quotas' truth: what the records applied so far add up to. */
 export class QuotaState {
   readonly days = new Map<LimitKey, QuotaDay>();
-  /** By app: the day that the ledger is in. It never goes back. */
+  /** By app: the day that the ledger is in. */
   readonly today = new Map<string, QuotaDay>();
   /** Apps that account has been kept of without a hole. */
   readonly tracked = new Set<string>();
@@ -69,7 +71,11 @@ export class QuotaState {
       case 'untrack':
         for (const app of record.apps) this.tracked.delete(app);
         return;
-      case 'lost': this.lost = true; return;
+      case 'agreed': this.#agree(record.key, record.units); return;
+      case 'lost':
+        this.lost = true;
+        for (const day of this.days.values()) day.agreed = false;
+        return;
       case 'until': this.ratesUntilMs = record.monotonicMs; return;
       case 'drop':
         for (const key of record.keys) this.#drop(key);
@@ -92,6 +98,7 @@ export class QuotaState {
     }
     // while the truth is not whole, a `base` would say that it is
     if (!this.lost) yield { t: 'base', apps: [...this.tracked], settled };
+    for (const { key, agreed } of this.days.values()) if (agreed) yield { t: 'agreed', key, units: 0 };
     for (const [stream, { held, used }] of streams) {
       yield { t: 'hold', stream, units: held };
       yield { t: 'used', stream, lastSeq: this.marks.get(stream) ?? -1, units: used };
@@ -113,14 +120,12 @@ export class QuotaState {
 
   #open(key: LimitKey, startMs: number, endMs: number): void {
     const known = this.days.get(key);
-    if (known !== undefined) {
-      known.endMs = endMs;
-      return;
-    }
-    const day: QuotaDay = { key, app: quotaApp(key), startMs, endMs, settled: 0, committed: 0, accounts: new Map() };
+    const day = known ?? { key, app: quotaApp(key), startMs, endMs, settled: 0, committed: 0, agreed: false, accounts: new Map() };
+    day.endMs = endMs;
+    // the one opened last comes last, so that it is today's after a restart too
+    this.days.delete(key);
     this.days.set(key, day);
-    const today = this.today.get(day.app);
-    if (today === undefined || today.startMs <= startMs) this.today.set(day.app, day);
+    this.today.set(day.app, day);
   }
 
   #account(day: QuotaDay, stream: string): Account {
@@ -143,6 +148,14 @@ export class QuotaState {
     const day = this.days.get(key);
     if (day === undefined) return;
     this.#account(day, stream).used = used;
+  }
+
+  #agree(key: LimitKey, units: number): void {
+    const day = this.days.get(key);
+    if (day === undefined) return;
+    day.settled += units;
+    day.committed += units;
+    day.agreed = true;
   }
 
   #settle(stream: string, used: ReadonlyMap<LimitKey, number>): void {

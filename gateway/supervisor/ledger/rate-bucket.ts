@@ -15,6 +15,10 @@ export class RateBucket {
   #tokens: number;
   #atMs: number;
   #outstanding = 0;
+  /** Part of the rate that is minted here: all of it, unless nodes share it through a store. */
+  #share = 1;
+  /** When it last had units to lend (monotonic ms). */
+  #lastMs = Number.NEGATIVE_INFINITY;
   readonly #held = new Map<string, number>();
 
   /** `tokens`: what it begins with. `nowMs`: monotonic. */
@@ -29,6 +33,10 @@ export class RateBucket {
   get burst(): number { return this.#burst; }
   get outstanding(): number { return this.#outstanding; }
 
+  /** Whole units unspent, as far as workers have told: not lent, or with them. */
+  get held(): number { return Math.ceil(this.#tokens - 1e-6) + this.#outstanding; }
+  get lastGrantMs(): number { return this.#lastMs; }
+
   heldBy(stream: string): number { return this.#held.get(stream) ?? 0; }
   holders(): Iterable<string> { return this.#held.keys(); }
 
@@ -36,8 +44,8 @@ export class RateBucket {
   configure(limit: RateLimit, nowMs: number): boolean {
     if (limit.qps === this.#qps && limit.burst === this.#burst) return false;
     this.#mint(nowMs);
-    // a raised burst is there at once, as it is for who comes new
-    this.#tokens += Math.max(0, limit.burst - this.#burst);
+    // a raised burst is there at once, as it is for who comes new; of a shared one the store says so
+    if (this.#share === 1) this.#tokens += Math.max(0, limit.burst - this.#burst);
     this.#qps = limit.qps;
     this.#burst = limit.burst;
     this.#mint(nowMs);
@@ -54,6 +62,7 @@ export class RateBucket {
   }
 
   grant(stream: string, units: number): void {
+    this.#lastMs = this.#atMs;
     this.#tokens -= units;
     this.#hold(stream, units);
   }
@@ -61,6 +70,19 @@ export class RateBucket {
   used(stream: string, units: number, nowMs: number): void {
     this.#mint(nowMs);
     this.#hold(stream, -Math.min(units, this.heldBy(stream)));
+  }
+
+  /**
+   * A worker that had no answer made these itself, no faster than its share of `qps`: they are taken off what this bucket minted meanwhile.
+   * Answers how many were not there: cut off at the burst, and nobody's; or, of a share, minted by the store.
+   */
+  made(stream: string, units: number, nowMs: number): number {
+    this.#mint(nowMs);
+    this.#lastMs = nowMs;
+    const short = Math.max(0, units - this.#tokens);
+    this.#tokens = Math.max(0, this.#tokens - units);
+    this.#hold(stream, units);
+    return short;
   }
 
   giveBack(stream: string, units: number, nowMs: number): void {
@@ -83,17 +105,38 @@ export class RateBucket {
     this.#tokens = 0;
   }
 
+  share(share: number, nowMs: number): void {
+    this.#mint(nowMs);
+    this.#share = share;
+  }
+
+  /** Units from the store. */
+  credit(units: number, nowMs: number): void {
+    this.#mint(nowMs);
+    this.#lastMs = nowMs;
+    this.#tokens += units;
+  }
+
+  /** Takes what is not lent, whole units. */
+  takeIdle(nowMs: number): number {
+    const units = this.available(nowMs);
+    this.#tokens -= units;
+    return units;
+  }
+
   /** ms until some tokens are there: what 10 ms mint, so that grants come in batches, if the burst allows it; one at least. */
   waitMs(nowMs: number): number {
     this.#mint(nowMs);
     const batch = Math.max(1, Math.min(this.#qps / 100, this.#burst / 4));
-    return Math.max(1, Math.ceil((batch - this.#tokens) * 1000 / this.#qps));
+    return Math.max(1, Math.ceil((batch - this.#tokens) * 1000 / (this.#qps * (this.#share === 0 ? 1 : this.#share))));
   }
 
   #mint(nowMs: number): void {
-    const minted = this.#qps * Math.max(0, nowMs - this.#atMs) / 1000;
+    const minted = this.#qps * this.#share * Math.max(0, nowMs - this.#atMs) / 1000;
     this.#atMs = Math.max(this.#atMs, nowMs);
-    this.#tokens = Math.max(0, Math.min(this.#burst - this.#outstanding, this.#tokens + minted));
+    // of a share, what the store gave stays, and what is made fills up to the share of the burst
+    const most = this.#share === 1 ? Number.POSITIVE_INFINITY : Math.max(this.#tokens, this.#share === 0 ? 0 : Math.max(1, this.#burst * this.#share) - this.#outstanding);
+    this.#tokens = Math.max(0, Math.min(this.#burst - this.#outstanding, most, this.#tokens + minted));
   }
 
   #hold(stream: string, units: number): void {

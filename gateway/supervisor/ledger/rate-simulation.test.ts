@@ -14,6 +14,7 @@ interface Demand {
   /** Share of the requests that the first worker gets; the others share the rest. */
   readonly skew?: number;
   readonly kills?: boolean;
+  readonly stalls?: boolean;
 }
 
 async function demand(run: Demand): Promise<SimulatedNode> {
@@ -32,6 +33,7 @@ async function demand(run: Demand): Promise<SimulatedNode> {
       } else node.killSupervisor(150 + node.random() * 500);
     });
   }
+  if (run.stalls === true) node.every(2300, () => { node.stallSupervisor(400 + node.random() * 1200); });
   await node.run(run.ms);
   return node;
 }
@@ -93,6 +95,33 @@ test('workers and supervisor killed at random: never more than burst + qps x T',
     assert.ok(admitted > 1000, `${admitted}`);
     node.close();
   }
+});
+
+test('the supervisor stalls for 1.5 s, its links up: requests below the limit go on, and nobody is told that the ledger is away', async () => {
+  for (const workers of [1, 2]) {
+    const node = await demand({ seed: 40 + workers, workers, limits: { apps: { a: { qps: 100, burst: 100 } } }, perSecond: 32, ms: 2000 });
+    node.stallSupervisor(1500);
+    await node.run(4000);
+    const refused = node.requests.filter(({ verdict }) => verdict !== 'admitted').map(({ verdict }) => verdict);
+    assert.deepEqual(refused, [], `${workers} workers: of ${node.requests.length}`);
+    node.close();
+  }
+});
+
+test('stalls at random, under demand and with kills: never more than burst + qps x T, and not much less', async () => {
+  for (let seed = 50; seed < 58; seed++) {
+    const kills = seed % 2 === 1;
+    const node = await demand({ seed, workers: 1 + seed % 3, limits: { apps: { a: { qps: 300, burst: 100 } } }, perSecond: 700, ms: 8000, stalls: true, kills });
+    const admitted = assertWithin(node, 300, 100);
+    assert.ok(admitted > (kills ? 1000 : 1800), `${admitted}`);
+    node.close();
+  }
+});
+
+test('a stall makes no unit of a quota', async () => {
+  const node = await demand({ seed: 70, workers: 2, limits: { apps: { a: { qpd: 300 } } }, perSecond: 200, ms: 6000, stalls: true });
+  assert.equal(node.requests.filter(({ verdict }) => verdict === 'admitted').length, 300);
+  node.close();
 });
 
 test('a reload lowers and raises a rate at once, and gives nobody a second burst', async () => {

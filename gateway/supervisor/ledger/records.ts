@@ -19,6 +19,8 @@ export type LedgerRecord =
   | { readonly t: 'settled'; readonly stream: string; readonly units: KeyUnits }
   /** What recorded events say of apps that the ledger had no word of: used in all by streams that are over. They are kept account of from here. */
   | { readonly t: 'base'; readonly apps: readonly string[]; readonly settled: KeyUnits }
+  /** The store that nodes share counts this day of this node, with so many used units more than were known here. */
+  | { readonly t: 'agreed'; readonly key: LimitKey; readonly units: number }
   /** Apps without a quota to refuse by, from here. */
   | { readonly t: 'untrack'; readonly apps: readonly string[] }
   /** The journal was lost: until the next `base`, what is here is not the whole truth. */
@@ -40,6 +42,7 @@ const FIELDS: Readonly<Record<LedgerRecord['t'], Readonly<Record<string, (value:
   used: { stream: isString, lastSeq: Number.isSafeInteger, units: isUnits },
   settled: { stream: isString, units: isUnits },
   base: { apps: isStrings, settled: isUnits },
+  agreed: { key: isString, units: Number.isSafeInteger },
   untrack: { apps: isStrings },
   lost: {},
   until: { monotonicMs: Number.isFinite },

@@ -132,7 +132,7 @@ class Link {
 
   #up(arrive: () => void): void {
     this.#upAtMs = Math.max(this.#upAtMs, this.#node.clock.monotonicMs() + this.#node.latency());
-    this.#node.at(this.#upAtMs, arrive);
+    this.#node.at(this.#upAtMs, () => { this.#node.whenAwake(this, arrive); });
   }
 
   #down(arrive: () => void): void {
@@ -170,6 +170,9 @@ export class SimulatedNode {
   #streams = 0;
   #config: Config;
   #stopped = false;
+  #stalledUntilMs = 0;
+  /** What has come to a stalled supervisor, by connection. */
+  readonly #backlog = new Map<object, (() => void)[]>();
 
   constructor(options: { readonly seed: number; readonly wall: string; readonly limits: SimulatedLimits; readonly workers: number }) {
     folders.add(this.folder);
@@ -178,7 +181,7 @@ export class SimulatedNode {
     this.#config = configOf(options.limits);
     this.startSupervisor();
     for (let i = 0; i < options.workers; i++) this.startWorker();
-    this.every(50, () => { this.ledger?.tick(); });
+    this.every(50, () => { if (this.#nowMs >= this.#stalledUntilMs) this.ledger?.tick(); });
   }
 
   get living(): SimulatedWorker[] { return this.workers.filter(({ alive }) => alive); }
@@ -270,7 +273,31 @@ export class SimulatedNode {
     this.after(awayMs, () => { this.startSupervisor(); });
   }
 
+  /** Its loop stands still: links stay up, what comes is read afterwards, one connection after another. */
+  stallSupervisor(ms: number): void {
+    this.#stalledUntilMs = this.#nowMs + ms;
+    this.after(ms, () => {
+      if (this.#nowMs < this.#stalledUntilMs) return;
+      const backlog = [...this.#backlog.values()].sort(() => this.random() - 0.5);
+      this.#backlog.clear();
+      for (const arrivals of backlog) for (const arrive of arrivals) arrive();
+    });
+  }
+
+  /** Hands in what came by `link`: at once, or when the supervisor's stall is over. */
+  whenAwake(link: object, arrive: () => void): void {
+    if (this.#nowMs >= this.#stalledUntilMs) {
+      arrive();
+      return;
+    }
+    const waiting = this.#backlog.get(link);
+    if (waiting === undefined) this.#backlog.set(link, [arrive]);
+    else waiting.push(arrive);
+  }
+
   startSupervisor(): void {
+    this.#stalledUntilMs = 0;
+    this.#backlog.clear();
     this.life++;
     this.damage?.(this.folder);
     this.ledger = new Ledger({

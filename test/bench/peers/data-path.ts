@@ -59,7 +59,7 @@ const context: CompileContext = {
 const pipeline = new Pipeline({ snapshot: compile(config, version, secrets, context), recorder, metrics, log: QUIET, quotas: leases });
 if (recording === 'without') {
   const turnEnd = new TurnEnd();
-  pipeline.onRecorded = (exchange) => { turnEnd.hold(exchange); };
+  pipeline.onEnded = (exchange) => { turnEnd.hold(exchange); };
 }
 const listener = new HttpListener(pipeline, deadlines, httpSettings(config.listeners.http));
 await listener.listen();

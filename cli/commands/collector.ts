@@ -1,0 +1,6 @@
+import type { Command } from 'commander';
+import { registerNode } from './start.js';
+
+export function register(program: Command): void {
+  registerNode(program, 'collector', 'collector', 'runs a collector alone: supervisor and collector, no workers; needs Kafka');
+}

@@ -1,0 +1,6 @@
+import type { Command } from 'commander';
+import { registerNode } from './start.js';
+
+export function register(program: Command): void {
+  registerNode(program, 'gateway', 'gateway', 'runs a gateway alone: supervisor and workers, no collector; needs Kafka');
+}

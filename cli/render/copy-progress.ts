@@ -1,0 +1,36 @@
+import { count, share } from './figures.js';
+import type { Terminal } from './terminal.js';
+
+const BAR_COLUMNS = 30;
+/** Where it is no terminal: a line so often at most. */
+const LINE_EVERY_MS = 10_000;
+
+export interface CopyProgress {
+  /** @param what is being done now */
+  show(this: void, done: number, all: number, what: string): void;
+  /** Leaves the line. */
+  end(this: void): void;
+}
+
+/** @param drawsOver it is a terminal: a bar; else a line now and then */
+export function copyProgress(terminal: Terminal, drawsOver: boolean, nowMs: () => number): CopyProgress {
+  let drawn = false;
+  let nextMs = 0;
+  return {
+    show: (done, all, what) => {
+      const told = `${count(done)} of ${count(all)} rows (${share(done, all)}), ${what}`;
+      if (drawsOver) {
+        const full = all === 0 ? BAR_COLUMNS : Math.floor((BAR_COLUMNS * done) / all);
+        terminal.write(`\r\x1b[K${`${'█'.repeat(full)}${'░'.repeat(BAR_COLUMNS - full)} ${told}`.slice(0, terminal.columns - 1)}`);
+        drawn = true;
+      } else if (nowMs() >= nextMs) {
+        terminal.write(`${told}\n`);
+        nextMs = nowMs() + LINE_EVERY_MS;
+      }
+    },
+    end: () => {
+      if (drawn) terminal.write('\n');
+      drawn = false;
+    },
+  };
+}

@@ -1,0 +1,91 @@
+/** The log that events come from, as the collector sees it: the spool on this machine, or Kafka. Which of the two it is, only `openEventLog` asks. */
+import type { ErrorCode } from '../../errors/codes.js';
+import type { StreamFacts } from '../completeness/stream-coverage.js';
+
+/** Since this process began. */
+export interface LogTotals {
+  storedRows: number;
+  /** Met again and left out. */
+  repeatedRows: number;
+  quarantined: number;
+  ranges: number;
+}
+
+export interface StepResult {
+  /** Stored by this step. */
+  readonly rows: number;
+  /** The collector may stop: what is left is for another, or for its next start. Of the spool: all that it holds is stored. */
+  readonly mayStop: boolean;
+  /** There is no use in asking again sooner. */
+  readonly pauseMs: number;
+}
+
+export interface Standing {
+  readonly code: ErrorCode;
+  readonly detail: string;
+}
+
+/** A part of the log that is read by itself, and up to when all that had reached it is stored. */
+export interface LogPart {
+  /** topic/partition; the topic alone: its partitions are not known. */
+  readonly log: string;
+  /** ms since the epoch; null: nobody has ever said. */
+  readonly asOfMs: number | null;
+}
+
+export interface EventLog {
+  readonly totals: Readonly<LogTotals>;
+
+  /**
+   * Stores what can be stored now, at most one range; or waits a moment for something to come.
+   * @throws what the store and the log throw: call again later; what was begun is done first then
+   */
+  step(): Promise<StepResult>;
+
+  /** ms since the epoch: everything that had reached the log before it is stored. Never later than that is known to be so. */
+  asOfMs(): number;
+
+  /** Parts of the log in which there may be streams, begun since the time that the part is stored up to, that `facts` and the store know nothing of. */
+  parts(): readonly LogPart[];
+
+  /** A part of the log that stays unread until somebody mends it, while the rest goes on. Null: there is none. */
+  standing(): Standing | null;
+
+  /** Lets go of what is stored. */
+  tidy(): Promise<void>;
+
+  /** Streams of which more is known than the store's notes say: those that live, or are not stored to their end. @throws store_failed */
+  facts(nowMs: number): Promise<readonly StreamFacts[]>;
+
+  /** Streams whose coverage is needed. */
+  inUse(): ReadonlySet<string>;
+
+  /** Forgets a stream that nothing is kept of any more. */
+  forget(stream: string): void;
+
+  /** Puts what went to quarantine into the log again. @throws quarantine_unknown; quarantine_gone; what the log throws */
+  replay(item: QuarantinedItem): Promise<void>;
+
+  /** Leaves the log. Nothing is lost if the process is killed instead. */
+  stop(): Promise<void>;
+}
+
+/** A row of tidegate.quarantine. */
+export interface QuarantinedItem {
+  /** stream-segment-offset */
+  readonly id: string;
+  /** Where it lay: '' the spool; else topic/partition. */
+  readonly log: string;
+  /** 16 hexadecimal digits. */
+  readonly stream: string;
+  /** Of the spool, or Kafka's partition. */
+  readonly segment: number;
+  readonly from_offset: number;
+  readonly to_offset: number;
+  readonly reason: string;
+  /** The copy: a file of collector/quarantine, or topic/partition/offset. */
+  readonly file: string;
+  /** RFC 3339 */
+  readonly noted_at: string;
+  readonly replayed_at: string | null;
+}

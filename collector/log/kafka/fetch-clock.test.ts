@@ -1,0 +1,31 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { FetchClock } from './fetch-clock.js';
+
+test('all is stored up to the fetch before, of the broker that lags most, unless it was cut short; before that nothing is known', () => {
+  const clock = new FetchClock();
+  assert.equal(clock.caughtUpMs(), null);
+  clock.fetches(1, 1000);
+  clock.fetches(2, 1005);
+  clock.fetches(1, 1010);
+  assert.equal(clock.caughtUpMs(), null, 'of the other broker nothing is known');
+  clock.takes(true);
+  clock.fetches(2, 1020);
+  assert.equal(clock.caughtUpMs(), 1000);
+  clock.takes(false);
+  clock.fetches(2, 1025);
+  clock.fetches(1, 1030);
+  assert.equal(clock.caughtUpMs(), 1000, 'there was more than the fetch brought, of either');
+  clock.fetches(2, 1035);
+  assert.equal(clock.caughtUpMs(), 1000);
+  clock.fetches(1, 1040);
+  assert.equal(clock.caughtUpMs(), 1025);
+  clock.forget();
+  assert.equal(clock.caughtUpMs(), null);
+  clock.fetches(1, 1050);
+  clock.takes(false);
+  clock.fetches(1, 1060);
+  assert.equal(clock.caughtUpMs(), null, 'the first fetch was cut short');
+  clock.fetches(1, 1070);
+  assert.equal(clock.caughtUpMs(), 1060);
+});

@@ -1,0 +1,345 @@
+/**
+ * From Kafka to the store, one range of one partition at a time, each event exactly once:
+ *
+ *   build -> staging file -> commit of the range's start with the intent -> INSERT, one block, with the range's token -> facts of streams -> commit of its end
+ *
+ * A crash anywhere, or another owner: where the committed offset carries an intent, that very insert is made again (the token makes it exact, and completes what
+ * a kill left half done); where it carries none, the range is built anew from what is stored. An insert whose outcome is unknown is the same insert
+ * again, never another range.
+ *
+ * The same range with the same token is harmless for as long as the tables remember the token. So an intent that is too many blocks old is not made
+ * again, and no insert is begun more than two minutes after its owner has looked: that is what stops an owner that stood still meanwhile.
+ */
+import type { ErrorCode } from '../../../errors/codes.js';
+import { TidegateError } from '../../../errors/tidegate-error.js';
+import { kafkaFailure } from '../../../gateway/events/kafka-client.js';
+import type { SpoolLog } from '../../../gateway/events/spool-log.js';
+import type { StreamFacts } from '../../completeness/stream-coverage.js';
+import { StoredStreams } from '../../completeness/stored-streams.js';
+import type { Store } from '../../store/store.js';
+import type { EventLog, LogPart, LogTotals, QuarantinedItem, Standing, StepResult } from '../event-log.js';
+import { DEFAULT_LIMITS, type PickedRows, type RangeLimits } from '../picked-rows.js';
+import { RangeInsert } from '../range-insert.js';
+import { StoredSeqs } from '../stored-seqs.js';
+import { encodeIntent, rangeToken, type Intent } from './intent.js';
+import { KafkaQuarantine } from './kafka-quarantine.js';
+import { isNotReady, KafkaSession, PartitionLost, type KafkaLogOptions, type Offer } from './kafka-session.js';
+import { LogNotes } from './log-notes.js';
+import { LogPlaces, type OwnPlace } from './log-places.js';
+import { PartitionStart } from './partition-start.js';
+import { RangeBuilder } from './range-builder.js';
+
+export interface KafkaEventLogOptions {
+  /** data_dir/collector */
+  readonly collectorDir: string;
+  readonly store: Store;
+  readonly log: SpoolLog;
+  readonly limits?: RangeLimits;
+  readonly kafka: KafkaLogOptions;
+}
+
+/** A partition as its owner knows it, in one generation of the group. */
+interface Owned {
+  /** Offset at which the next range begins; null: at the first message there is. */
+  next: number | null;
+  /** A range begun by whoever owned the partition before, and how much of it is built again. */
+  again: { readonly intent: Intent; readonly builder: RangeBuilder } | null;
+  /** Durable, and not known to be inserted. */
+  pending: { readonly intent: Intent; readonly builder: RangeBuilder; readonly picked: PickedRows } | null;
+}
+
+/** A step waits so long for something to come. */
+const WAIT_MS = 250;
+/** An insert that is begun later than this after its owner has looked stores nothing. */
+const INSERT_WITHIN_MS = 120_000;
+/** Half of what the tables remember (non_replicated_deduplication_window, in migrations/0001_traffic.sql). */
+const MOST_BLOCKS = 5000;
+/** A group that is not ready for longer is a failure. */
+const READY_WITHIN_MS = 20_000;
+/** Time does not mend them; the other partitions go on. */
+const STOPS_PARTITION: ReadonlySet<string> = new Set<ErrorCode>(['log_place_lost', 'log_intent_unreadable', 'log_range_gone', 'log_intent_old']);
+
+export class KafkaEventLog implements EventLog {
+  readonly #options: KafkaEventLogOptions;
+  readonly #limits: RangeLimits;
+  readonly #inserts: RangeInsert;
+  readonly #quarantine: KafkaQuarantine;
+  readonly #notes: LogNotes;
+  readonly #streams: StoredStreams;
+  readonly #start: PartitionStart;
+  readonly #places: LogPlaces;
+  readonly #stored = new StoredSeqs();
+  readonly #owned = new Map<number, Owned>();
+  /** Partitions that stay unread in this generation, and why. */
+  readonly #stopped = new Map<number, TidegateError>();
+  #session: KafkaSession | null = null;
+  #generation = 0;
+  #notReadySinceMs: number | null = null;
+
+  private constructor(options: KafkaEventLogOptions) {
+    const { store, log, collectorDir, kafka } = options;
+    this.#options = options;
+    this.#limits = options.limits ?? DEFAULT_LIMITS;
+    this.#inserts = new RangeInsert(store, collectorDir, log);
+    this.#quarantine = new KafkaQuarantine(kafka.settings, store, log);
+    this.#notes = new LogNotes(store, kafka.settings.topic);
+    this.#streams = new StoredStreams(store);
+    this.#start = new PartitionStart(store, kafka.settings.topic);
+    this.#places = new LogPlaces(store, kafka.settings.topic);
+  }
+
+  /** Kafka may be away: it is joined by the first step. @throws store_failed and its like */
+  static async open(options: KafkaEventLogOptions): Promise<KafkaEventLog> {
+    const log = new KafkaEventLog(options);
+    log.#inserts.clear();
+    await log.#places.look();
+    return log;
+  }
+
+  get totals(): LogTotals {
+    return this.#inserts.totals;
+  }
+
+  async step(): Promise<StepResult> {
+    await this.#places.share(this.#own());
+    const session = await this.#joined();
+    if (session === null) return { rows: 0, mayStop: true, pauseMs: WAIT_MS };
+    let offer: Offer | null;
+    try {
+      offer = await session.next(WAIT_MS);
+    } catch (error) {
+      throw await this.#leave(error);
+    }
+    if (offer === null) return { rows: 0, mayStop: true, pauseMs: 0 };
+    if (offer.isLost) {
+      offer.release();
+      return { rows: 0, mayStop: true, pauseMs: 0 };
+    }
+    offer.hold();
+    try {
+      return { rows: await this.#advance(session, offer), mayStop: true, pauseMs: 0 };
+    } catch (error) {
+      if (error instanceof PartitionLost) offer.lose(error);
+      else if (error instanceof TidegateError && STOPS_PARTITION.has(error.code)) this.#leaveUnread(offer, error);
+      else {
+        offer.rest();
+        throw await this.#failed(session, error);
+      }
+      return { rows: 0, mayStop: true, pauseMs: 0 };
+    } finally {
+      offer.rest();
+    }
+  }
+
+  /** Of all partitions, by whichever collector they are read. Of one that nobody has spoken of, only what is older than the log keeps is known not to come. */
+  asOfMs(): number {
+    const nowMs = Date.now();
+    return Math.min(nowMs, ...this.parts().map(({ asOfMs }) => asOfMs ?? nowMs - this.#options.kafka.settings.retentionMs));
+  }
+
+  parts(): readonly LogPart[] {
+    return this.#places.parts(this.#own());
+  }
+
+  standing(): Standing | null {
+    const [first] = this.#stopped;
+    if (first === undefined) return null;
+    const [partition, { code, message }] = first;
+    const others = this.#stopped.size - 1;
+    return { code, detail: `partition ${partition} is not read: ${message}${others > 0 ? ` (and ${others} more)` : ''}` };
+  }
+
+  async tidy(): Promise<void> {
+    // Kafka keeps and deletes by its own rule
+  }
+
+  facts(nowMs: number, steadyMs?: number): Promise<readonly StreamFacts[]> {
+    return this.#streams.facts(nowMs, steadyMs);
+  }
+
+  inUse(): ReadonlySet<string> {
+    // a stream is pruned long after it was sealed, and its coverage is read anew by whoever meets it again
+    return new Set();
+  }
+
+  forget(stream: string): void {
+    this.#stored.forget(stream);
+  }
+
+  replay(item: QuarantinedItem): Promise<void> {
+    return this.#quarantine.replay(item);
+  }
+
+  async stop(): Promise<void> {
+    const session = this.#session;
+    this.#session = null;
+    await session?.close();
+    await this.#quarantine.close();
+  }
+
+  /** Null: the group is not ready yet. */
+  async #joined(): Promise<KafkaSession | null> {
+    if (this.#session === null) {
+      try {
+        this.#session = await KafkaSession.open(this.#options.kafka, this.#options.log);
+      } catch (error) {
+        // a coordinator that has just begun to be one
+        this.#notReadySinceMs ??= Date.now();
+        if (isNotReady(error) && Date.now() - this.#notReadySinceMs < READY_WITHIN_MS) return null;
+        throw kafkaFailure(error);
+      }
+      this.#notReadySinceMs = null;
+      this.#generation = 0;
+    }
+    if (this.#session.generation !== this.#generation) {
+      const { generation } = this.#session;
+      // others may have stored what this one knows nothing of
+      this.#owned.clear();
+      this.#stored.clear();
+      this.#stopped.clear();
+      try {
+        this.#places.setCount(await this.#session.partitionCount());
+      } catch (error) {
+        throw await this.#leave(error);
+      }
+      this.#generation = generation;
+    }
+    return this.#session;
+  }
+
+  /** Null: it has not come to the end of its partitions in this generation. */
+  #own(): OwnPlace | null {
+    const session = this.#session;
+    if (session === null || session.generation !== this.#generation) return null;
+    const asOfMs = session.clock.caughtUpMs();
+    // what stays unread is not fetched, so nothing is known of it
+    return asOfMs === null ? null : { asOfMs, partitions: session.partitions.filter((partition) => !this.#stopped.has(partition)) };
+  }
+
+  /** The session is over. @returns the error to throw */
+  async #leave(error: unknown): Promise<unknown> {
+    const session = this.#session;
+    this.#session = null;
+    await session?.close();
+    return kafkaFailure(error);
+  }
+
+  /** @returns the error to throw */
+  async #failed(session: KafkaSession, error: unknown): Promise<unknown> {
+    try {
+      session.check();
+      return error;
+    } catch (broken) {
+      return this.#leave(broken);
+    }
+  }
+
+  #leaveUnread(offer: Offer, error: TidegateError): void {
+    this.#stopped.set(offer.partition, error);
+    this.#options.log.error({ code: error.code, partition: offer.partition, detail: error.message }, 'a partition is not read until this is mended');
+    offer.leaveUnread();
+  }
+
+  /** One range, or a part of one that is made again. @returns rows stored */
+  async #advance(session: KafkaSession, offer: Offer): Promise<number> {
+    const owned = await this.#ownedOf(session, offer);
+    owned.pending ??= await this.#begin(offer, owned);
+    if (owned.pending === null) {
+      offer.taken(offer.lastOffset + 1);
+      offer.release();
+      return 0;
+    }
+    const { builder, intent, picked } = owned.pending;
+    if (intent.rows > 0) await this.#insert(offer.partition, intent, picked);
+    await this.#notes.states(offer.partition, builder.states);
+    await offer.commit(builder.to, '');
+    this.#inserts.finished(intent.rows > 0 ? nameOf(offer.partition, intent) : null, picked.runs);
+    // what is stored of a range begun by another is read from the coverage
+    this.#stored.add(owned.again === null ? picked.runs : []);
+    for (const { facts } of builder.states) if (facts.seal !== null) this.#stored.forget(facts.stream);
+    owned.next = builder.to;
+    owned.again = null;
+    owned.pending = null;
+    offer.taken(builder.to);
+    if (builder.to > offer.lastOffset) offer.release();
+    return intent.rows;
+  }
+
+  async #ownedOf(session: KafkaSession, offer: Offer): Promise<Owned> {
+    const known = this.#owned.get(offer.partition);
+    if (known !== undefined) return known;
+    const { next, intent } = await this.#start.of(offer.partition, await session.committed(offer.partition));
+    const owned: Owned = { next, again: intent === null ? null : { intent, builder: RangeBuilder.again(intent.from, intent.out) }, pending: null };
+    this.#owned.set(offer.partition, owned);
+    if (intent !== null) this.#options.log.warn({ partition: offer.partition, from: intent.from, to: intent.to, rows: intent.rows }, 'a range was begun and not known to be stored: it is inserted again');
+    return owned;
+  }
+
+  /** Builds the next range of the offer, and makes it durable. Null: there is none in it, or not to its end. */
+  async #begin(offer: Offer, owned: Owned): Promise<Owned['pending']> {
+    const { again } = owned;
+    if (again === null) await this.#stored.meet(this.#options.store, streamsIn(offer));
+    const builder = again === null ? this.#build(offer, owned) : this.#rebuild(offer, again);
+    if (builder === null) return null;
+    for (const poison of builder.poison) await this.#quarantine.putAside(poison, offer.partition);
+    this.totals.quarantined += builder.poison.length;
+    const picked = builder.picked();
+    await this.#inserts.noteRepeats([...picked.repeats, ...picked.leaveOut], builder.from);
+    const { from, to, out } = builder;
+    const { nowMs, block } = await this.#notes.look();
+    const staged = picked.rows === 0 ? { bytes: 0, crc: 0 } : await this.#inserts.stage(nameOf(offer.partition, builder), picked);
+    const intent = again?.intent ?? { from, to, out, rows: picked.rows, ...staged, at: new Date(nowMs).toISOString(), block };
+    if (intent.rows !== picked.rows || intent.crc !== staged.crc || intent.bytes !== staged.bytes) {
+      throw new TidegateError('log_intent_unreadable', `offsets ${from} to ${to} of partition ${offer.partition} hold ${picked.rows} rows (${staged.crc}), and ${intent.rows} (${intent.crc}) were to be inserted`);
+    }
+    // without rows there is nothing to be made again; but what is noted on streams, with no place in the log, would look as if the place were lost
+    if (again === null && intent.rows > 0) await offer.commit(from, encodeIntent(intent));
+    else if (again === null && owned.next === null) await offer.commit(from, '');
+    return { intent, builder, picked };
+  }
+
+  /** Null: it holds nothing that is not stored. */
+  #build(offer: Offer, { next }: Owned): RangeBuilder | null {
+    const begin = (from: number): RangeBuilder => new RangeBuilder(from, this.#limits, (stream) => this.#stored.of(stream));
+    let builder = begin(next ?? offer.messages[0]?.offset ?? 0);
+    for (const message of offer.messages) {
+      if (message.offset < builder.to) continue;
+      if (message.offset > builder.to) {
+        if (builder.to > builder.from) break;
+        // if it held anything, the day's completeness says what
+        this.#options.log.error({ code: 'log_gap', partition: offer.partition, from: builder.to, to: message.offset }, 'messages were gone from the log before they were read');
+        builder = begin(message.offset);
+      }
+      if (!builder.add(message)) break;
+    }
+    return builder.to > builder.from ? builder : null;
+  }
+
+  /** Null: its end is not in this offer. */
+  #rebuild(offer: Offer, { intent, builder }: NonNullable<Owned['again']>): RangeBuilder | null {
+    for (const message of offer.messages) {
+      if (message.offset < builder.to) continue;
+      if (builder.to >= intent.to) break;
+      if (message.offset > builder.to) {
+        throw new TidegateError('log_range_gone', `offsets ${intent.from} to ${intent.to} of partition ${offer.partition} were being inserted, and the log begins at ${message.offset}`);
+      }
+      builder.add(message);
+    }
+    return builder.to >= intent.to ? builder : null;
+  }
+
+  async #insert(partition: number, intent: Intent, picked: PickedRows): Promise<void> {
+    const { nowMs, block } = await this.#notes.look();
+    if (block - intent.block > MOST_BLOCKS) {
+      throw new TidegateError('log_intent_old', `offsets ${intent.from} to ${intent.to} of partition ${partition} were being inserted at ${intent.at}, and ${block - intent.block} blocks were inserted since (at most ${MOST_BLOCKS})`);
+    }
+    const plan = this.#inserts.plan(rangeToken(this.#options.kafka.settings.topic, partition, intent), picked);
+    await this.#inserts.insert(plan, nameOf(partition, intent), nowMs + INSERT_WITHIN_MS);
+  }
+}
+
+const nameOf = (partition: number, { from }: { readonly from: number }): string => `${partition}-${from}`;
+
+function streamsIn(offer: Offer): Set<string> {
+  return new Set(offer.messages.map(({ key }) => key?.toString('latin1') ?? '').filter((key) => /^[0-9a-f]{16}$/.test(key)));
+}

@@ -1,0 +1,26 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { TidegateError } from '../../../errors/tidegate-error.js';
+import type { Store } from '../../store/store.js';
+import { encodeIntent, type Intent } from './intent.js';
+import { PartitionStart } from './partition-start.js';
+
+const INTENT: Intent = { from: 7, to: 21, out: [], rows: 3, bytes: 9, crc: 1, at: '2026-11-21T10:00:00.000Z', block: 4 };
+
+/** @param held coverage of streams of the partition */
+const starting = (held: number): PartitionStart => new PartitionStart({ query: () => Promise.resolve([{ n: held }]) } as unknown as Store, 'events');
+const refused = (code: string) => (error: TidegateError): boolean => error.code === code;
+
+test('a partition is taken up at its committed offset, with what was begun there', async () => {
+  assert.deepEqual(await starting(5).of(1, { offset: 7, metadata: '' }), { next: 7, intent: null });
+  assert.deepEqual(await starting(5).of(1, { offset: 7, metadata: encodeIntent(INTENT) }), { next: 7, intent: INTENT });
+});
+
+test('without one it begins at the first message, if nothing of it was ever stored', async () => {
+  assert.deepEqual(await starting(0).of(1, { offset: -1, metadata: '' }), { next: null, intent: null });
+  await assert.rejects(starting(1).of(1, { offset: -1, metadata: '' }), refused('log_place_lost'));
+});
+
+test('what a later version has begun is not carried out by guess', async () => {
+  await assert.rejects(starting(5).of(1, { offset: 7, metadata: '{"v":2,"to":9}' }), refused('log_intent_unreadable'));
+});

@@ -1,0 +1,137 @@
+/**
+ * Builds a range of one partition from its messages, in their order, until its bounds are reached. What it makes of the same messages with the same
+ * seqs known is the same always, so a range that is found as an intent is built by the same code: bounded by the intent's end alone, and knowing
+ * what the intent leaves out in place of the coverage.
+ */
+import { decodeChunk, type ReceivedMessage, type StreamFacts } from '../../../gateway/events/chunk.js';
+import { StreamPicker, together, type PickedRows, type RangeLimits, type SeqRunOfStream } from '../picked-rows.js';
+import { SeqSet, type SeqRun } from '../seq-set.js';
+import { intentFits } from './intent.js';
+import { rowsFit } from './rows-fit.js';
+
+export interface LogMessage extends ReceivedMessage {
+  readonly offset: number;
+}
+
+export interface Poison {
+  readonly message: LogMessage;
+  /** 16 zeros: the key is no stream. */
+  readonly stream: string;
+  readonly reason: string;
+  readonly detail: string;
+}
+
+export interface StatedFacts {
+  readonly facts: StreamFacts;
+  /** Of the message that says so. */
+  readonly offset: number;
+}
+
+export class RangeBuilder {
+  readonly from: number;
+  /** Where the range ends, as things are. */
+  to: number;
+  readonly poison: Poison[] = [];
+  readonly #limits: RangeLimits;
+  readonly #storedOf: (stream: string) => SeqSet;
+  readonly #pickers = new Map<string, StreamPicker>();
+  readonly #out = new Map<string, SeqSet>();
+  readonly #states = new Map<string, StatedFacts>();
+  /** A message that no intent can speak of stands alone, in a range without rows. */
+  #alone = false;
+
+  /** @param storedOf seqs of a stream that are stored, as of the range's start */
+  constructor(from: number, limits: RangeLimits, storedOf: (stream: string) => SeqSet) {
+    this.from = from;
+    this.to = from;
+    this.#limits = limits;
+    this.#storedOf = storedOf;
+  }
+
+  /** Builds an intent's range again: messages up to its end are taken, whatever the limits are now. */
+  static again(from: number, out: readonly SeqRunOfStream[]): RangeBuilder {
+    const known = new Map<string, SeqSet>();
+    for (const { stream, first, last } of out) known.set(stream, known.get(stream) ?? new SeqSet()).get(stream)?.add(first, last);
+    return new RangeBuilder(from, { rows: Number.POSITIVE_INFINITY, bytes: Number.POSITIVE_INFINITY }, (stream) => known.get(stream) ?? new SeqSet());
+  }
+
+  /** False: the range is full; the message is for the next. Messages come without gaps, but for what the log has lost. */
+  add(message: LogMessage): boolean {
+    if (this.#alone) return false;
+    const chunk = decodeChunk(message);
+    const stream = chunk.stream ?? '0'.repeat(16);
+    if (chunk.kind !== 'state') {
+      const frames = chunk.frames.filter((frame) => rowsFit(stream, frame));
+      if (this.rows > 0 && (this.rows >= this.#limits.rows || this.bytes >= this.#limits.bytes)) return false;
+      const out = this.#outWith(stream, frames);
+      if (out !== null) {
+        const fits = intentFits(runsOf(new Map([...this.#out, [stream, out]])));
+        if (!fits && this.to > this.from) return false;
+        if (!fits) {
+          this.#alone = true;
+          this.#putAside(message, stream, 'fragmented', 'too many of its rows are stored, with others between them');
+          return true;
+        }
+        this.#out.set(stream, out);
+      }
+      const picker = this.#picker(stream);
+      let overlaps = false;
+      for (const { firstSeq, count, rows } of frames) overlaps = !picker.take(firstSeq, count, rows) || overlaps;
+      if (chunk.kind === 'unreadable') this.#putAside(message, stream, chunk.reason, chunk.detail);
+      else if (frames.length < chunk.frames.length) this.#putAside(message, stream, 'rows', 'the rows of a frame are not what its header says');
+      else if (overlaps) this.#putAside(message, stream, 'overlap', 'a frame shares rows with another, and is not the same');
+    } else {
+      this.#states.set(stream, { facts: chunk.facts, offset: message.offset });
+    }
+    this.to = message.offset + 1;
+    return true;
+  }
+
+  get rows(): number {
+    let rows = 0;
+    for (const picker of this.#pickers.values()) rows += picker.rows;
+    return rows;
+  }
+
+  get bytes(): number {
+    let bytes = 0;
+    for (const picker of this.#pickers.values()) bytes += picker.bytes;
+    return bytes;
+  }
+
+  /** The newest of each stream. */
+  get states(): readonly StatedFacts[] {
+    return [...this.#states.values()];
+  }
+
+  /** Seqs of its frames that were stored before it. */
+  get out(): SeqRunOfStream[] {
+    return runsOf(this.#out);
+  }
+
+  picked(): PickedRows {
+    return together([...this.#pickers.values()]);
+  }
+
+  #picker(stream: string): StreamPicker {
+    let picker = this.#pickers.get(stream);
+    if (picker === undefined) this.#pickers.set(stream, picker = new StreamPicker(stream, this.#storedOf(stream)));
+    return picker;
+  }
+
+  /** Null: none of the frames' rows is stored. */
+  #outWith(stream: string, frames: readonly { readonly firstSeq: number; readonly count: number }[]): SeqSet | null {
+    const stored = this.#storedOf(stream);
+    const known = frames.flatMap(({ firstSeq, count }) => stored.within(firstSeq, firstSeq + count - 1));
+    return known.length === 0 ? null : new SeqSet([...this.#out.get(stream)?.runs ?? [], ...known]);
+  }
+
+  #putAside(message: LogMessage, stream: string, reason: string, detail: string): void {
+    this.poison.push({ message, stream, reason, detail });
+    this.to = message.offset + 1;
+  }
+}
+
+function runsOf(sets: ReadonlyMap<string, { readonly runs: readonly SeqRun[] }>): SeqRunOfStream[] {
+  return [...sets].flatMap(([stream, { runs }]) => runs.map((run) => ({ stream, ...run })));
+}

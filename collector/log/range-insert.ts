@@ -1,0 +1,73 @@
+/** What both logs do with the rows of a range: stage them, insert them, note what was left out. */
+import { mkdirSync, rmSync, unlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import type { SpoolLog } from '../../gateway/events/spool-log.js';
+import { INSERT_SETTINGS, ROW_STRUCTURE, type InsertPlan } from '../store/insert-statement.js';
+import type { Store } from '../store/store.js';
+import type { LogTotals } from './event-log.js';
+import type { PickedRows, SeqRunOfStream } from './picked-rows.js';
+import { SeqSet } from './seq-set.js';
+import { writeStaging, type StagedRows } from './staging.js';
+
+export class RangeInsert {
+  readonly #store: Store;
+  readonly #stagingDir: string;
+  readonly #log: SpoolLog;
+  readonly totals: LogTotals = { storedRows: 0, repeatedRows: 0, quarantined: 0, ranges: 0 };
+
+  /** @param collectorDir data_dir/collector */
+  constructor(store: Store, collectorDir: string, log: SpoolLog) {
+    this.#store = store;
+    this.#stagingDir = join(collectorDir, 'staging');
+    this.#log = log;
+    mkdirSync(this.#stagingDir, { recursive: true, mode: 0o750 });
+  }
+
+  file(name: string): string {
+    return join(this.#stagingDir, `${name}.rows`);
+  }
+
+  stage(name: string, { pieces }: Pick<PickedRows, 'pieces'>): Promise<StagedRows> {
+    return writeStaging(this.file(name), pieces);
+  }
+
+  plan(token: string, { paces, leaveOut }: PickedRows): InsertPlan {
+    return { token, structure: ROW_STRUCTURE, settings: INSERT_SETTINGS, paces, leaveOut };
+  }
+
+  /** @param notAfterMs begun later by the store's clock, nothing is stored. @throws what Store.insertRows throws */
+  insert(plan: InsertPlan, name: string, notAfterMs?: number): Promise<void> {
+    return this.#store.insertRows(plan, this.file(name), notAfterMs);
+  }
+
+  /** The rows are stored. @param name null: nothing was staged */
+  finished(name: string | null, runs: readonly SeqRunOfStream[]): void {
+    this.totals.storedRows += runs.reduce((sum, run) => sum + run.last - run.first + 1, 0);
+    this.totals.ranges++;
+    if (name !== null) unlinkSync(this.file(name));
+  }
+
+  /** @param range the range's number, or offset: noted again, it is the same row */
+  async noteRepeats(repeats: readonly SeqRunOfStream[], range: number): Promise<void> {
+    this.totals.repeatedRows += repeats.reduce((sum, run) => sum + run.last - run.first + 1, 0);
+    for (const { stream, first, last } of joined(repeats)) {
+      this.#log.warn({ stream, first, last }, 'rows that are stored already were left out');
+      await this.#store.command(
+        `INSERT INTO tidegate.repeats (stream, first_seq, last_seq, range) SELECT 0x${stream}, {first:UInt64}, {last:UInt64}, {range:UInt64}`,
+        { first, last, range });
+    }
+  }
+
+  /** Throws away what is staged: of ranges that nobody knows any more. */
+  clear(): void {
+    rmSync(this.#stagingDir, { recursive: true, force: true });
+    mkdirSync(this.#stagingDir, { mode: 0o750 });
+  }
+}
+
+/** Runs that touch as one. */
+function joined(runs: readonly SeqRunOfStream[]): SeqRunOfStream[] {
+  const sets = new Map<string, SeqSet>();
+  for (const { stream, first, last } of runs) sets.set(stream, sets.get(stream) ?? new SeqSet()).get(stream)?.add(first, last);
+  return [...sets].flatMap(([stream, set]) => set.runs.map((run) => ({ stream, ...run })));
+}

@@ -1,0 +1,107 @@
+/** The spool as the collector's log: one machine, no server between the gateway and the store. */
+import { join } from 'node:path';
+import { TidegateError } from '../../../errors/tidegate-error.js';
+import { readDrops } from '../../../gateway/events/drop-page.js';
+import type { SpoolLog } from '../../../gateway/events/spool-log.js';
+import { removeLeftovers, scanStreams } from '../../../gateway/events/spool.js';
+import { dropFacts, type StreamFacts } from '../../completeness/stream-coverage.js';
+import type { Store } from '../../store/store.js';
+import type { EventLog, LogPart, LogTotals, QuarantinedItem, StepResult } from '../event-log.js';
+import type { RangeLimits } from '../picked-rows.js';
+import { Collect } from './collect.js';
+import { readManifest } from './manifest.js';
+import { openedMs, Pending } from './pending.js';
+import { SpoolCleaner } from './spool-cleaner.js';
+
+/** Small ranges cost as much as large ones: the spool is looked at this often. */
+const EVERY_MS = 250;
+
+export interface SpoolEventLogOptions {
+  readonly spoolDir: string;
+  /** data_dir/collector */
+  readonly collectorDir: string;
+  readonly store: Store;
+  readonly log: SpoolLog;
+  readonly limits?: RangeLimits;
+}
+
+export class SpoolEventLog implements EventLog {
+  readonly #options: SpoolEventLogOptions;
+  readonly #collect: Collect;
+  readonly #cleaner: SpoolCleaner;
+  readonly #pending: Pending;
+
+  private constructor(options: SpoolEventLogOptions, collect: Collect) {
+    this.#options = options;
+    this.#collect = collect;
+    this.#cleaner = new SpoolCleaner(options.spoolDir, options.store, collect, options.log);
+    this.#pending = new Pending(options.spoolDir, collect);
+  }
+
+  /** Makes the last collector's insert again. @throws store_without_manifest; store_behind_manifest; store_failed; what the file system says */
+  static async open(options: SpoolEventLogOptions): Promise<SpoolEventLog> {
+    removeLeftovers(options.spoolDir, Date.now());
+    return new SpoolEventLog(options, await Collect.open(options));
+  }
+
+  get totals(): LogTotals {
+    return this.#collect.totals;
+  }
+
+  async step(): Promise<StepResult> {
+    const startedMs = Date.now();
+    const streams = scanStreams(this.#options.spoolDir);
+    const { rows, caughtUp } = await this.#collect.step(streams);
+    this.#pending.stepped(streams, startedMs, caughtUp);
+    return { rows, mayStop: caughtUp, pauseMs: caughtUp ? Math.max(1, EVERY_MS - (Date.now() - startedMs)) : 0 };
+  }
+
+  asOfMs(): number {
+    return this.#pending.asOfMs;
+  }
+
+  parts(): readonly LogPart[] {
+    // every stream is seen in the spool itself
+    return [];
+  }
+
+  standing(): null {
+    return null;
+  }
+
+  tidy(): Promise<void> {
+    return this.#cleaner.clean(scanStreams(this.#options.spoolDir));
+  }
+
+  async facts(): Promise<readonly StreamFacts[]> {
+    return scanStreams(this.#options.spoolDir).map((source): StreamFacts => {
+      const { stream, dir, state } = source;
+      const opened = openedMs(source);
+      return {
+        stream, node: state?.node ?? '', instance: '', worker: state?.worker ?? 0, openedMs: opened, sealedMs: state === null || state.seal === null ? null : Date.parse(state.seal.sealedAt),
+        lastSeq: state?.lastSeq ?? -1, proven: state?.seal?.proven ?? true, drops: dropFacts(readDrops(dir)?.apps ?? []),
+        live: {
+          markedMs: state === null ? opened : Date.parse(state.markedAt), finished: this.#collect.finished.has(stream),
+          behindSinceMs: this.#pending.sinceMs(source), behindKnownMs: null, dueSeq: null,
+        },
+      };
+    });
+  }
+
+  inUse(): ReadonlySet<string> {
+    const spans = readManifest(join(this.#options.collectorDir, 'manifest.json'))?.spans ?? [];
+    return new Set([...scanStreams(this.#options.spoolDir), ...spans].map(({ stream }) => stream));
+  }
+
+  forget(stream: string): void {
+    this.#collect.forget(stream);
+  }
+
+  async replay({ id }: QuarantinedItem): Promise<void> {
+    throw new TidegateError('quarantine_gone', `${id} lay in the spool: its bytes are in collector/quarantine, and only what went through Kafka can be put back into its log`);
+  }
+
+  async stop(): Promise<void> {
+    // nothing is held open
+  }
+}

@@ -1,0 +1,82 @@
+/**
+ * The store in this process: chDB, the ClickHouse engine, through @clickhouse/client. One process a directory, one directory a process.
+ *
+ * Two handles on it, because statements on one handle wait for each other: a report must not wait for an insert, nor an insert for a
+ * report. The engine works on the thread pool: while an insert of 200,000 rows runs, the event loop is never blocked for more than
+ * a few ms (tried; store.test.ts).
+ */
+import { mkdirSync } from 'node:fs';
+import type { ClickHouseClient, createClient } from '@clickhouse/client';
+import { TidegateError } from '../../errors/tidegate-error.js';
+import { insertFromFile, type InsertPlan } from './insert-statement.js';
+import type { QueryParams, Store } from './store.js';
+import { storeError } from './store-error.js';
+
+/** Not a literal in the import, so that the project compiles where the optional dependency is absent. */
+const CHDB: string = 'chdb/connection';
+type ClientOptions = NonNullable<Parameters<typeof createClient>[0]>;
+interface Chdb { createChdbConnection(options: { readonly path: string }): NonNullable<ClientOptions['connection']> }
+
+export class ChdbStore implements Store {
+  readonly #writer: ClickHouseClient;
+  readonly #reader: ClickHouseClient;
+  #lastWrite: Promise<unknown> = Promise.resolve();
+  #lastRead: Promise<unknown> = Promise.resolve();
+
+  private constructor(writer: ClickHouseClient, reader: ClickHouseClient) {
+    this.#writer = writer;
+    this.#reader = reader;
+  }
+
+  /**
+   * @param path the store's directory, absolute; made if absent
+   * @throws store_unavailable: chDB is not installed, or cannot open the directory
+   */
+  static async open(path: string): Promise<ChdbStore> {
+    try {
+      // loaded here only, so that a node without chDB can run all that needs no store
+      const [{ createClient }, chdb] = await Promise.all([import('@clickhouse/client'), import(CHDB) as Promise<Chdb>]);
+      mkdirSync(path, { recursive: true, mode: 0o750 });
+      const connect = (): ClickHouseClient => createClient({ connection: chdb.createChdbConnection({ path }) });
+      const store = new ChdbStore(connect(), connect());
+      await Promise.all([store.command('SELECT 1'), store.query('SELECT 1')]);
+      return store;
+    } catch (cause) {
+      throw new TidegateError('store_unavailable', `${path}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    }
+  }
+
+  /** They run one after the other. */
+  async command(statement: string, params: QueryParams = {}): Promise<void> {
+    const run = this.#lastWrite.then(() => this.#writer.command({ query: statement, query_params: { ...params } }));
+    this.#lastWrite = run.catch(() => undefined);
+    await translated(run, statement);
+  }
+
+  async query<Row>(select: string, params: QueryParams = {}): Promise<Row[]> {
+    const run = this.#lastRead.then(async () => {
+      const result = await this.#reader.query({ query: select, query_params: { ...params }, format: 'JSONEachRow' });
+      return result.json<Row>();
+    });
+    this.#lastRead = run.catch(() => undefined);
+    return translated(run, select);
+  }
+
+  /** The engine reads the file itself: bodies that come through the client are taken as text, which mangles RowBinary. */
+  async insertRows(plan: InsertPlan, file: string, notAfterMs?: number): Promise<void> {
+    await this.command(insertFromFile(plan, file, notAfterMs));
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#lastWrite, this.#lastRead]);
+    await Promise.all([this.#writer.close(), this.#reader.close()]);
+  }
+}
+
+async function translated<T>(run: Promise<T>, statement: string): Promise<T> {
+  try {
+    return await run;
+  } catch (cause) {
+    throw storeError(cause, statement, 'store_failed');
+  }
+}

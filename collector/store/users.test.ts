@@ -1,0 +1,31 @@
+/** The statements of docs/store.md, by ClickHouse's own parser, and against what the collector asks for. */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { requires } from '../../test/harness/requires.js';
+import { TO_MIGRATE, TO_STORE } from './clickhouse-check.js';
+import { packageRoot, splitStatements } from './migrate.js';
+import { openBackend } from './stores.fixture.js';
+
+const documented = (): string[] => [...readFileSync(join(packageRoot(), 'docs', 'store.md'), 'utf8').matchAll(/^```sql\n([\s\S]*?)^```$/gm)].flatMap(([, sql]) => splitStatements(sql as string));
+
+test('the statements that make the users can be run as they stand', { skip: requires('chdb') }, async () => {
+  await using opened = await openBackend('chDB');
+  const statements = documented();
+  assert.ok(statements.length > 10);
+  for (const statement of statements) await opened.store.query('SELECT formatQuery({statement:String})', { statement });
+});
+
+test('the users have what the collector looks for when it starts', () => {
+  const grants = (user: string): string[] => documented().flatMap((statement) => {
+    const match = /^GRANT (.+) ON (\S+) TO (.+)$/.exec(statement);
+    return match !== null && (match[3] as string).split(', ').includes(user) ? (match[1] as string).split(', ').map((privilege) => `${privilege} ON ${match[2]}`) : [];
+  });
+  const wanted = TO_STORE.map(([privilege, on]) => `${privilege} ON ${on}`);
+  const writer = grants('tidegate_writer').filter((grant) => !/system\.(?:clusters|macros)/.test(grant));
+  assert.deepEqual(writer.sort(), [...wanted].sort(), 'no more, and no less');
+  const owner = grants('tidegate_owner').map((grant) => grant.replace(/^ALTER ON/, 'ALTER TABLE ON'));
+  for (const privilege of TO_MIGRATE[0].split(', ')) assert.ok(owner.includes(`${privilege} ON ${TO_MIGRATE[1]}`), privilege);
+  for (const user of ['tidegate_grafana', 'tidegate_billing']) assert.ok(grants(user).every((grant) => grant.startsWith('SELECT ON tidegate.')), user);
+});

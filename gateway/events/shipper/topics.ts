@@ -1,0 +1,121 @@
+/**
+ * The topics of the log: made where they are missing, and looked at where they are there, so that none has settings under which events go before they
+ * are read, or are fewer copies than was asked for. What is safer than asked for is left.
+ */
+import { setTimeout as pause } from 'node:timers/promises';
+import kafkajs, { type Admin, type ITopicMetadata } from 'kafkajs';
+import { TidegateError } from '../../../errors/tidegate-error.js';
+import { MAX_MESSAGE_BYTES } from '../chunk.js';
+import { kafkaFailure, type KafkaSettings } from '../kafka-client.js';
+import type { SpoolLog } from '../spool-log.js';
+
+const { ConfigResourceTypes } = kafkajs;
+
+export interface LogTopics {
+  /** Of the topic as it is. */
+  readonly partitions: number;
+  /** Kafka's own random name of the cluster. */
+  readonly cluster: string;
+}
+
+/** Poison is rare, and is looked at by people. */
+const QUARANTINE_PARTITIONS = 1;
+const QUARANTINE_LEAST_RETENTION_MS = 30 * 86_400_000;
+
+/** @throws TidegateError kafka_topic_settings, kafka_topic_refused, and what kafkaFailure knows */
+export async function prepareTopics(admin: Admin, settings: KafkaSettings, log: SpoolLog): Promise<LogTopics> {
+  try {
+    const { clusterId, brokers } = await admin.describeCluster();
+    const wanted = [
+      wantedTopic(settings.topic, settings.partitions, settings.retentionMs, settings, brokers.length),
+      wantedTopic(settings.quarantineTopic, QUARANTINE_PARTITIONS, Math.max(settings.retentionMs, QUARANTINE_LEAST_RETENTION_MS), settings, brokers.length),
+    ];
+    await createMissing(admin, wanted, log);
+    const topics = await topicsOf(admin, wanted.map(({ name }) => name));
+    for (const topic of wanted) await verify(admin, topic, topics.find(({ name }) => name === topic.name)?.partitions ?? []);
+    return { partitions: topics.find(({ name }) => name === settings.topic)?.partitions.length ?? 0, cluster: clusterId };
+  } catch (error) {
+    throw kafkaFailure(error);
+  }
+}
+
+interface WantedTopic {
+  readonly name: string;
+  readonly partitions: number;
+  readonly replication: number;
+  readonly entries: readonly WantedEntry[];
+}
+
+interface WantedEntry {
+  readonly name: string;
+  readonly value: string;
+  /** Whether a topic that says this instead is as good. */
+  readonly fits: (value: string) => boolean;
+}
+
+const AUTO_REPLICATION = 3;
+const WAIT_MS = 200;
+const MOST_WAITS = 25;
+
+function wantedTopic(name: string, partitions: number, retentionMs: number, settings: KafkaSettings, brokers: number): WantedTopic {
+  const replication = settings.replication === 'auto' ? Math.min(AUTO_REPLICATION, Math.max(1, brokers)) : settings.replication;
+  const insync = settings.minInsyncReplicas === 'auto' ? Math.max(1, replication - 1) : settings.minInsyncReplicas;
+  const atLeast = (least: number) => (value: string): boolean => Number(value) >= least;
+  return {
+    name, partitions, replication,
+    entries: [
+      // the key is the stream: a compacted topic would keep a stream's last chunk alone
+      { name: 'cleanup.policy', value: 'delete', fits: (value) => value === 'delete' },
+      { name: 'retention.ms', value: String(retentionMs), fits: (value) => value === '-1' || Number(value) >= retentionMs },
+      { name: 'retention.bytes', value: '-1', fits: (value) => value === '-1' },
+      { name: 'min.insync.replicas', value: String(insync), fits: atLeast(insync) },
+      { name: 'max.message.bytes', value: String(MAX_MESSAGE_BYTES), fits: atLeast(MAX_MESSAGE_BYTES) },
+    ],
+  };
+}
+
+async function createMissing(admin: Admin, wanted: readonly WantedTopic[], log: SpoolLog): Promise<void> {
+  const present = new Set(await admin.listTopics());
+  const missing = wanted.filter(({ name }) => !present.has(name));
+  if (missing.length === 0) return;
+  const made = await admin.createTopics({
+    // kafkajs gives up where a broker has not heard of the topic yet; topicsOf waits
+    waitForLeaders: false,
+    topics: missing.map(({ name, partitions, replication, entries }) => ({
+      topic: name, numPartitions: partitions, replicationFactor: replication, configEntries: entries.map((entry) => ({ name: entry.name, value: entry.value })),
+    })),
+  });
+  // not: another node was quicker
+  if (made) log.info({ topics: missing.map(({ name, partitions, replication }) => ({ name, partitions, replication })) }, 'topics were made in Kafka');
+}
+
+/** A topic just made is not known to every broker at once, nor has it leaders. */
+async function topicsOf(admin: Admin, names: readonly string[]): Promise<readonly ITopicMetadata[]> {
+  for (let waits = 0; ; waits++) {
+    try {
+      return (await admin.fetchTopicMetadata({ topics: [...names] })).topics;
+    } catch (error) {
+      const type = error instanceof kafkajs.KafkaJSProtocolError ? error.type : '';
+      if (waits === MOST_WAITS || (type !== 'UNKNOWN_TOPIC_OR_PARTITION' && type !== 'LEADER_NOT_AVAILABLE')) throw error;
+      await pause(WAIT_MS);
+    }
+  }
+}
+
+async function verify(admin: Admin, topic: WantedTopic, partitions: readonly { readonly replicas: readonly number[] }[]): Promise<void> {
+  const faults: string[] = [];
+  if (partitions.length < topic.partitions) faults.push(`${partitions.length} partitions, should be ${topic.partitions} or more`);
+  const fewest = Math.min(...partitions.map(({ replicas }) => replicas.length));
+  if (fewest < topic.replication) faults.push(`replication ${fewest}, should be ${topic.replication} or more`);
+  const { resources } = await admin.describeConfigs({
+    includeSynonyms: false, resources: [{ type: ConfigResourceTypes.TOPIC, name: topic.name, configNames: topic.entries.map(({ name }) => name) }],
+  });
+  const values = new Map((resources[0]?.configEntries ?? []).map(({ configName, configValue }) => [configName, configValue]));
+  for (const { name, value, fits } of topic.entries) {
+    const is = values.get(name);
+    if (is !== undefined && !fits(is)) faults.push(`${name}=${is}, should be ${value}`);
+  }
+  const insync = Number(values.get('min.insync.replicas'));
+  if (insync > fewest) faults.push(`min.insync.replicas=${insync} of ${fewest} replicas: nothing can be written`);
+  if (faults.length > 0) throw new TidegateError('kafka_topic_settings', `topic ${topic.name}: ${faults.join('; ')}`);
+}

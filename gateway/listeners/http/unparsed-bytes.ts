@@ -1,0 +1,48 @@
+/**
+ * What was read of a client and is not parsed yet. A read holds up to 64 KB, and a request as little as 26 bytes: parsed at once, one read of
+ * such requests behind a slow answer became 2,500 exchanges, 1.9 MB a connection; now it is 0.2. So a read goes through the parser in pieces, and none of it
+ * while a request waits for its turn.
+ */
+
+/** Reads up to this are one piece: at most 158 requests. */
+export const PIECE_BYTES = 4096;
+/** Of every head, of the last chunk and its trailers; llhttp takes no bare LF. */
+const EMPTY_LINE = '\r\n\r\n';
+
+export class UnparsedBytes {
+  #bytes: Buffer | null = null;
+  #at = 0;
+
+  get isEmpty(): boolean { return this.#bytes === null; }
+
+  /** Keeps a read; what was kept before has been taken by then, because the client is not read meanwhile. */
+  keep(bytes: Buffer): void {
+    this.#bytes = bytes;
+    this.#at = 0;
+  }
+
+  drop(): void {
+    this.#bytes = null;
+  }
+
+  /** The next piece. `bodyBytesLeft`: so much of what comes is known to belong to the body being read. */
+  take(bodyBytesLeft: number): Buffer {
+    const bytes = this.#bytes as Buffer;
+    const begin = this.#at;
+    const end = pieceEnd(bytes, begin, bodyBytesLeft);
+    if (end === bytes.length) this.#bytes = null;
+    else this.#at = end;
+    return begin === 0 && end === bytes.length ? bytes : bytes.subarray(begin, end);
+  }
+}
+
+/**
+ * A piece goes on to the next empty line: without one, nothing begins that is not begun by the piece's first PIECE_BYTES. So an upload
+ * stays in one piece, in chunks too; the search takes 5 us for 64 KB.
+ */
+function pieceEnd(bytes: Buffer, begin: number, bodyBytesLeft: number): number {
+  const least = begin + Math.max(bodyBytesLeft, PIECE_BYTES);
+  if (least >= bytes.length) return bytes.length;
+  const line = bytes.indexOf(EMPTY_LINE, least - EMPTY_LINE.length + 1, 'latin1');
+  return line < 0 ? bytes.length : line + EMPTY_LINE.length;
+}

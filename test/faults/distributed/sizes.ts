@@ -1,0 +1,25 @@
+/** How long the faults of the distributed topology last: a short form for every run of the tests, and the full one (`npm run faults`: TEST_FAULTS=full). */
+export interface FaultSizes {
+  /** Of load before each fault, which it is compared with. */
+  readonly calmMs: number;
+  /** How long load goes on after a process was killed, or what was broken is mended. */
+  readonly afterMs: number;
+  /** For which a process stands still. */
+  readonly stallMs: number;
+  /** For which an engine is away. */
+  readonly awayMs: number;
+  /** For which collectors join and leave, and of everything at once. */
+  readonly stormMs: number;
+  /** How often each fault is done. */
+  readonly rounds: number;
+  /** After which a silent collector has lost its partitions; null: as the product has it. */
+  readonly sessionMs: number | null;
+  /** Of requests, how many may be refused because the ledger answered too late. The short form runs on any machine, however slow: there it is shown, and not judged. */
+  readonly lateShare: number;
+}
+
+const SHORT: FaultSizes = { calmMs: 1000, afterMs: 1000, stallMs: 4000, awayMs: 5000, stormMs: 12_000, rounds: 1, sessionMs: 8000, lateShare: 1 };
+const FULL: FaultSizes = { calmMs: 10_000, afterMs: 3000, stallMs: 30_000, awayMs: 60_000, stormMs: 300_000, rounds: 3, sessionMs: null, lateShare: 0.01 };
+
+export const FULL_FORM = process.env['TEST_FAULTS'] === 'full';
+export const SIZES: FaultSizes = FULL_FORM ? FULL : SHORT;
