@@ -64,16 +64,16 @@ test('raw events and every rollup hold exactly what was recorded, over many rang
 test('a living stream is stored as it grows, its marked segments go, and the day so far is complete', { skip }, async () => {
   const stream = new RandomStream(spoolDir, 1, Date.now() - 2_500_000, 100_000).write(4000).mark();
   const running = await collecting();
-  await eventually('4,000 rows stored', () => running.status().stored === 4000 || null, 20_000);
+  await eventually('4,000 rows stored', () => running.status().stored === 4000 || null);
   stream.write(1000).mark();
-  await eventually('5,000 rows stored', () => running.status().stored === 5000 || null, 20_000);
-  await eventually('old segments deleted', () => readdirSync(stream.dir).filter((name) => name.endsWith('.seg')).length === 1 || null, 20_000);
+  await eventually('5,000 rows stored', () => running.status().stored === 5000 || null);
+  await eventually('old segments deleted', () => readdirSync(stream.dir).filter((name) => name.endsWith('.seg')).length === 1 || null);
   const today = await running.completeness(Date.now() - DAY_MS, Date.now() + DAY_MS);
   assert.deepEqual([today.complete, today.reasons, today.over], [true, [], false]);
   assert.deepEqual(today.streams.map(({ stored, missing, twice, first_seq, last_seq, sealed }) => ({ stored, missing, twice, first_seq, last_seq, sealed })),
     [{ stored: 5000, missing: 0, twice: 0, first_seq: 0, last_seq: 4999, sealed: null }]);
   stream.seal();
-  await eventually('the stream leaves the spool', () => !existsSync(stream.dir) || null, 20_000);
+  await eventually('the stream leaves the spool', () => !existsSync(stream.dir) || null);
   const sealed = await running.completeness(Date.now() - DAY_MS, Date.now());
   assert.deepEqual([sealed.complete, sealed.streams[0]?.stored, typeof sealed.streams[0]?.sealed], [true, 5000, 'string']);
   await stream.recorder.close();
@@ -82,7 +82,7 @@ test('a living stream is stored as it grows, its marked segments go, and the day
 test('while storing fails no time is complete of which events wait, whatever the marks say, and as of stands still; afterwards it is', { skip }, async () => {
   const stream = new RandomStream(spoolDir, 1, Date.now() - 2_500_000).write(100).mark();
   const running = await collecting();
-  await eventually('100 rows stored', () => running.status().stored === 100 || null, 20_000);
+  await eventually('100 rows stored', () => running.status().stored === 100 || null);
   const staging = join(dataDir, 'collector/staging');
   rmSync(staging, { recursive: true });
   writeFileSync(staging, '');
@@ -90,14 +90,14 @@ test('while storing fails no time is complete of which events wait, whatever the
   stream.write(100);
   const toMs = Date.now();
   stream.mark();
-  await eventually('storing fails', () => running.status().failing !== null || null, 20_000);
+  await eventually('storing fails', () => running.status().failing !== null || null);
   const failing = await running.completeness(toMs - DAY_MS, toMs);
   assert.deepEqual([failing.complete, failing.over, failing.streams[0]?.stored, running.asOfMs() > beforeMs], [false, true, 100, false]);
   assert.deepEqual([running.status().failing?.code, running.status().stored], ['data_dir_unusable', 100]);
   rmSync(staging);
   mkdirSync(staging);
-  await eventually('storing works again', () => running.status().failing === null || null, 20_000);
-  await eventually('as of goes on', () => running.asOfMs() >= toMs || null, 20_000);
+  await eventually('storing works again', () => running.status().failing === null || null);
+  await eventually('as of goes on', () => running.asOfMs() >= toMs || null);
   const mended = await running.completeness(toMs - DAY_MS, toMs);
   assert.deepEqual([mended.complete, mended.reasons, mended.streams[0]?.stored], [true, [], 200]);
   await stream.recorder.close();
@@ -112,7 +112,7 @@ test('a collector that starts on a spool of more than one range says no more tha
   const asOfMs = running.asOfMs();
   const first = await running.completeness(toMs - DAY_MS, toMs);
   assert.deepEqual([stored, first.complete, first.reasons.length, asOfMs < toMs, lagSeconds > 0], [0, false, 2, true, true]);
-  await eventually('all is stored', () => running.asOfMs() >= toMs || null, 20_000);
+  await eventually('all is stored', () => running.asOfMs() >= toMs || null);
   assert.equal(running.status().stored, 20_000);
   const last = await running.completeness(toMs - DAY_MS, toMs);
   assert.deepEqual([last.complete, last.streams.reduce((sum, of) => sum + of.stored, 0)], [true, 20_000]);
@@ -144,7 +144,7 @@ test('flipped bits go to quarantine, the rest is stored, and the day says what i
   assert.equal(day.complete, false);
   assert.deepEqual([day.streams[0]?.missing, day.streams[0]?.stored], [31, 3069]);
   assert.match(day.reasons[0] as string, /31 events of stream [0-9a-f]{16} \(node node-a, worker 1\) are missing/);
-  await eventually('the gap shows in the status', () => (collector as Collector).status().gaps === 31 || null, 20_000);
+  await eventually('the gap shows in the status', () => (collector as Collector).status().gaps === 31 || null);
   const long = await (collector as Collector).completeness(Date.now() - 20 * DAY_MS, Date.now() - 10 * DAY_MS);
   assert.deepEqual([long.complete, long.streams], [true, []]);
   await stream.recorder.close();
@@ -195,9 +195,9 @@ test('a record that cannot be judged is said to be so; storing goes on', { skip 
   const stream = new RandomStream(spoolDir, 1, Date.now() - 2_500_000).write(100).mark();
   const said: string[] = [];
   const running = await collecting({ log: { ...silentLog, error: (_fields: object, text: string) => { said.push(text); } } });
-  await eventually('a judgement that fails', () => said.length > 0 || null, 20_000);
+  await eventually('a judgement that fails', () => said.length > 0 || null);
   stream.write(100).mark();
-  await eventually('200 rows stored', () => running.status().stored === 200 || null, 20_000);
+  await eventually('200 rows stored', () => running.status().stored === 200 || null);
   assert.deepEqual([running.status().failing, [...new Set(said)]], [null, ['the record could not be judged; storing goes on']]);
   await stream.recorder.close();
 });
@@ -234,10 +234,10 @@ test('days past their time go, and the oldest past the bound on disk; the day in
   const days = async (): Promise<readonly string[]> => (await (collector as Collector).store.query<{ day: string }>('SELECT DISTINCT toString(toDate(time)) AS day FROM tidegate.events ORDER BY day')).map(({ day }) => day);
   const dayOf = (ms: number): string => new Date(ms).toISOString().slice(0, 10);
   await collecting();
-  await eventually('the old day is gone', async () => (await days()).length === 2 || null, 20_000);
+  await eventually('the old day is gone', async () => (await days()).length === 2 || null);
   assert.deepEqual(await days(), [dayOf(midnight - 2 * DAY_MS), dayOf(midnight)]);
   (collector as Collector).setRetention({ ...RETENTION, maxBytes: 1 });
-  await eventually('one day is left', async () => (await days()).length === 1 || null, 20_000);
+  await eventually('one day is left', async () => (await days()).length === 1 || null);
   assert.deepEqual(await days(), [dayOf(midnight)]);
   for (const { recorder } of [old, lately, today]) await recorder.close();
 });
@@ -257,14 +257,14 @@ test('a stream of long ago is forgotten once the manifest names it no more, and 
     writeFileSync(file, 'x');
     utimesSync(file, 0, 0);
     (collector as Collector).setRetention(RETENTION);
-    await eventually('retention has been looked at', () => !existsSync(file) || null, 20_000);
+    await eventually('retention has been looked at', () => !existsSync(file) || null);
   };
   await retained();
   assert.equal(await covered(), true, 'the manifest names it');
   await (collector as Collector).stop();
   await collecting();
   const today = new RandomStream(spoolDir, 2, Math.floor(now / DAY_MS) * DAY_MS).write(310).seal();
-  await eventually('a later range is stored', () => (collector as Collector).status().stored === 310 || null, 20_000);
+  await eventually('a later range is stored', () => (collector as Collector).status().stored === 310 || null);
   await retained();
   assert.equal(await covered(), false);
   await (collector as Collector).stop();

@@ -287,7 +287,7 @@ test('bodies stream both ways with back-pressure: a stopped reader stops the sen
   client.socket.removeAllListeners('data');
   client.socket.on('data', (text) => { got += String(text).length; });
   client.socket.resume();
-  await until(() => got > 209_715_200, 'the whole body', 30_000);
+  await until(() => got > 209_715_200, 'the whole body');
   const [row] = await path.rowsOf(1);
   assert.deepEqual([row?.outcome, row?.bytesOut], ['answered', 209_715_200]);
 });

@@ -151,7 +151,7 @@ for (const framing of ['Content-Length', 'chunks']) {
       still = client.socket.writableNeedDrain && client.socket.bytesWritten - client.socket.writableLength === seen ? still + 1 : 0;
       seen = client.socket.bytesWritten - client.socket.writableLength;
       return still > 200;
-    }, 'the client to be stopped', 20_000);
+    }, 'the client to be stopped');
     assert.ok(poured.sent() < 40 * MEGABYTE, `${poured.sent()} bytes of 100 MiB were taken`);
     const grown = heldBytes() - before;
     // 448 KB with Content-Length, 704 in chunks: the gateway two reads of 64 KB (one behind the upstream's socket, one that had come when it was told
@@ -166,8 +166,8 @@ for (const framing of ['Content-Length', 'chunks']) {
       if (framing === 'chunks' ? tail.endsWith('0\r\n\r\n') : received > total) socket.write(lengthOk('ok'));
     });
     socket.resume();
-    if (framing === 'chunks') await until(() => poured.sent() === total && client.socket.writableLength === 0, 'the body to be taken', 20_000).then(() => { client.send('0\r\n\r\n'); });
-    await until(() => client.received.includes('ok'), 'the answer', 20_000);
+    if (framing === 'chunks') await until(() => poured.sent() === total && client.socket.writableLength === 0, 'the body to be taken').then(() => { client.send('0\r\n\r\n'); });
+    await until(() => client.received.includes('ok'), 'the answer');
     const [row] = await path.rowsOf(1);
     assert.deepEqual([row?.outcome, row?.bytesIn], ['answered', total]);
   });

@@ -126,7 +126,7 @@ export class SpoolWatch {
 }
 
 /** Waits for `condition`, looking at every turn of the loop; fails after `withinMs`. */
-export async function until(condition: () => boolean, what: string, withinMs = 5000): Promise<void> {
+export async function until(condition: () => boolean, what: string, withinMs = 60_000): Promise<void> {
   const deadline = performance.now() + withinMs;
   while (!condition()) {
     if (performance.now() > deadline) throw new Error(`waited ${withinMs} ms for ${what}`);

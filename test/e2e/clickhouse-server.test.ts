@@ -26,7 +26,7 @@ async function reported(node: TestNode, requests: number): Promise<void> {
   await eventually(`${requests} requests in the report\n${node.output.slice(-2000)}`, async () => {
     const { rows } = await node.control<{ rows: readonly { requests: number; bytes_out: number }[] }>(`/v1/reports/traffic?from=${from}&to=${to}&interval=total`);
     return rows[0]?.requests === requests && rows[0].bytes_out === requests * 100 ? true : null;
-  }, 40_000, 100);
+  }, 60_000, 100);
 }
 
 test('reports come from the server; what was recorded while it refused, or while its password was wrong, is stored later', { skip: requires('chdb', 'linux'), timeout: 180_000 }, async (t) => {

@@ -142,7 +142,7 @@ test('flipped bits, cuts and newer versions: quarantined with the reason, the ga
     const { complete, reasons, streams } = await eventually('everything that can be read', async () => {
       const [rows, found] = await Promise.all([reported(node), node.control<Completeness>(`/v1/completeness?day=${new Date().toISOString().slice(0, 10)}`)]);
       return rows >= stored && found.streams.some(({ missing }) => missing >= lost) ? found : null;
-    }, 30_000).catch((error: unknown) => { throw new Error(node.output, { cause: error }); });
+    }).catch((error: unknown) => { throw new Error(node.output, { cause: error }); });
     assert.equal(await reported(node), stored);
     const damaged = streams.find(({ stream }) => dir.endsWith(stream));
     assert.deepEqual([damaged?.missing, damaged?.stored, damaged?.twice, complete], [lost, requests - lost, 0, false]);
@@ -154,7 +154,7 @@ test('flipped bits, cuts and newer versions: quarantined with the reason, the ga
     await eventually('the metrics', async () => {
       const metrics = await node.metrics();
       return new RegExp(`^tidegate_event_gaps_total ${lost}$`, 'm').test(metrics) && new RegExp(`^tidegate_events_quarantined_total ${DAMAGES.length}$`, 'm').test(metrics) ? true : null;
-    }, 30_000);
+    });
     await eventually('the end of the damaged stream', () => (readState(dir) === null ? true : null));
   } finally {
     await upstream.stop();
@@ -174,7 +174,7 @@ test('a stream whose state and tally are damaged too is sealed from what its row
     writeFileSync(join(dir, 'state.json'), '{"format":1,"stre');
     writeFileSync(join(dir, 'drops'), Buffer.alloc(200, 0x55));
     await using node = await TestNode.start(config(upstream), { folder, removeFolder: false });
-    await eventually('what the rows say', async () => (await reported(node) === 40 ? true : null), 30_000)
+    await eventually('what the rows say', async () => (await reported(node) === 40 ? true : null))
       .catch((error: unknown) => { throw new Error(node.output, { cause: error }); });
     const { streams } = await node.control<Completeness>(`/v1/completeness?day=${new Date().toISOString().slice(0, 10)}`);
     const found = streams.find(({ stream }) => dir.endsWith(stream));

@@ -90,11 +90,11 @@ async function metric(node: TestNode, name: string): Promise<number> {
 async function killAndWait(node: TestNode, role: Role): Promise<void> {
   const [pid] = node.pids(role) as [number];
   await node.kill(pid);
-  await eventually(`another ${role}`, () => (node.pids(role).some((other) => other !== pid) ? true : null), 30_000);
+  await eventually(`another ${role}`, () => (node.pids(role).some((other) => other !== pid) ? true : null));
 }
 
 async function serving(node: TestNode): Promise<void> {
-  await eventually('readiness', async () => ((await fetch(`${node.controlUrl}/readyz`)).ok ? true : null), 30_000)
+  await eventually('readiness', async () => ((await fetch(`${node.controlUrl}/readyz`)).ok ? true : null))
     .catch((error: unknown) => { throw new Error(`not ready:\n${node.output.slice(-6000)}`, { cause: error }); });
 }
 

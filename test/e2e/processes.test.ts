@@ -41,7 +41,7 @@ async function reportSays(node: TestNode, requests: number): Promise<Traffic> {
   return eventually(`${requests} requests in the report`, async () => {
     const traffic = await reported(node);
     return traffic.rows.reduce((sum, row) => sum + row.requests, 0) >= requests ? traffic : null;
-  }, 30_000);
+  });
 }
 
 function assertAllGone(pids: readonly number[]): Promise<unknown> {
@@ -95,8 +95,8 @@ test('each process may be killed: it comes back, the others go on, and no counte
       await node.kill(before[0] as number, signal);
       // the sibling, or the worker itself, goes on serving
       await eventually('an answer', async () => (await get(node, '/')).status === 200 ? ++sent : null);
-      await eventually(`another ${role}`, () => (node.pids(role).filter((pid) => !before.includes(pid)).length === 1 ? true : null), 30_000);
-      await eventually('readiness', async () => (await fetch(`${node.controlUrl}/readyz`)).ok ? true : null, 30_000);
+      await eventually(`another ${role}`, () => (node.pids(role).filter((pid) => !before.includes(pid)).length === 1 ? true : null));
+      await eventually('readiness', async () => (await fetch(`${node.controlUrl}/readyz`)).ok ? true : null);
     }
     const traffic = await reportSays(node, sent);
     assert.equal(traffic.rows[0]?.requests, sent);
@@ -128,7 +128,7 @@ test('an edited file is taken up, a bad one changes nothing and is told of, and 
     const status = (): Promise<Status> => node.control<Status>('/v1/status');
     const first = await status();
     node.rewriteConfig((file) => { file['workers'] = 3; });
-    await eventually('three workers', async () => (await status()).workers.filter(({ state }) => state === 'serving').length === 3 ? true : null, 30_000);
+    await eventually('three workers', async () => (await status()).workers.filter(({ state }) => state === 'serving').length === 3 ? true : null);
     const second = await status();
     assert.notEqual(second.config.version, first.config.version);
 
@@ -142,12 +142,12 @@ test('an edited file is taken up, a bad one changes nothing and is told of, and 
     // a supervisor that is started again while the file is bad goes on with what was in force
     const [supervisor] = node.pids('supervisor') as [number];
     await node.kill(supervisor);
-    const restarted = await eventually('the next supervisor', async () => { const now = await status(); return now.workers.length === 3 ? now : null; }, 30_000);
+    const restarted = await eventually('the next supervisor', async () => { const now = await status(); return now.workers.length === 3 ? now : null; });
     assert.equal(restarted.config.version, second.config.version);
     assert.equal(restarted.config.last_reload?.result, 'rejected');
 
     node.rewriteConfig((file) => { delete file['wrong']; file['workers'] = 1; });
-    await eventually('one worker', () => (node.pids('worker').length === 1 ? true : null), 30_000);
+    await eventually('one worker', () => (node.pids('worker').length === 1 ? true : null));
     const { entries } = await node.control<{ entries: readonly { version: string; source: string }[] }>('/v1/config/history');
     assert.deepEqual(entries.map(({ source }) => source), ['file', 'file', 'start']);
     assert.equal(entries[1]?.version, second.config.version);
@@ -169,13 +169,13 @@ test('a key made through the control API works at once, also while the file is b
     assert.equal(await ask('tg_wrong'), 401);
     const make = () => node.control<{ id: string; key: string }>('/v1/apps/acme/keys', { method: 'POST', body: '{}' });
     const first = await make();
-    await eventually('the new key', async () => await ask(first.key) === 200 ? true : null, 2000);
+    await eventually('the new key', async () => await ask(first.key) === 200 ? true : null);
     node.rewriteConfig((file) => { file['wrong'] = 1; });
     const second = await make();
-    await eventually('the second key', async () => await ask(second.key) === 200 ? true : null, 2000);
+    await eventually('the second key', async () => await ask(second.key) === 200 ? true : null);
     const gone = await fetch(`${node.controlUrl}/v1/apps/acme/keys/${first.id}`, { method: 'DELETE', headers: { authorization: `Bearer ${OPERATOR_TOKEN}` } });
     assert.equal(gone.status, 204);
-    await eventually('the end of the key', async () => await ask(first.key) === 401 ? true : null, 2000);
+    await eventually('the end of the key', async () => await ask(first.key) === 401 ? true : null);
     assert.equal(await ask(second.key), 200);
     await eventually('the app\'s own numbers', async () => (await fetch(`${node.controlUrl}/v1/reports/live`, { headers: { authorization: `Bearer ${second.key}` } })).status === 200 ? true : null);
     assert.equal((await fetch(`${node.controlUrl}/v1/status`, { headers: { authorization: `Bearer ${second.key}` } })).status, 403);

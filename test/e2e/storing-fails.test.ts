@@ -41,7 +41,7 @@ test('while storing fails the status says why, a time of which events wait is no
     });
     const status = (): Promise<Status> => node.control<Status>('/v1/status');
     await ask(node, 20);
-    await eventually('20 are stored', async () => ((await status()).collector?.stored === 20 ? true : null), 30_000);
+    await eventually('20 are stored', async () => ((await status()).collector?.stored === 20 ? true : null));
     const staging = join(node.dataDir, 'collector/staging');
     rmSync(staging, { recursive: true });
     writeFileSync(staging, '');

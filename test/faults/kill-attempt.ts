@@ -96,7 +96,7 @@ async function connectedWorker(node: TestNode): Promise<number> {
 async function untilWithinInsert(dataDir: string): Promise<void> {
   await nextManifest(dataDir);
   const begunMs = performance.now();
-  await eventually('the end of an insert', () => (lastInsert(dataDir).unfinished ? null : true), 20_000, 1);
+  await eventually('the end of an insert', () => (lastInsert(dataDir).unfinished ? null : true), 60_000, 1);
   const insertMs = performance.now() - begunMs;
   await nextManifest(dataDir);
   await pause(Math.random() * insertMs);
@@ -134,8 +134,8 @@ async function killInPlace({ node, orders }: Ground, { role }: KillKind, place: 
   writeFileSync(order, '');
   // A seal is only made when a worker has died.
   if (place === 'mid-seal') await node.kill(await connectedWorker(node));
-  await eventually(`the ${role} to come by ${place}`, () => (existsSync(order) ? null : true), 20_000, 5);
-  await eventually(`the end of the ${role}`, () => (node.pids(role).filter((pid) => victims.has(pid)).length < victims.size ? true : null), 20_000, 5);
+  await eventually(`the ${role} to come by ${place}`, () => (existsSync(order) ? null : true), 60_000, 5);
+  await eventually(`the end of the ${role}`, () => (node.pids(role).filter((pid) => victims.has(pid)).length < victims.size ? true : null), 60_000, 5);
   return null;
 }
 

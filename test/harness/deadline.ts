@@ -4,7 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises';
  * Asks until the answer is not null, for what tells nobody when it happens (a process's end, a row in another process's store).
  * @throws Error naming `what` when `withinMs` has passed
  */
-export async function eventually<T>(what: string, ask: () => Promise<T | null> | T | null, withinMs = 15_000, everyMs = 25): Promise<T> {
+export async function eventually<T>(what: string, ask: () => Promise<T | null> | T | null, withinMs = 60_000, everyMs = 25): Promise<T> {
   const deadline = performance.now() + withinMs;
   let last: unknown = null;
   while (performance.now() < deadline) {

@@ -1,7 +1,7 @@
 /** A client that sends the bytes it is given, and shows the bytes that came: what no HTTP library would send or let through. */
 import { connect, type Socket } from 'node:net';
 
-const WITHIN_MS = 10_000;
+const WITHIN_MS = 60_000;
 
 export class RawClient {
   readonly socket: Socket;

@@ -43,11 +43,11 @@ class Client {
   }
 
   async until(text: string): Promise<void> {
-    await eventually(`${text} after ${this.text}`, () => (this.text === text ? true : null), 30_000, 5);
+    await eventually(`${text} after ${this.text}`, () => (this.text === text ? true : null), 60_000, 5);
   }
 
   untilOver(): Promise<string> {
-    return eventually('the connection\'s end', () => this.over, 30_000, 5);
+    return eventually('the connection\'s end', () => this.over, 60_000, 5);
   }
 }
 
@@ -129,7 +129,7 @@ test('every connection is reset within its next pieces, some after the server ha
     const client = new Client(proxy.port);
     for (let j = 0; client.over === null; j++) {
       client.socket.write('a');
-      await eventually('an answer or an end', () => (client.over !== null || client.text.length >= 2 * (j + 1) ? true : null), 30_000, 1);
+      await eventually('an answer or an end', () => (client.over !== null || client.text.length >= 2 * (j + 1) ? true : null), 60_000, 1);
     }
     answered += client.text.length / 2;
   }

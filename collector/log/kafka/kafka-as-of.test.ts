@@ -69,7 +69,7 @@ async function judged(toMs: number): Promise<Completeness> {
 const caughtUp = (toMs: number): Promise<unknown> => eventually('caught up', async () => {
   await log.step();
   return log.asOfMs() >= toMs ? true : null;
-}, 30_000, 0);
+}, 60_000, 0);
 
 test('a collector that starts on a backlog says no more than is stored, from its first answer on', { skip, timeout: 120_000 }, async () => {
   log = await opened();
@@ -94,7 +94,7 @@ test('a collector that starts on a backlog says no more than is stored, from its
     assert.deepEqual([log.asOfMs() < toMs, complete], [true, false], `with ${log.totals.storedRows} of 5000 stored`);
     answers++;
     return null;
-  }, 40_000, 0);
+  }, 60_000, 0);
   assert.ok(answers > 2);
   await caughtUp(toMs);
   const last = await judged(toMs);
@@ -117,7 +117,7 @@ test('while storing fails as of stands still, and no time is complete of which e
   await eventually('storing has failed for some time', async () => {
     await log.step().catch((error: TidegateError) => { failures += error.code === 'store_unavailable' ? 1 : 100; });
     return failures >= 5 ? true : null;
-  }, 20_000, 0);
+  }, 60_000, 0);
   assert.equal(failures, 5);
   const now = await judged(toMs);
   assert.deepEqual([log.asOfMs() <= sentMs, now.complete, now.streams[0]?.stored], [true, false, 310]);

@@ -53,7 +53,7 @@ test('every gap below the last logged seq is missing within a minute, of living 
       await eventually('it is read', async () => {
         await log.step();
         return (await store.query(`SELECT 1 FROM tidegate.streams FINAL WHERE stream = 0x${basename(stream.dir)} AND shipped_seq IS NOT NULL`)).length > 0 ? true : null;
-      }, 20_000, 0);
+      }, 60_000, 0);
       await topic.send([stateOf(stream.dir, { markedAt: new Date().toISOString(), ...how.then })]);
     }
     sent += come.length * 93;
@@ -74,7 +74,7 @@ test('every gap below the last logged seq is missing within a minute, of living 
     await log.step();
     const [noted] = await store.query<{ n: number }>('SELECT count() AS n FROM tidegate.streams FINAL WHERE sealed_at IS NOT NULL');
     return log.totals.storedRows === sent && noted?.n === 4 ? true : null;
-  }, 40_000, 0);
+  }, 60_000, 0);
 
   const judge = async (by: KafkaEventLog, nowMs: number): Promise<Completeness> =>
     completeness(store, await by.facts(nowMs, nowMs), { fromMs: nowMs - DAY_MS, toMs: nowMs + DAY_MS, nowMs, nodes: ['node-a', 'node-z'] });

@@ -60,7 +60,7 @@ async function stored(rows: number, by: KafkaEventLog = log): Promise<void> {
     await by.step();
     const [row] = await store.query<{ n: number }>('SELECT count() AS n FROM tidegate.events');
     return (row?.n ?? 0) >= rows ? true : null;
-  }, 40_000, 0);
+  }, 60_000, 0);
 }
 
 /** A store of which a test has changed something. */
@@ -91,7 +91,7 @@ test('chunks that come again, in another order, or cut in another way are stored
   await eventually('all is read', async () => {
     await log.step();
     return log.totals.repeatedRows >= 3 * 4960 ? true : null;
-  }, 30_000, 0);
+  }, 60_000, 0);
   await assertExact(store, [stream]);
   const [repeats] = await store.query<{ n: number }>('SELECT count() AS n FROM tidegate.repeats FINAL');
   assert.ok((repeats?.n ?? 0) > 0);
@@ -112,7 +112,7 @@ test('what cannot be read goes to quarantine, message by message, and the rest o
   await eventually('all is put aside', async () => {
     await log.step();
     return log.totals.quarantined === 6 ? true : null;
-  }, 20_000, 0);
+  }, 60_000, 0);
   assert.deepEqual((await quarantined()).map(({ reason, n }) => [reason, n]), [['checksum', 1], ['frame_header', 1], ['headers', 1], ['key', 1], ['newer', 1], ['state', 1]]);
   // what is missing is what was damaged: one frame, and the chunk of a version that nobody here can read
   await topic.send([second, third, stateOf(stream.dir)]);
@@ -130,7 +130,7 @@ test('what lay in quarantine comes back by a replay, and nothing that is stored 
   await eventually('the chunk is put aside', async () => {
     await log.step();
     return log.totals.quarantined === 1 ? true : null;
-  }, 20_000, 0);
+  }, 60_000, 0);
   assert.deepEqual((await quarantined()).map(({ reason }) => reason), ['fragmented']);
   await topic.send(single.slice(0, 600).filter((_, i) => i % 2 === 1));
   await stored(650);
@@ -157,7 +157,7 @@ test('a group that has lost its places is not taken up at either end: the partit
   const standing = await eventually('it is said', async () => {
     await log.step();
     return log.standing();
-  }, 20_000, 0);
+  }, 60_000, 0);
   assert.equal(standing.code, 'log_place_lost');
   // the other partitions go on
   const others = Array.from({ length: 8 }, (_, i) => made(i + 2)).filter(({ dir }) => partitionOf(basename(dir), 3) !== partitionOf(basename(stream.dir), 3));
@@ -188,7 +188,7 @@ test('a first range that only says something of streams, cut off before its plac
   await eventually('the stream is noted', async () => {
     await log.step().catch(() => undefined);
     return cut > 0 ? true : null;
-  }, 40_000, 0);
+  }, 60_000, 0);
   await log.stop();
   log = await opened();
   await topic.send([...chunksOf(stream.write(310).seal().dir), stateOf(stream.dir)]);
@@ -214,7 +214,7 @@ test('an insert of which nobody knows whether it was done is made again as it wa
   await eventually('6200 rows stored', async () => {
     await log.step().catch((error: TidegateError) => { failures += /store_unknown|store_unavailable/.test(error.code) ? 1 : 100; });
     return log.totals.storedRows === 6200 ? true : null;
-  }, 30_000, 0);
+  }, 60_000, 0);
   assert.equal(failures, lines.length * 2 / 3);
   assert.equal(new Set(lines).size, lines.length / 3);
   await assertExact(store, [stream]);
@@ -240,7 +240,7 @@ test('a range that somebody else has begun is built again whole, in whatever pie
   await eventually('an insert was begun', async () => {
     await log.step().catch(() => undefined);
     return tokens.length > 0 ? true : null;
-  }, 20_000, 0);
+  }, 60_000, 0);
   await log.stop();
   log = await opened(200, seen(false), { fetchBytes: 1000 });
   await topic.send([stateOf(stream.dir)]);
@@ -248,7 +248,7 @@ test('a range that somebody else has begun is built again whole, in whatever pie
     await log.step();
     const [noted] = await store.query<{ n: number }>('SELECT count() AS n FROM tidegate.streams FINAL WHERE sealed_at IS NOT NULL');
     return noted?.n === 1 ? true : null;
-  }, 20_000, 0);
+  }, 60_000, 0);
   assert.equal(tokens[1], tokens[0]);
   await assertExact(store, [stream]);
 });
@@ -271,7 +271,7 @@ test('a range that was begun too many inserts ago is not made again: the partiti
   const standing = await eventually('it is said', async () => {
     await log.step().catch(() => undefined);
     return log.standing();
-  }, 20_000, 0);
+  }, 60_000, 0);
   assert.equal(standing.code, 'log_intent_old');
   assert.deepEqual(await store.query('SELECT 1 FROM tidegate.events'), []);
 });
@@ -309,7 +309,7 @@ test('whoever gets a partition back knows what another has stored of it meanwhil
   await eventually('the other has a partition', async () => {
     for (const stream of streams) await topic.send(chunksOf(stream.write(310).dir));
     return other.totals.storedRows > 0 ? true : null;
-  }, 20_000, 300);
+  }, 60_000, 300);
   ended.abort();
   await Promise.all(running);
   await other.stop();

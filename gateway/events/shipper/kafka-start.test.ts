@@ -64,7 +64,7 @@ async function refused(wanted: KafkaSettings, code: ErrorCode): Promise<string> 
 
 async function make(topic: string, numPartitions: number, entries: Record<string, string>): Promise<void> {
   await kafka.withAdmin((admin) => admin.createTopics({
-    waitForLeaders: true, topics: [{ topic, numPartitions, replicationFactor: 1, configEntries: Object.entries(entries).map(([name, value]) => ({ name, value })) }],
+    waitForLeaders: false, topics: [{ topic, numPartitions, replicationFactor: 1, configEntries: Object.entries(entries).map(([name, value]) => ({ name, value })) }],
   }));
 }
 

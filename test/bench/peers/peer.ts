@@ -53,5 +53,5 @@ export async function answers(url: string, headers: readonly string[]): Promise<
     const text = await answer.text();
     if (answer.status !== 200) throw new Error(`${answer.status} ${text}`);
     return true;
-  }, 30_000, 50);
+  }, 60_000, 50);
 }

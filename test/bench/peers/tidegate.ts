@@ -72,7 +72,7 @@ async function startNode(name: string, context: PeerContext, authentication: rea
     const answer = await fetch(`http://127.0.0.1:${String(controlPort)}/readyz`);
     await answer.text();
     return answer.ok ? true : null;
-  }, 30_000, 50));
+  }, 60_000, 50));
   const url = `http://127.0.0.1:${port}${PATH}`;
   await launcher.until(answers(url, headers));
   const all = processTree(launcher.pid);
