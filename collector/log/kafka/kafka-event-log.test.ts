@@ -18,7 +18,7 @@ import { assertExact } from '../stored-sums.fixture.js';
 import { Collect } from '../spool/collect.js';
 import { readManifest } from '../spool/manifest.js';
 import { KafkaEventLog } from './kafka-event-log.js';
-import type { KafkaLogOptions } from './kafka-session.js';
+import { KafkaSession, type KafkaLogOptions } from './kafka-session.js';
 import { chunksOf, stateOf, TestTopic } from './topic.fixture.js';
 
 const skip = requires('chdb', 'kafka');
@@ -250,6 +250,32 @@ test('a range that somebody else has begun is built again whole, in whatever pie
     return noted?.n === 1 ? true : null;
   }, 60_000, 0);
   assert.equal(tokens[1], tokens[0]);
+  await assertExact(store, [stream]);
+});
+
+test('a partition dealt out with a range begun, while its new owner waits for an offer, is read on behind that range', { skip }, async (t) => {
+  const stream = made(1).write(310);
+  await log.stop();
+  log = await opened(3000, changed({ insertRows: () => Promise.reject(new TidegateError('store_unknown', 'no answer')) }));
+  await topic.send([stateOf(stream.dir, { seal: null }), ...chunksOf(stream.dir)]);
+  await eventually('a range is begun', async () => {
+    await log.step().catch(() => undefined);
+    return [...(await topic.committed()).values()].some(({ metadata }) => (metadata ?? '') !== '') || null;
+  }, 60_000, 0);
+  await log.stop();
+  log = await opened();
+  const next = t.mock.method(KafkaSession.prototype, 'next', async function dealtOutMeanwhile(this: KafkaSession, withinMs: number) {
+    next.mock.restore();
+    const { generation } = this;
+    await (await KafkaSession.open(topic.options(), silentLog)).close();
+    await eventually('all partitions are its own again', () => (this.generation > generation && this.partitions.length === 3) || null);
+    return eventually('an offer', () => this.next(withinMs));
+  });
+  await stored(310);
+  await topic.send([...chunksOf(stream.write(310).dir), stateOf(stream.seal().dir)]);
+  await stored(620);
+  assert.equal(next.mock.callCount(), 1);
+  assert.equal(log.standing(), null);
   await assertExact(store, [stream]);
 });
 

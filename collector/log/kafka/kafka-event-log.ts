@@ -110,7 +110,8 @@ export class KafkaEventLog implements EventLog {
     } catch (error) {
       throw await this.#leave(error);
     }
-    if (offer === null) return { rows: 0, mayStop: true, pauseMs: 0 };
+    // of a generation that began while it was waited for: what is known is of the one before, and the offer is there at the next step
+    if (offer === null || session.generation !== this.#generation) return { rows: 0, mayStop: true, pauseMs: 0 };
     if (offer.isLost) {
       offer.release();
       return { rows: 0, mayStop: true, pauseMs: 0 };

@@ -186,6 +186,8 @@ export class KafkaSession {
 
   async #eachBatch(payload: EachBatchPayload): Promise<void> {
     if (this.#broken !== null || this.#leaving) return;
+    // with several brokers, what was fetched of a partition can come after a new generation has given it to another
+    if (!this.#partitions.includes(payload.batch.partition)) return;
     const offer = new Offer(payload, this.#generation, {
       generation: () => this.#generation,
       failed: (error) => { this.#break(error); },
