@@ -35,9 +35,12 @@ test('what clients may notice is told only where they may not, and not of a mach
   const cut = lineOf([A, CUT], [stored('/a')]);
   assert.deepEqual(faultsOf(cut, true, 0.01), []);
   assert.match(faultsOf(cut, false, 0.01).join('\n'), /1 cut, none\n2 begun, 2 at the upstream, 1 stored/);
-  assert.deepEqual(faultsOf({ ...cut, calmP99Ms: 900 }, false, 0.01), []);
   const refused = lineOf([A, ['/b', answered(503, 'ledger_unavailable')]], [stored('/a'), stored('/b', { status: 503 })], { upstream: 1 });
   assert.match(faultsOf(refused, false, 0.01).join('\n'), /0 cut, 1 x 503 ledger_unavailable/);
+  const slow = { ...refused, calmP99Ms: 900 };
+  assert.deepEqual(faultsOf(slow, false, 0.01), [], 'a machine that is late by itself');
+  assert.match(faultsOf({ ...slow, upstream: 2 }, false, 0.01).join('\n'), /2 begun, 2 at the upstream, 2 stored/);
+  assert.match(faultsOf({ ...cut, calmP99Ms: 900 }, false, 0.01).join('\n'), /1 cut/);
   const others = Array.from({ length: 99 }, (_, i) => `/${i}`);
   const few = (code: string): FaultLine => lineOf([...others.map((path) => [path, answered()] as const), ['/b', answered(503, code)]], [...others.map((path) => stored(path)), stored('/b', { status: 503 })], { upstream: 99 });
   assert.deepEqual(faultsOf(few('ledger_unavailable'), false, 0.01), [], 'one of a hundred came too late for the ledger');

@@ -46,7 +46,7 @@ export interface FaultLine extends Matched {
 }
 
 const MOST_TOLD = 10;
-/** Where calm requests take so long, the machine itself is late by as much as the ledger is waited for, and refusals say nothing about the fault. */
+/** Where calm requests take so long, the machine itself is late by as much as the ledger is waited for, and how many it refuses says nothing about the fault. */
 const SLOW_P99_MS = 250;
 /** A request waits for the ledger for a second and no longer: a machine that is busy starting processes refuses a few. */
 const LATE = '503 ledger_unavailable';
@@ -105,9 +105,10 @@ export function faultsOf(line: FaultLine, mayCut: boolean, lateShare: number): s
   if (answered === 0) found.push('nothing was answered');
   const refused = [...errors.values()].reduce((sum, count) => sum + count, 0);
   if (answered - refused > upstream) found.push(`${answered - refused} answered 200, and the upstream has seen ${upstream}`);
-  if (mayCut || line.calmP99Ms === null || line.calmP99Ms > SLOW_P99_MS) return found;
+  if (mayCut) return found;
   const late = errors.get(LATE) ?? 0;
-  if (cut > 0 || refused > late || late > begun * lateShare) found.push(`clients noticed: ${cut} cut, ${listed(errors)}`);
+  const machineIsLate = line.calmP99Ms === null || line.calmP99Ms > SLOW_P99_MS;
+  if (cut > 0 || refused > late || (late > begun * lateShare && !machineIsLate)) found.push(`clients noticed: ${cut} cut, ${listed(errors)}`);
   if (begun !== stored || upstream !== stored - late) found.push(`${begun} begun, ${upstream} at the upstream, ${stored} stored`);
   return found;
 }
