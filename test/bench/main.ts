@@ -5,6 +5,7 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import os, { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { freePorts } from '../harness/tidegate.js';
@@ -21,7 +22,7 @@ import { barePeer, scalePeer, tidegatePeer } from './peers/tidegate.js';
 import { Processes } from './processes.js';
 import { writeReport } from './report-file.js';
 import { CLIENT_CORE, CONNECTIONS, PROXY_CORE, runPairs, runRounds, startPeers, type Arm, type RequestPathTools, type RoundPlan } from './request-path.js';
-import { notes, peerTable, recordingTable, scaleTable } from './request-path-report.js';
+import { notes, peerMarks, peerTable, recordingTable, scaleTable } from './request-path-report.js';
 
 const PEERS: readonly Peer[] = [tidegatePeer, barePeer, nginxPeer, goPeer, undiciPeer, fastifyPeer];
 const PARTS = ['request', 'recording', 'scale', 'collector'] as const;
@@ -36,14 +37,27 @@ interface Plan {
 const FULL: Plan = { rounds: { rounds: 5, seconds: 4 }, pairs: { rounds: 7, seconds: 2 }, events: 2_000_000 };
 const QUICK: Plan = { rounds: { rounds: 3, seconds: 2 }, pairs: { rounds: 3, seconds: 1 }, events: 400_000 };
 
+/** More, and ratios hold better than figures: they are not kept. */
+const QUIET_LOAD = 0.5;
+const QUIET_WITHIN_MS = 3 * 60_000;
 /** Nobody waits longer than this for a machine that cannot keep up. A full run takes under five minutes where nothing else runs. */
 const LONGEST_MS = 15 * 60_000;
 
 const say = (line: string): void => { console.error(`[${(performance.now() / 1000).toFixed(0).padStart(4)} s] ${line}`); };
 
+/** Waits for the load of what ran before, the build above all, to pass. False: others use this machine. */
+async function isQuiet(): Promise<boolean> {
+  const deadlineMs = performance.now() + QUIET_WITHIN_MS;
+  for (let told = false; loadAverage() > QUIET_LOAD; told = true) {
+    if (performance.now() > deadlineMs) return false;
+    if (!told) say(`load average ${loadAverage().toFixed(1)}: it is waited for a quiet machine, ${QUIET_WITHIN_MS / 60_000} minutes at most`);
+    await pause(1000);
+  }
+  return true;
+}
+
 async function bench(plan: Plan, parts: readonly Part[], processes: Processes, folder: string): Promise<string> {
   const load = loadAverage();
-  if (load > 0.5) say(`others use this machine (load average ${load.toFixed(1)}): ratios hold better than figures`);
   const sections = [
     `${new Date().toISOString().slice(0, 10)}, ${describeMachine()}. ${describeVersions()}.`
     + ` Load average when it began: ${load.toFixed(1)}.`,
@@ -75,6 +89,7 @@ async function requestSections(plan: Plan, context: Context, tools: RequestPathT
   return [
     `${CONNECTIONS} connections, ${rounds} rounds of ${seconds} s each in turn, medians.`,
     peerTable(arms, [nginxPeer.name, goPeer.name]),
+    peerMarks(arms, [nginxPeer.name, goPeer.name]),
     ...notes(arms, leftOut),
   ];
 }
@@ -142,12 +157,14 @@ async function main(): Promise<number> {
   process.on('SIGTERM', () => { interrupt('SIGTERM', 143); });
   setTimeout(() => { interrupt(`not done within ${LONGEST_MS / 60_000} minutes`, 1); }, LONGEST_MS).unref();
   try {
+    const quiet = await isQuiet();
+    if (!quiet) say(`others use this machine (load average ${loadAverage().toFixed(1)}): ratios hold better than figures`);
     const report = await bench(values.quick ? QUICK : FULL, parts, processes, folder);
     if (!interrupted) {
       console.log(report);
-      const ofRecord = !values.quick && values.only === undefined && fileURLToPath(import.meta.url).endsWith('.js');
+      const ofRecord = quiet && !values.quick && values.only === undefined && fileURLToPath(import.meta.url).endsWith('.js');
       if (ofRecord) writeReport(join(packageRoot(), 'docs/benchmarks.md'), report);
-      else say('docs/benchmarks.md is left as it is: that takes a full run of the compiled program');
+      else say('docs/benchmarks.md is left as it is: that takes a full run of the compiled program on a quiet machine');
     }
   } catch (error) {
     // what an interrupted run still stumbles over is not worth a word

@@ -23,6 +23,15 @@ export function peerTable(arms: readonly Arm[], references: readonly [string, st
   return markdownTable(HEAD, rows);
 }
 
+/** The marks for everything on, as a line: at most 3 times nginx, and less than Go. '' where a peer is missing. */
+export function peerMarks(arms: readonly Arm[], references: readonly [string, string]): string {
+  const cpuOf = (name: string): readonly number[] | undefined => arms.find(({ peer }) => peer.name === name)?.samples.map((sample) => sample.cpuUs);
+  const [own, nginx, go] = [EVERYTHING_ON, ...references].map(cpuOf);
+  if (own === undefined || nginx === undefined || go === undefined) return '';
+  const times = (other: readonly number[]): number => spreadOf(ratios(own, other)).median;
+  return `Marks, everything on: at most 3 times nginx: ${verdict(times(nginx), 3)}; less than Go: ${verdict(times(go), 1)}.`;
+}
+
 export function recordingTable(recording: Arm, without: Arm): string {
   const cpu = (arm: Arm): number[] => arm.samples.map((sample) => sample.cpuUs);
   const added = spreadOf(ratios(cpu(recording), cpu(without)).map((ratio) => (ratio - 1) * 100));
@@ -36,7 +45,7 @@ export function recordingTable(recording: Arm, without: Arm): string {
       row('recorded before answered, counted in metrics', recording),
     ]),
     '',
-    `Recording adds ${added.median.toFixed(1)} % of CPU a request (median of ${recording.samples.length} pairs, ${added.least.toFixed(1)} to ${added.most.toFixed(1)} %).`,
+    `Recording adds ${added.median.toFixed(1)} % of CPU a request (median of ${recording.samples.length} pairs, ${added.least.toFixed(1)} to ${added.most.toFixed(1)} %). Mark: at most 3 %: ${verdict(added.median, 3)}.`,
   ].join('\n');
 }
 
@@ -62,6 +71,8 @@ export function notes(arms: readonly Arm[], leftOut: readonly LeftOut[]): string
     ...failures.filter(({ failed }) => failed > 0).map(({ name, failed }) => `${name}: ${grouped(failed)} requests failed; its figures mean little.`),
   ];
 }
+
+const verdict = (value: number, most: number): string => `${figure(value)}, ${value <= most ? 'met' : 'missed'}`;
 
 function medianOf(arm: Arm, of: (sample: Sample) => number): number {
   return spreadOf(arm.samples.map(of)).median;
