@@ -63,6 +63,14 @@ async function stored(rows: number, by: KafkaEventLog = log): Promise<void> {
   }, 60_000, 0);
 }
 
+/** Steps until the group knows of a range that is not known to be stored. */
+async function rangeBegun(): Promise<void> {
+  await eventually('a range is begun', async () => {
+    await log.step().catch(() => undefined);
+    return [...(await topic.committed()).values()].some(({ metadata }) => (metadata ?? '') !== '') || null;
+  }, 60_000, 0);
+}
+
 /** A store of which a test has changed something. */
 const changed = (changes: Partial<Store>): Store => ({
   command: (...args) => store.command(...args), query: (...args) => store.query(...args), insertRows: (...args) => store.insertRows(...args), close: async () => undefined, ...changes,
@@ -258,10 +266,7 @@ test('a partition dealt out with a range begun, while its new owner waits for an
   await log.stop();
   log = await opened(3000, changed({ insertRows: () => Promise.reject(new TidegateError('store_unknown', 'no answer')) }));
   await topic.send([stateOf(stream.dir, { seal: null }), ...chunksOf(stream.dir)]);
-  await eventually('a range is begun', async () => {
-    await log.step().catch(() => undefined);
-    return [...(await topic.committed()).values()].some(({ metadata }) => (metadata ?? '') !== '') || null;
-  }, 60_000, 0);
+  await rangeBegun();
   await log.stop();
   log = await opened();
   const next = t.mock.method(KafkaSession.prototype, 'next', async function dealtOutMeanwhile(this: KafkaSession, withinMs: number) {
@@ -277,6 +282,44 @@ test('a partition dealt out with a range begun, while its new owner waits for an
   assert.equal(next.mock.callCount(), 1);
   assert.equal(log.standing(), null);
   await assertExact(store, [stream]);
+});
+
+test('messages that were gone before they were read are a gap, and the rest is read on', { skip }, async () => {
+  const stream = made(1).write(310);
+  await topic.send([stateOf(stream.dir, { seal: null }), ...chunksOf(stream.dir)]);
+  await stored(310);
+  await log.stop();
+  const before = chunksOf(stream.dir, 1).length;
+  await topic.send(chunksOf(stream.write(310).dir, 1).slice(before));
+  await topic.forgetMessages();
+  const gone = chunksOf(stream.dir, 1).length;
+  log = await opened();
+  await topic.send([...chunksOf(stream.write(310).dir, 1).slice(gone), stateOf(stream.seal().dir)]);
+  await stored(620);
+  assert.equal(log.standing(), null);
+  assert.deepEqual(await store.query('SELECT count() AS n FROM tidegate.events WHERE seq < 310 OR seq >= 620'), [{ n: 620 }]);
+});
+
+test('a range that was begun, and is gone from the log, may be stored in part: the partition stands still', { skip }, async () => {
+  const stream = made(1).write(310);
+  await log.stop();
+  log = await opened(3000, changed({ insertRows: () => Promise.reject(new TidegateError('store_unknown', 'no answer')) }));
+  await topic.send([stateOf(stream.dir, { seal: null }), ...chunksOf(stream.dir)]);
+  await rangeBegun();
+  await log.stop();
+  await topic.forgetMessages();
+  log = await opened();
+  await topic.send([...chunksOf(stream.write(310).dir), stateOf(stream.seal().dir)]);
+  for (const owner of ['the first', 'the next']) {
+    const standing = await eventually(`it is said to ${owner}`, async () => {
+      await log.step();
+      return log.standing();
+    }, 60_000, 0);
+    assert.equal(standing.code, 'log_range_gone');
+    await log.stop();
+    log = await opened();
+  }
+  assert.deepEqual(await store.query('SELECT 1 FROM tidegate.events'), []);
 });
 
 test('a range that was begun too many inserts ago is not made again: the partition stands still', { skip }, async () => {

@@ -68,7 +68,7 @@ export class KafkaSession {
   readonly #admin: Admin;
   #generation = 0;
   #partitions: readonly number[] = [];
-  #committed: Promise<ReadonlyMap<number, Committed>> | null = null;
+  #committed: Promise<ReadonlyMap<number, Committed>> = Promise.resolve(new Map<number, Committed>());
   #offer: Offer | null = null;
   #offered: () => void = () => undefined;
   #broken: Error | null = null;
@@ -88,9 +88,8 @@ export class KafkaSession {
     this.#consumer.on(this.#consumer.events.GROUP_JOIN, ({ payload }) => {
       this.#generation++;
       this.#partitions = payload.memberAssignment[options.settings.topic] ?? [];
-      this.#committed = null;
-      this.clock.forget();
       this.#offer?.lose(new PartitionLost('a new generation of the group'));
+      this.#committed = this.#beforeFetching(this.#generation);
       log.info({ partitions: this.#partitions.length, member: payload.memberId }, 'joined the group of collectors');
     });
     this.#consumer.on(this.#consumer.events.CRASH, ({ payload }) => { this.#break(payload.error); });
@@ -151,16 +150,11 @@ export class KafkaSession {
     return this.#offer;
   }
 
-  /** What the group had committed when this generation began. @throws what kafkajs throws */
+  /** What the group had committed when this generation began. @throws why the session is over */
   async committed(partition: number): Promise<Committed> {
-    const asked = this.#committed ??= this.#fetchCommitted();
-    try {
-      return (await asked).get(partition) ?? { offset: -1, metadata: '' };
-    } catch (error) {
-      // an answer holds for the generation, a failure for this once
-      if (this.#committed === asked) this.#committed = null;
-      throw error;
-    }
+    const committed = await this.#committed;
+    this.check();
+    return committed.get(partition) ?? { offset: -1, metadata: '' };
   }
 
   /** Leaves the group. What is on offer is released unfinished. */
@@ -170,6 +164,27 @@ export class KafkaSession {
     // it also ends where the group cannot be told: then its partitions are free after the session's time
     const left = Promise.allSettled([this.#consumer.disconnect(), this.#admin.disconnect()]);
     await Promise.race([left, pause(LEAVE_WITHIN_MS, undefined, { ref: false })]);
+  }
+
+  /**
+   * Where the log begins behind a committed offset, kafkajs commits "the beginning" over it, and the intent in its metadata is gone: so what is committed is
+   * read first, and nothing is fetched meanwhile.
+   */
+  async #beforeFetching(generation: number): Promise<ReadonlyMap<number, Committed>> {
+    const { topic } = this.#options.settings;
+    try {
+      this.#consumer.pause([{ topic }]);
+      const committed = await this.#fetchCommitted();
+      if (generation === this.#generation && this.#broken === null) {
+        // fetches of nothing are no sign of having caught up
+        this.clock.forget();
+        this.#consumer.resume([{ topic }]);
+      }
+      return committed;
+    } catch (error) {
+      this.#break(error instanceof Error ? error : new Error(String(error)));
+      return new Map();
+    }
   }
 
   async #fetchCommitted(): Promise<ReadonlyMap<number, Committed>> {

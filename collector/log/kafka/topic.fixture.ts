@@ -95,6 +95,16 @@ export class TestTopic {
     return new Map(offsets?.partitions.map((place) => [place.partition, place]));
   }
 
+  /** All that was sent so far is gone, as after the topic's retention. */
+  async forgetMessages(): Promise<void> {
+    const { topic, partitions } = this.settings;
+    await this.#withAdmin(async (admin) => {
+      // it knows no topic that it has not been asked about
+      await admin.fetchTopicOffsets(topic);
+      await admin.deleteTopicRecords({ topic, partitions: Array.from({ length: partitions }, (_, partition) => ({ partition, offset: '-1' })) });
+    });
+  }
+
   /** The group has no members, and then no places. */
   async forgetGroup(): Promise<void> {
     await this.#withAdmin((admin) => admin.deleteGroups([this.settings.group]));
