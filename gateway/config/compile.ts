@@ -69,7 +69,8 @@ export function compile(config: WorkerConfig, version: string, secrets: Secrets,
   }
   return {
     config, version, versionLabel: encodeLabels(version), routes: RouteTable.build(entries), apps, noRoute: noRoute(first, context),
-    identityFields: new Set([...identities.claimHeaderNames].map((name) => name.replaceAll('_', '-'))), trustedProxies: compileCidrs(config.trusted_proxies),
+    identityFields: new Set([...identities.claimHeaderNames].map((name) => name.replaceAll('_', '-'))), apiKeys: identities.apiKeys,
+    trustedProxies: compileCidrs(config.trusted_proxies),
   };
 }
 

@@ -4,6 +4,7 @@
  */
 import type { Label } from '../events/labels.js';
 import type { Policy } from '../exchange.js';
+import type { ApiKeys } from '../policies/api-key.js';
 import type { CompiledCidrs } from '../policies/ip-list.js';
 import type { RouteTable } from '../routing/route-table.js';
 import type { AppConfig, RouteConfig, ServiceConfig } from './schema.js';
@@ -21,6 +22,8 @@ export interface Snapshot {
   readonly noRoute: CompiledRoute;
   /** Fields (lower case, `-` for `_`) that carry identity upstream: taken off what clients send. */
   readonly identityFields: ReadonlySet<string>;
+  /** What clients send of these does not go upstream, on any route. */
+  readonly apiKeys: ApiKeys;
   readonly trustedProxies: CompiledCidrs | null;
 }
 

@@ -8,6 +8,8 @@ interface KeyEntry {
   readonly keyId: string;
   /** Hexadecimal SHA-256 of the key, as configured. */
   readonly sha256: string;
+  /** False: it is a key, but not for this scope. */
+  readonly inScope: boolean;
 }
 
 /** Longer values are refused unread: `keys new` makes some 30 characters. */
@@ -30,17 +32,30 @@ export class ApiKeys {
     return this.#byHash.size;
   }
 
-  /** Throws TidegateError config_duplicate if another key has the same hash. */
-  add(app: CompiledApp, keyId: string, sha256: string): void {
+  /** Throws TidegateError config_duplicate if another key of the scope has the same hash. */
+  add(app: CompiledApp, keyId: string, sha256: string, inScope: boolean): void {
     const other = this.#byHash.get(sha256);
-    if (other !== undefined) throw new TidegateError('config_duplicate', `app ${app.name}, key ${keyId}: the same key as app ${other.app.name}, key ${other.keyId}`);
-    this.#byHash.set(sha256, { app, keyId, sha256 });
+    if (other !== undefined) {
+      if (!inScope) return;
+      if (other.inScope) throw new TidegateError('config_duplicate', `app ${app.name}, key ${keyId}: the same key as app ${other.app.name}, key ${other.keyId}`);
+    }
+    this.#byHash.set(sha256, { app, keyId, sha256, inScope });
   }
 
-  /** The app that the key belongs to, or null. */
+  /** The app that the key belongs to; null: it is none, or not one for this scope. */
   find(key: string): CompiledApp | null {
+    const entry = this.#entry(key);
+    return entry !== null && entry.inScope ? entry.app : null;
+  }
+
+  /** Whether it is a key of any app, for any scope. */
+  isKey(text: string): boolean {
+    return this.#entry(text) !== null;
+  }
+
+  #entry(key: string): KeyEntry | null {
     const known = this.#known.get(key);
-    if (known !== undefined) return known.app;
+    if (known !== undefined) return known;
     if (key.length > MAX_KEY_LENGTH || this.#unknown.get(key) !== undefined) return null;
     const digest = hash('sha256', key, 'buffer');
     const entry = this.#byHash.get(digest.toString('hex'));
@@ -49,6 +64,6 @@ export class ApiKeys {
       return null;
     }
     this.#known.set(key, entry);
-    return entry.app;
+    return entry;
   }
 }

@@ -114,6 +114,18 @@ test('a flood of wrong keys does not push out the good ones', async () => {
   assert.equal(index.apiKeys.find('key-of-acme'), acme);
 });
 
+test('a key for reports is known, lets nobody in, and takes no key for traffic its place', () => {
+  const reports = (name: string): CompiledApp => compiled(name, { keys: [{ id: 'r', sha256: sha256('key-of-acme'), scopes: ['reports'] }, { id: 'own', sha256: sha256(`reports-of-${name}`), scopes: ['reports'] }] });
+  for (const index of [indexOf(reports('before'), acme), indexOf(acme, reports('after'))]) {
+    for (let round = 0; round < 2; round++) {
+      assert.equal(index.apiKeys.find('key-of-acme'), acme);
+      assert.deepEqual(['before', 'after'].map((name) => index.apiKeys.find(`reports-of-${name}`)), [null, null]);
+      assert.equal(['before', 'after'].filter((name) => index.apiKeys.isKey(`reports-of-${name}`)).length, 1);
+      assert.deepEqual(['key-of-acme', 'key-of-acm', '', 'x'.repeat(10_000)].map((text) => index.apiKeys.isKey(text)), [true, false, false, false]);
+    }
+  }
+});
+
 test('an open route asks nobody', () => {
   assert.equal(authenticationPolicy([], identities), null);
   assert.equal(authorisationPolicy('catalogue', []), null);

@@ -20,7 +20,7 @@ export interface IdentityIndex {
 }
 
 export interface IdentitySources {
-  /** Which API keys are known: those for the gateway's traffic, or those for reports. Tokens are good for both. */
+  /** Which API keys let in: those for the gateway's traffic, or those for reports. Tokens are good for both. */
   readonly scope: KeyScope;
   /** The content of `file:PATH`, or the text itself. */
   readonly readSecret: (reference: string) => string;
@@ -36,7 +36,7 @@ export function buildIdentityIndex(apps: ReadonlyMap<string, CompiledApp>, sourc
   const claimHeaderNames = new Set<string>();
   const urls = new Set<string>();
   for (const app of apps.values()) {
-    for (const key of app.config.keys) if (key.scopes.includes(sources.scope)) apiKeys.add(app, key.id, key.sha256);
+    for (const key of app.config.keys) apiKeys.add(app, key.id, key.sha256, key.scopes.includes(sources.scope));
     const jwt = app.config.jwt;
     if (jwt === undefined) continue;
     const where = `app ${app.name}`;

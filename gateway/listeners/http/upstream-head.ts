@@ -1,4 +1,5 @@
 /** The head that goes upstream: the client's fields but for the hop's and the identity's, then ours. */
+import type { ApiKeys } from '../../policies/api-key.js';
 import type { TargetAddress } from '../../upstream/target-address.js';
 import {
   classifyField, FIELD_AUTHORIZATION, FIELD_CONNECTION, FIELD_EXPECT, FIELD_FORWARDED, FIELD_HOP, FIELD_HOST, FIELD_LENGTH, FIELD_REQUEST_ID, FIELD_TE,
@@ -8,14 +9,14 @@ import type { HttpExchange } from './http-exchange.js';
 
 /** W3C Trace Context, version 00; ids of zeros are none. */
 const TRACEPARENT = /^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
-/** A bearer that `tidegate keys new` made. */
-const OUR_KEY = /^bearer[ \t]+tg_/i;
+/** The scheme and what divides it from the bearer: an upstream may take a tab where authentication does not. */
+const BEARER = /^bearer[ \t]+/i;
 const VISIBLE = /^[\x21-\x7e]{1,200}$/;
 
 /** Lines for the upstream, ending with the empty one. */
 export function buildUpstreamHead(exchange: HttpExchange, address: TargetAddress): string {
   const { route, rawHeaders, snapshot, hopNames } = exchange;
-  const { identityFields } = snapshot;
+  const { identityFields, apiKeys } = snapshot;
   const { hostPolicy } = route.service;
   let path = exchange.path;
   if (hasPrefix(path, route.stripPrefix)) {
@@ -29,7 +30,6 @@ export function buildUpstreamHead(exchange: HttpExchange, address: TargetAddress
   let forwardedHost = '';
   let traceparent = '';
   let clientRequestId = '';
-  const keyInAuthorization = exchange.credential === 'api_key';
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i] as string;
     const value = rawHeaders[i + 1] as string;
@@ -40,8 +40,7 @@ export function buildUpstreamHead(exchange: HttpExchange, address: TargetAddress
         if (identityFields.size > 0 && identityFields.has(name.toLowerCase().replaceAll('_', '-'))) continue;
         break;
       case FIELD_AUTHORIZATION:
-        // A key is the gateway's secret, on an open route too; a token may be for the upstream.
-        if (keyInAuthorization || OUR_KEY.test(value)) continue;
+        if (exchange.credential !== 'jwt' && isBearerTakenOff(value, exchange.credential, apiKeys)) continue;
         break;
       case FIELD_TE:
         if (value.toLowerCase() !== 'trailers') continue;
@@ -86,6 +85,18 @@ export function buildUpstreamHead(exchange: HttpExchange, address: TargetAddress
   const claims = exchange.claimHeaders;
   if (claims !== null) for (let i = 0; i < claims.length; i += 2) head += `${claims[i] as string}: ${claims[i + 1] as string}\r\n`;
   return head + '\r\n';
+}
+
+/**
+ * A key is the gateway's secret, on an open route too: one of any app, however it is spelled, or one that `tidegate keys new` made, in force
+ * or not. Where a key has let the request in, no bearer goes on: it is that key, or a token that nobody has checked. On an open route a
+ * token may be for the upstream.
+ */
+function isBearerTakenOff(authorization: string, credential: 'none' | 'api_key', apiKeys: ApiKeys): boolean {
+  const scheme = BEARER.exec(authorization);
+  if (scheme === null) return false;
+  const bearer = authorization.slice(scheme[0].length);
+  return credential === 'api_key' || bearer.startsWith('tg_') || apiKeys.isKey(bearer);
 }
 
 /** `prefix` stands at the start of `path` and ends with a segment; '' is none. */
