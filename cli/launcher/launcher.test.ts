@@ -1,16 +1,18 @@
 /** The launcher with stand-ins for its children, which write down what happens to them: real processes, real signals. */
 import { afterEach, beforeEach, test } from 'node:test';
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { pino } from 'pino';
 import { TidegateError } from '../../errors/tidegate-error.js';
 import type { Part } from '../../gateway/supervisor/part.js';
 import { eventually } from '../../test/harness/deadline.js';
-import { isGone } from '../../test/harness/tidegate.js';
+import { isGone, tidegateCommand } from '../../test/harness/tidegate.js';
 import { Launcher } from './launcher.js';
-import { openFilesLimit } from './open-files.js';
+import { ENOUGH_OPEN_FILES, openFilesLimit } from './open-files.js';
 
 const SAY = `
 const { appendFileSync } = require('node:fs');
@@ -170,6 +172,29 @@ test('a second signal ends everything at once, but not the same key press twice'
   assert.equal(await node, 130);
   clearInterval(again);
   await eventually('the end of all', () => (['supervisor', 'worker1', 'worker2', 'collector'].every((name) => isGone(started(name)[0] as number)) ? true : null));
+});
+
+const hardLimit = openFilesLimit();
+
+/** What `tidegate start` says of open files under this limit, soft and hard, before it ends for want of its configuration. */
+async function saidOfOpenFiles(limit: number): Promise<readonly Readonly<Record<string, unknown>>[]> {
+  const { command, args } = tidegateCommand(['start', '-c', join(folder, 'absent.yaml')]);
+  const child = spawn('sh', ['-c', `ulimit -n ${limit} && exec "$@"`, 'sh', command, ...args], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, TIDEGATE_LOG_LEVEL: 'warn' } });
+  const [lines, errors] = await Promise.all([text(child.stdout), text(child.stderr)]);
+  assert.match(errors, /absent\.yaml/, 'it got as far as its configuration');
+  return lines.split('\n').filter((line) => line.includes('open files')).map((line) => JSON.parse(line) as Readonly<Record<string, unknown>>);
+}
+
+test('a low limit of open files is said at the start, with what to do', { skip: hardLimit === null }, async () => {
+  const [said, ...more] = await saidOfOpenFiles(1024);
+  assert.deepEqual(more, []);
+  const { level, code, limit, enough, remedy } = said ?? {};
+  assert.deepEqual({ level, code, limit, enough }, { level: 'warn', code: 'open_files_low', limit: 1024, enough: ENOUGH_OPEN_FILES });
+  assert.match(String(remedy), /ulimit -n/);
+});
+
+test('nothing is said of a limit of open files that is enough', { skip: hardLimit === null || hardLimit < ENOUGH_OPEN_FILES }, async () => {
+  assert.deepEqual(await saidOfOpenFiles(ENOUGH_OPEN_FILES), []);
 });
 
 test('the limit of open files is read', () => {
