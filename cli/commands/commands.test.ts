@@ -169,6 +169,21 @@ test('a new key alone is on standard output', async () => {
   assert.deepEqual(JSON.parse(asked.at(-1)?.body ?? ''), { scopes: ['traffic'] });
 });
 
+test('a revoked key is ended at the node; one that is none of the app is an error with its code', async (t) => {
+  const notes: unknown[] = [];
+  t.mock.method(console, 'error', (text: unknown) => { notes.push(text); });
+  const program = new Command().exitOverride();
+  registerKeys(program);
+  const revoke = (app: string, id: string): Promise<unknown> => program.parseAsync(['keys', 'revoke', app, id, '--url', url, '--token', 't'], { from: 'user' });
+  answers.set('/v1/apps/a%2Fb/keys/k%231', [204, '']);
+  await revoke('a/b', 'k#1');
+  assert.deepEqual([asked.at(-1)?.method, asked.at(-1)?.url.pathname, asked.at(-1)?.authorization], ['DELETE', '/v1/apps/a%2Fb/keys/k%231', 'Bearer t']);
+  assert.deepEqual(notes, ['Key k#1 of a/b is revoked.']);
+  answers.set('/v1/apps/acme/keys/k-2', [404, { code: 'not_found', detail: 'The app acme has no key k-2.' }]);
+  await assert.rejects(revoke('acme', 'k-2'), { code: 'not_found', message: /has no key k-2/ });
+  assert.equal(notes.length, 1, 'nothing is said to be revoked');
+});
+
 test('quarantine lists what could not be read, and puts one back', async () => {
   const item = { id: '00c0ffee0000002a-3-71', log: 'tidegate.events/3', reason: 'checksum', file: 'tidegate.events.quarantine/0/0', noted_at: '2026-11-21T10:00:00Z', replayed_at: null };
   answers.set('/v1/quarantine', [200, { items: [item] }]);
