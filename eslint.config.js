@@ -3,19 +3,34 @@ import tseslint from 'typescript-eslint';
 /** The rooms, and what each may import of the others (docs/architecture.md). Everyone may import errors/, which imports nothing. */
 const ROOMS = ['errors', 'gateway', 'collector', 'cli', 'migrations', 'test'];
 
+const NO_ENUM = { selector: 'TSEnumDeclaration', message: 'A union of literals, or an `as const` table, instead of an enum.' };
+
+/** What tests share stands beside them, as *.fixture.ts. */
+const NO_FIXTURE = { regex: '\\.fixture\\.js$', message: 'Fixtures are for tests.' };
+
+/** By such a path, what begins in an allowed room could end in any. */
+const NO_WAY_ROUND = { regex: '[^./]/(?:.*/)?\\.\\.(?:/|$)', message: 'A path goes up first, and then down.' };
+
+/** Refuses imports by `patterns`: declarations, and what no-restricted-imports does not see: `import('…')`, and a type's `import('…').X`. */
+function refused(patterns) {
+  return {
+    'no-restricted-imports': ['error', { patterns }],
+    'no-restricted-syntax': ['error', NO_ENUM, ...patterns.map(({ regex, message }) => {
+      const value = `/${regex.replaceAll('/', '\\/')}/`;
+      return { selector: `:matches(ImportExpression, TSImportType) :matches(Literal[value=${value}], TemplateElement[value.raw=${value}])`, message };
+    })],
+  };
+}
+
 /** The border of one room: refuses relative imports that lead into another, but for those that begin with one of `allowed`. */
 function border(room, allowed, patterns = []) {
   const others = ROOMS.filter((other) => other !== room).join('|');
   const open = allowed.length === 0 ? '' : `(?!(?:${allowed.join('|')}))`;
-  return {
-    'no-restricted-imports': ['error', {
-      patterns: [...patterns, { regex: `^(?:\\.{1,2}/)+${open}(?:${others})/`, message: `${room}/ may import ${allowed.join(', ') || 'nothing'} of the other rooms.` }],
-    }],
-  };
+  return refused([
+    ...patterns, NO_WAY_ROUND,
+    { regex: `^(?:\\.{1,2}/)+${open}(?:${others})/`, message: `${room}/ may import ${allowed.join(', ') || 'nothing'} of the other rooms.` },
+  ]);
 }
-
-/** What tests share stands beside them, as *.fixture.ts. */
-const NO_FIXTURE = { regex: '\\.fixture\\.js$', message: 'Fixtures are for tests.' };
 
 /** Unit tests and their fixtures stand in the rooms, and may use the test harness. */
 const inRoom = (room, allowed) => [
@@ -42,12 +57,12 @@ export default tseslint.config(
       '@typescript-eslint/require-await': 'off',
       eqeqeq: 'error',
       'no-restricted-exports': ['error', { restrictDefaultExports: { direct: true, named: true, defaultFrom: true, namedFrom: true, namespaceFrom: true } }],
-      'no-restricted-syntax': ['error', { selector: 'TSEnumDeclaration', message: 'A union of literals, or an `as const` table, instead of an enum.' }],
+      'no-restricted-syntax': ['error', NO_ENUM],
     },
   },
   // node:test's `test()` answers a promise that the runner awaits
   { files: ['**/*.test.ts'], rules: { '@typescript-eslint/no-floating-promises': 'off' } },
-  { files: ['cli/**/*.ts'], ignores: ['**/*.test.ts', '**/*.fixture.ts'], rules: { 'no-restricted-imports': ['error', { patterns: [NO_FIXTURE] }] } },
+  { files: ['cli/**/*.ts'], ignores: ['**/*.test.ts', '**/*.fixture.ts'], rules: refused([NO_FIXTURE]) },
   ...inRoom('errors', []),
   ...inRoom('gateway', ['errors/']),
   ...inRoom('collector', ['errors/', 'gateway/events/', 'gateway/config/']),
