@@ -34,7 +34,7 @@ export const OUTCOMES = {
   quota_exhausted: outcome(13, '', 'The app\'s QPD refused it.'),
   ledger_unavailable: outcome(14, 'e', 'The limit ledger did not answer in time.'),
   request_timeout: outcome(15, '', 'The request did not arrive in time.'),
-  draining: outcome(16, 'e', 'The node was shutting down.'),
+  draining: outcome(16, 'e', 'The node, or its worker, was shutting down, and the time for draining was over before the answer\'s end.'),
   internal_error: outcome(17, 'e', 'The gateway failed.'),
   unframed: outcome(18, 'cbl', 'The upstream\'s answer was passed on whole to an HTTP/1.0 client, but only closing marks its end: the client cannot tell it from a cut one.'),
 } as const satisfies Record<string, OutcomeEntry>;

@@ -63,6 +63,8 @@ export async function startDataPath(t: TestContext, yaml: string, http = '', wat
   if (watch !== null) watch.port = port;
   t.after(async () => {
     listener.destroyAll();
+    // A test's own drain ends with the last of them.
+    await until(() => listener.connectionCount === 0, 'every connection to be gone');
     await listener.drain();
     targets.retireUnused();
     targets.retireUnused();

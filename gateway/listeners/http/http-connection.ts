@@ -21,6 +21,8 @@ import { PIECE_BYTES, UnparsedBytes } from './unparsed-bytes.js';
 
 const SLOW_REQUEST: Refusal = { code: 'request_timeout', outcome: 'request_timeout', detail: 'the request did not arrive in time' };
 
+const DRAINED: Refusal = { code: 'draining', outcome: 'draining', detail: 'the node shut down before the request was answered' };
+
 /** After our end, how long the client may still send before it is cut: closing at once would reset, and lose, the answer. ms. */
 const LINGER_MS = 2000;
 /** Of a body that nobody wants any more, at most this much is read to keep the connection. Bytes. */
@@ -53,6 +55,8 @@ export class HttpConnection implements MessageHandler, Deadlined {
   #deaf = false;
   #closing = false;
   #discarded = 0;
+  /** Of the bytes received, those before this may begin requests; null: all. Set by the first answer that is made while draining. */
+  #requestsEnd: number | null = null;
   #recordedClientOf = '';
   #recordedClient = '';
 
@@ -76,6 +80,17 @@ export class HttpConnection implements MessageHandler, Deadlined {
 
   get isDraining(): boolean { return this.#listener.isDraining; }
   get isIdle(): boolean { return this.#current === null && this.#receiving === null && this.#queue.length === 0; }
+
+  /**
+   * While draining: nothing that was read waits behind `exchange`. What is read after the first answer that asks begins no request any
+   * more, so that a client that pipelines without end comes to one.
+   */
+  isLast(exchange: HttpExchange): boolean {
+    const { socket } = this;
+    this.#requestsEnd ??= socket.bytesRead;
+    return this.#queue.length === 0 && (this.#receiving === null || this.#receiving === exchange)
+      && this.#unparsed.isEmpty && socket.bytesRead - socket.readableLength >= this.#requestsEnd;
+  }
 
   /** False: the client is slow; `onClientDrain` follows. */
   write(bytes: string | Buffer): boolean {
@@ -139,10 +154,21 @@ export class HttpConnection implements MessageHandler, Deadlined {
     if (this.deadlineMs <= nowMs) this.deadlineMs = nowMs + 1000;
   }
 
-  /** Told at shutdown. An idle connection is closed once it has been quiet for a moment; a busy one after its answer. */
+  /** Told at shutdown. An idle connection is closed once it has been quiet for a moment; a busy one after its last answer (isLast). */
   drain(): void {
     if (this.isIdle && !this.#deaf) this.#phaseDeadlineMs = Math.min(this.#phaseDeadlineMs, monotonicMs() + this.#listener.drainQuietMs);
     this.arm();
+  }
+
+  /** The drain took too long: what is under way is answered 503, or cut if its answer has begun; then the connection closes. */
+  giveUp(): void {
+    const current = this.#current;
+    if (current === null) {
+      this.socket.destroy();
+      return;
+    }
+    current.keepAlive = false;
+    if (!current.ended) current.refuse(DRAINED);
   }
 
   destroy(): void {
@@ -227,7 +253,8 @@ export class HttpConnection implements MessageHandler, Deadlined {
     }
     if (exchange === this.#current || exchange.ended) this.#phaseDeadlineMs = Number.POSITIVE_INFINITY;
     exchange.onClientEnd(trailers);
-    if (this.#current === null && exchange.ended && !this.#deaf) this.#next();
+    if (!exchange.keepAlive) this.#deaf = true;
+    if (this.#current === null && exchange.ended) this.#next();
     else this.arm();
   }
 
@@ -235,6 +262,10 @@ export class HttpConnection implements MessageHandler, Deadlined {
 
   #read(chunk: Buffer): void {
     if (this.#deaf) return;
+    if (this.#requestsEnd !== null && this.socket.bytesRead - this.socket.readableLength - chunk.length >= this.#requestsEnd) {
+      if (this.#receiving === null) return;
+      this.#receiving.keepAlive = false;
+    }
     if (chunk.length <= PIECE_BYTES) this.#parse(chunk);
     else this.#unparsed.keep(chunk);
     this.#updateReading();
@@ -247,6 +278,7 @@ export class HttpConnection implements MessageHandler, Deadlined {
     if (mayHoldHead) this.#otherProtocol.parsed(this.#receiving !== null && !this.#headRead);
     if (typeof result !== 'number') this.#parserFailed(result);
     else if (result < piece.length) this.#deaf = true;
+    if (this.#current === null && this.#queue.length > 0) this.#next();
   }
 
   #parseOn(): void {
@@ -323,7 +355,8 @@ export class HttpConnection implements MessageHandler, Deadlined {
   }
 
   #takeTurn(exchange: HttpExchange): void {
-    if (this.#isFree) {
+    // While draining, whether it is the last is known only when the piece is parsed; a refusal would be made before.
+    if (this.#isFree && !this.isDraining) {
       this.#start(exchange);
       return;
     }
@@ -445,7 +478,9 @@ export class HttpConnection implements MessageHandler, Deadlined {
     this.#queue.length = 0;
     this.#receiving = null;
     for (const exchange of begun) {
-      if (exchange !== null && !exchange.ended) exchange.onClientGone();
+      if (exchange === null || exchange.ended) continue;
+      if (this.#listener.gaveUp) exchange.end('draining');
+      else exchange.onClientGone();
     }
     this.#listener.onClosed(this);
   }

@@ -63,7 +63,7 @@ export class HttpExchange extends ActiveExchange {
     this.hasBody = parts.chunked || parts.contentLength > 0;
     this.expectContinue = parts.expectContinue && this.hasBody;
     // Upgrade is not sent on; what follows such a request on this connection might be another protocol.
-    this.keepAlive = head.keepAlive && !head.upgrade;
+    this.keepAlive &&= head.keepAlive && !head.upgrade;
   }
 
   onAdmitted(): void {
@@ -190,7 +190,7 @@ export class HttpExchange extends ActiveExchange {
   }
 
   #connectionLine(): string {
-    if (!this.keepAlive || this.connection.isDraining) {
+    if (!this.keepAlive || (this.connection.isDraining && this.connection.isLast(this))) {
       this.keepAlive = false;
       return 'Connection: close\r\n';
     }

@@ -54,6 +54,9 @@ export function httpSettings(config: HttpListenerConfig): HttpSettings {
 /** While draining, a connection with nothing under way is closed after this long without a word: a request may be on its way. ms. */
 const DRAIN_QUIET_MS = 500;
 
+/** What the drain's time-out finds unanswered is answered 503; after this long those answers are cut too. ms. */
+const GIVE_UP_MS = 2000;
+
 const REFUSALS_SAID_EVERY_MS = 10_000;
 
 export class HttpListener {
@@ -66,6 +69,7 @@ export class HttpListener {
   readonly #connections = new Set<HttpConnection>();
   readonly #perClient = new Map<string, number>();
   #draining = false;
+  #gaveUp = false;
   #refusedCount = 0;
   #refusedSaidMs = Number.NEGATIVE_INFINITY;
   #onEmpty: (() => void) | null = null;
@@ -78,6 +82,8 @@ export class HttpListener {
   }
 
   get isDraining(): boolean { return this.#draining; }
+  /** The drain took longer than its time-out: who is not answered now is not for what the client did. */
+  get gaveUp(): boolean { return this.#gaveUp; }
   get connectionCount(): number { return this.#connections.size; }
 
   /** Resolves when bound; address_in_use or address_unusable otherwise. */
@@ -99,15 +105,24 @@ export class HttpListener {
     this.settings = settings;
   }
 
-  /** No new connections; requests begun are answered, each connection closes after its answer. Resolves when all are gone, or cut. */
+  /**
+   * No new connections; every request that was read is answered, and each connection closes after the last of its answers. Resolves when
+   * all are gone. When the time-out is over, the request whose turn it is on a connection gets a 503 `draining`, and those behind it nothing.
+   */
   async drain(): Promise<void> {
     this.#draining = true;
     this.#server.close();
     for (const connection of this.#connections) connection.drain();
     if (this.#connections.size === 0) return;
     await new Promise<void>((resolve) => {
-      const cut = setTimeout(() => { this.destroyAll(); }, this.settings.drainTimeoutMs);
+      const { drainTimeoutMs } = this.settings;
+      const giveUp = setTimeout(() => {
+        this.#gaveUp = true;
+        for (const connection of this.#connections) connection.giveUp();
+      }, drainTimeoutMs);
+      const cut = setTimeout(() => { this.destroyAll(); }, drainTimeoutMs + GIVE_UP_MS);
       this.#onEmpty = () => {
+        clearTimeout(giveUp);
         clearTimeout(cut);
         resolve();
       };
