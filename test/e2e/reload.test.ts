@@ -1,9 +1,14 @@
 /** Reloads and stops under load: no request fails, no connection is dropped by a reload; at SIGTERM every request begun is answered. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { test } from 'node:test';
+import { ChdbStore } from '../../collector/store/chdb-store.js';
 import { eventually } from '../harness/deadline.js';
+import { parseAnswers, RawClient } from '../harness/raw-client.js';
 import { requires } from '../harness/requires.js';
 import { freePorts, OPERATOR_TOKEN, TestNode, type TestConfig } from '../harness/tidegate.js';
 import { TestUpstream } from '../harness/upstream.js';
@@ -64,16 +69,64 @@ test('a watched file: a good change is in force within seconds, a bad one change
   await upstream.stop();
 });
 
-test('SIGTERM under load: every request whose first byte was read is answered, and all of them are stored', { skip: requires('chdb', 'linux'), timeout: 60_000 }, async () => {
+/** An upstream that answers nothing until it is told to. */
+async function startGated(): Promise<{ readonly server: Server; readonly url: string; readonly waiting: ServerResponse[]; readonly open: () => void }> {
+  const waiting: ServerResponse[] = [];
+  let opened = false;
+  const server = createServer((_request, response) => {
+    if (opened) response.end('gated');
+    else waiting.push(response);
+  });
+  await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve); });
+  return {
+    server, waiting, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    open: () => {
+      opened = true;
+      for (const response of waiting) response.end('gated');
+    },
+  };
+}
+
+const refusesConnections = (port: number): Promise<true | null> => RawClient.connect(port).then((client) => {
+  client.close();
+  return null;
+}, () => true);
+
+test('SIGTERM under load: every request whose first byte was read is answered, pipelined ones too, and all of them are stored', { skip: requires('chdb', 'linux'), timeout: 180_000 }, async () => {
   const upstream = await TestUpstream.start();
-  await using node = await TestNode.start(config(upstream));
+  const gated = await startGated();
+  const { services, ...rest } = config(upstream) as { services: object[] };
+  await using node = await TestNode.start({
+    ...rest, services: [...services, { name: 'gated', upstream: { targets: [{ url: gated.url }] }, routes: [{ name: 'gated', match: { path: '/gated/*' }, authentication: [] }] }],
+  });
   const load = startLoad(node);
+  const pipelining = await Promise.all(Array.from({ length: 10 }, () => RawClient.connect(node.port)));
+  pipelining.forEach((client, i) => { client.send(Array.from({ length: 4 }, (_, n) => `GET /gated/${i}/${n} HTTP/1.1\r\nHost: test\r\n\r\n`).join('')); });
+  await eventually('the first of each pipeline at the upstream', () => (gated.waiting.length === pipelining.length ? true : null));
   await eventually('some answers', () => (load.count(200) > 500 ? true : null), 60_000, 10);
   load.connectNoMore();
-  assert.equal(await node.stop('SIGTERM'), 0);
+  const stopped = node.stop('SIGTERM');
+  await eventually('every worker to drain', () => refusesConnections(node.port));
+  gated.open();
+  const pipelined = (await Promise.all(pipelining.map((client) => client.untilClosed().then(() => parseAnswers(client.bytes))))).flat();
+  assert.equal(await stopped, 0);
   await load.stop();
   const unanswered = [...load.requests.values()].filter((request) => request.answered === null).length;
   assert.equal(unanswered, 0, `${unanswered} of ${load.requests.size} requests were not answered`);
+  assert.deepEqual([...load.other], []);
+  assert.deepEqual(pipelined.map(({ status, body }) => `${status} ${body.toString()}`), Array<string>(4 * pipelining.length).fill('200 gated'));
+  assert.deepEqual(readdirSync(join(node.dataDir, 'spool')).filter((name) => !name.startsWith('spare-')), [], 'streams that are not stored');
+  const store = await ChdbStore.open(join(node.dataDir, 'store'));
+  try {
+    const stored = await store.query('SELECT service, outcome, status, toFloat64(count()) AS requests FROM tidegate.events GROUP BY ALL ORDER BY service');
+    assert.deepEqual(stored, [
+      { service: 'bytes', outcome: 'answered', status: 200, requests: load.requests.size },
+      { service: 'gated', outcome: 'answered', status: 200, requests: pipelined.length },
+    ]);
+  } finally {
+    await store.close();
+  }
+  gated.server.close();
   await upstream.stop();
 });
 
