@@ -1,32 +1,40 @@
 /**
  * `npm start`: the bundled example with a small shop behind it. Everything is the real thing, the launcher included; only the key of the
  * demo's app is made here, through the control API, and kept so that a later start prints commands that work.
+ *
+ * Addresses and the data's folder are those of examples/demo/tidegate.yaml. Where a port is taken, change it there, or set these for the demo and for
+ * the terminal that its commands are tried in (`127.0.0.1:18080`; the last is a URL, `http://127.0.0.1:19101`):
+ *
+ *   TIDEGATE__listeners__http__address  TIDEGATE__control__address  TIDEGATE__services__shop__upstream__targets__0__url
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
+import { parseConfig, readConfigText } from '../../gateway/config/load.js';
 import { Launcher } from '../launcher/launcher.js';
 import { makeLog } from '../log.js';
 import { printError } from '../print-error.js';
 import { packageRoot } from '../version.js';
 import { startDemoService } from './demo-service.js';
 
-const SERVICE_PORT = 9101;
-const GATEWAY = 'http://127.0.0.1:8080';
-const CONTROL = 'http://127.0.0.1:9180';
+/** From the package's root, where `npm start` runs. */
+const EXAMPLE = 'examples/demo/tidegate.yaml';
 const APP = 'demo';
 
+/** Where the demo runs. */
+interface Place { readonly gateway: string; readonly control: string; readonly shop: URL; readonly dataDir: string }
 interface DemoKey { readonly id: string; readonly key: string }
 
 async function main(): Promise<number> {
   // the printed commands should stand out: only what is wrong is logged, unless asked otherwise
   process.env['TIDEGATE_LOG_LEVEL'] ??= 'warn';
-  const root = packageRoot();
-  const service = await startDemoService(SERVICE_PORT);
+  const configPath = join(packageRoot(), EXAMPLE);
+  const place = placeOf(configPath);
+  const service = await startDemoService(Number(place.shop.port), place.shop.hostname);
   const ended = new AbortController();
   try {
     console.log('Starting Tidegate with the example in examples/demo …');
-    const node = new Launcher({ configPath: join(root, 'examples/demo/tidegate.yaml'), log: makeLog({ role: 'launcher' }) }).run();
-    const greeting = greet(join(root, 'data/demo'), ended.signal).catch((error: unknown) => { if (!ended.signal.aborted) printError(error); });
+    const node = new Launcher({ configPath, log: makeLog({ role: 'launcher' }) }).run();
+    const greeting = greet(place, ended.signal).catch((error: unknown) => { if (!ended.signal.aborted) printError(error); });
     try {
       const exitCode = await node;
       console.log('Tidegate has stopped.');
@@ -41,29 +49,38 @@ async function main(): Promise<number> {
   }
 }
 
+/** @throws ConfigRejectedError */
+function placeOf(configPath: string): Place {
+  const { config, dataDir } = parseConfig(readConfigText(configPath), configPath);
+  const target = config.services[0]?.upstream.targets[0];
+  if (target === undefined) throw new Error(`${configPath} has no service`);
+  return { gateway: `http://${config.listeners.http.address}`, control: `http://${config.control.address}`, shop: new URL(target.url), dataDir };
+}
+
 /** Waits until the node is ready, sees to the key, and prints what to try. */
-async function greet(dataDir: string, signal: AbortSignal): Promise<void> {
-  while (!await answers(`${CONTROL}/readyz`, null, signal)) await new Promise((resolve) => { setTimeout(resolve, 100); });
-  const { key } = await demoKey(dataDir, signal);
+async function greet(place: Place, signal: AbortSignal): Promise<void> {
+  const { gateway, control } = place;
+  while (!await answers(`${control}/readyz`, null, signal)) await new Promise((resolve) => { setTimeout(resolve, 100); });
+  const { key } = await demoKey(place, signal);
   // the collector opens its store meanwhile: the second and third command need it
-  while (!await answers(`${CONTROL}/v1/reports/live`, key, signal)) await new Promise((resolve) => { setTimeout(resolve, 100); });
+  while (!await answers(`${control}/v1/reports/live`, key, signal)) await new Promise((resolve) => { setTimeout(resolve, 100); });
   console.log(`
-Tidegate is ready: requests on ${GATEWAY}, reports and control on ${CONTROL}.
+Tidegate is ready: requests on ${gateway}, reports and control on ${control}.
 Commands to try, in another terminal, in this folder:
 
   A request through the gateway, as the app '${APP}':
-    curl -i -H 'X-Api-Key: ${key}' ${GATEWAY}/shop/products
+    curl -i -H 'X-Api-Key: ${key}' ${gateway}/shop/products
 
   What the app has asked for so far:
-    npx tidegate report --app ${APP} --key ${key}
+    npx tidegate report -c ${EXAMPLE} --app ${APP} --key ${key}
 
   Its live numbers:
-    curl -H 'Authorization: Bearer ${key}' ${CONTROL}/v1/reports/live
+    curl -H 'Authorization: Bearer ${key}' ${control}/v1/reports/live
 
   How the node is, as its operator:
-    npx tidegate status -c examples/demo/tidegate.yaml
+    npx tidegate status -c ${EXAMPLE}
 
-Ctrl-C ends it all; the data stays in data/demo.
+Ctrl-C ends it all; the data stays in ${relative(packageRoot(), place.dataDir)}.
 `);
 }
 
@@ -77,15 +94,15 @@ async function answers(url: string, key: string | null, signal: AbortSignal): Pr
 }
 
 /** The key of an earlier start if it is still good, else a new one; kept beside the data, for its owner only. */
-async function demoKey(dataDir: string, signal: AbortSignal): Promise<DemoKey> {
+async function demoKey({ control, dataDir }: Place, signal: AbortSignal): Promise<DemoKey> {
   const authorization = `Bearer ${readFileSync(join(dataDir, 'control.token'), 'utf8').trim()}`;
   const file = join(dataDir, 'demo-key.json');
   if (existsSync(file)) {
     const kept = JSON.parse(readFileSync(file, 'utf8')) as DemoKey;
-    const app = await (await fetch(`${CONTROL}/v1/apps/${APP}`, { headers: { authorization }, signal })).json() as { keys?: { id: string }[] };
+    const app = await (await fetch(`${control}/v1/apps/${APP}`, { headers: { authorization }, signal })).json() as { keys?: { id: string }[] };
     if (app.keys?.some(({ id }) => id === kept.id) === true) return kept;
   }
-  const answer = await fetch(`${CONTROL}/v1/apps/${APP}/keys`, {
+  const answer = await fetch(`${control}/v1/apps/${APP}/keys`, {
     method: 'POST', headers: { authorization, 'content-type': 'application/json' }, body: '{}', signal,
   });
   if (!answer.ok) throw new Error(`the demo's key could not be made: ${answer.status} ${await answer.text()}`);

@@ -172,7 +172,12 @@ export function isGone(pid: number): boolean {
   return state === undefined || state === 'Z' || state === 'X';
 }
 
-/** State, parent and so on: the fields of /proc/<pid>/stat after the name. */
+/** The living processes of a group: what a terminal sends its Ctrl-C to. Linux. */
+export function processesOfGroup(group: number): number[] {
+  return readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map(Number).filter((pid) => statFields(pid)?.[2] === String(group) && !isGone(pid));
+}
+
+/** State, parent, group and so on: the fields of /proc/<pid>/stat after the name. */
 function statFields(pid: number): string[] | null {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
