@@ -37,10 +37,30 @@ async function watching(t: TestContext, file: string, load?: (file: string) => P
   return { watcher, first, next, arrived };
 }
 
+/** Of a clock that the test moves on. */
+const STEP_MS = 50;
+
 const qps = (n: number): string => `${LISTENER}limits: { qps: ${n} }\n`;
 const qpsOf = ({ result }: Seen): number | undefined => result.loaded?.config.limits.qps;
 
 describe('a watched configuration', () => {
+  for (const [name, writes] of [['is loaded within a second of a change', 1], ['is loaded within a second of a change, though it is written on and on', 20]] as const) {
+    it(name, async (t) => {
+      const { file } = configFolder(t, qps(1));
+      t.mock.timers.enable({ apis: ['setTimeout'] });
+      const { arrived } = await watching(t, file);
+      let tookMs = 0;
+      for (let written = 0; arrived.length === 0 && tookMs < 5000; tookMs += STEP_MS) {
+        if (written < writes) writeFileSync(file, qps(++written + 1));
+        t.mock.timers.tick(STEP_MS);
+        // what the look has begun goes on with the promises' jobs
+        await new Promise((resolve) => { setImmediate(resolve); });
+      }
+      assert.equal(arrived.length, 1);
+      assert.ok(tookMs < 1000, `taken up after ${tookMs} ms`);
+    });
+  }
+
   it('is loaded when it changes', async (t) => {
     const { file } = configFolder(t, qps(1));
     const { first, next } = await watching(t, file);
