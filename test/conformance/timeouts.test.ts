@@ -404,12 +404,29 @@ test('limits: more connections than allowed are turned away; those that are ther
   }
 });
 
+/** Of ten rounds of 50 requests, one after the other, the time of the quickest: what else the machine does falls into some rounds, not into all. ms. */
+async function quickest(client: RawClient): Promise<number> {
+  let quickestMs = Number.POSITIVE_INFINITY;
+  for (let round = 0; round < 10; round++) {
+    const began = performance.now();
+    for (let i = 0; i < 50; i++) {
+      const from = client.received.length;
+      client.send(GET);
+      await until(() => client.received.endsWith('ok') && client.received.length > from, 'an answer');
+    }
+    quickestMs = Math.min(quickestMs, performance.now() - began);
+  }
+  return quickestMs;
+}
+
 test('many slow clients, of every kind, do not hold up the others', async (t) => {
   const upstream = await startRawUpstream(t, (socket, sofar) => {
     if (sofar.startsWith('GET /endless')) endless(socket);
     else answerEach(lengthOk('ok'))(socket, sofar);
   });
-  const path = await startDataPath(t, oneService(upstream.port, '      connections: 500\n'), '    limits: { connections_per_client: 2000 }');
+  const path = await startDataPath(t, oneService(upstream.port, '      connections: 500\n'), `${listenerTimeouts('head: 10m, body: 10m, write: 10m')}\n    limits: { connections_per_client: 2000 }`);
+  const client = await RawClient.connect(t, path.port);
+  const aloneMs = await quickest(client);
   const slow = ['', 'GET / HT', 'POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nab'];
   for (let i = 0; i < 300; i++) (await RawClient.connect(t, path.port)).send(slow[i % 3] as string);
   for (let i = 0; i < 20; i++) {
@@ -417,10 +434,8 @@ test('many slow clients, of every kind, do not hold up the others', async (t) =>
     client.socket.pause();
     client.send('GET /endless HTTP/1.1\r\nHost: a\r\n\r\n');
   }
-  await until(() => path.listener.connectionCount === 320, 'the slow clients');
-  const client = await RawClient.connect(t, path.port);
-  for (let i = 1; i <= 50; i++) {
-    client.send(GET);
-    await until(() => client.received.split('200 OK').length === i + 1, `answer ${i}`);
-  }
+  await until(() => path.listener.connectionCount === 321, 'the slow clients');
+  const besideMs = await quickest(client);
+  assert.equal(path.listener.connectionCount, 321, 'the slow clients are still there');
+  assert.ok(besideMs <= aloneMs * 10, `50 answers took ${besideMs.toFixed(1)} ms beside slow clients, ${aloneMs.toFixed(1)} ms without`);
 });
