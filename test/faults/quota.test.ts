@@ -20,6 +20,12 @@ const config = (upstream: TestUpstream, workers: number, limits: object): TestCo
 const load = (node: TestNode, total?: number): MatchedLoad =>
   new MatchedLoad({ port: node.port, connections: 50, keys: new Map([['acme', KEY]]), maxBytes: 100, ...(total === undefined ? {} : { total }) });
 
+/** Used of acme's quota today, as the ledger has it; null: not known. */
+async function charged(node: TestNode): Promise<number | null> {
+  const { limits } = await node.control<{ limits: readonly { key: string; used: number | null }[] }>('/v1/status');
+  return limits.find(({ key }) => key.startsWith('qpd:app:acme:'))?.used ?? null;
+}
+
 /** Requests of today's events that counted against the quota. */
 async function counted(node: TestNode): Promise<number> {
   const from = new Date(Date.now() - 3_600_000).toISOString();
@@ -142,5 +148,10 @@ test('QPS 100, burst 100, for 10 s: 1,000 to 1,100 answered; what is refused doe
   console.log(`QPS 100 burst 100: ${answered} let through in ${seconds.toFixed(2)} s, ${calls.count(429)} refused`);
   assert.ok(answered >= 1000 * seconds / 10 - 1 && answered <= 100 + 100 * seconds + 1, `${answered} in ${seconds} s`);
   await eventually('the counted events', async () => ((await counted(node)) === upstream.requests ? true : null), 60_000, 200);
+  const used = await eventually('the ledger to have charged what was let through', async () => {
+    const units = await charged(node);
+    return units !== null && units >= upstream.requests ? units : null;
+  }, 60_000, 200);
+  assert.equal(used, upstream.requests, 'what the ledger charged');
   await upstream.stop();
 });
