@@ -2,6 +2,11 @@
 import type { Role } from '../harness/tidegate.js';
 import type { FoundAtStart, TableSums } from './found-at-start.js';
 
+/** Kills of each kind that have to count. */
+export const KILLS = Number(process.env['TEST_KILLS'] ?? 1);
+/** A short run is made on any machine, however slow; of a long one the rate and the few refusals are judged too. */
+export const LONG_RUN = KILLS >= 20;
+
 export interface KillKind {
   readonly role: Role;
   readonly signal: 'SIGKILL' | 'SIGTERM';
@@ -38,6 +43,18 @@ export function killKinds(): KillKind[] {
 }
 
 export const nameOf = ({ role, signal, place }: KillKind): string => `${role} ${signal} ${place ?? 'random'}`;
+
+/** Answers under way are only lost with their worker: with one that is killed, for a seal too. */
+export const mayCut = ({ role, signal, place }: KillKind): boolean => (role === 'worker' && signal === 'SIGKILL') || place === 'mid-seal';
+
+/**
+ * Of the requests around it, how many may be refused for want of a ledger: workers go on with what they hold. One that is born while the supervisor is
+ * away, as after `mid-seal`, holds nothing.
+ */
+export function mostRefused({ role, place }: KillKind): number {
+  if (role !== 'supervisor') return 0;
+  return LONG_RUN && place !== 'mid-seal' ? 0.03 : 0.1;
+}
 
 /** What the kill cut, or met under way, in words; null: nothing, so it does not count. */
 export function whatCounts(kind: KillKind, { cut, closing, underWay, found }: KillFacts): string | null {

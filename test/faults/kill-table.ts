@@ -2,13 +2,17 @@
 import assert from 'node:assert/strict';
 import type { Store } from '../../collector/store/store.js';
 import { FULL_LOAD, type Attempt } from './kill-attempt.js';
+import { mayCut, mostRefused, nameOf } from './kill-kinds.js';
 import type { MatchedLoad } from './matched-load.js';
+
+const LEDGER_AWAY = '503 ledger_unavailable';
 
 interface StoredRequest { readonly path: string; readonly app: string; readonly bytes: number; readonly status: number; readonly rows: number; readonly requests: number }
 interface Phase { begun: number; events: number; answered: number; readonly codes: Map<string, number> }
 
 /**
- * Prints the table, then asserts: answered ⊆ recorded, each once and with those bytes ⊆ begun; rollups equal raw.
+ * Prints the table, then asserts: answered ⊆ recorded, each once and with those bytes ⊆ begun; no kill cut answers but of a worker; answers around each
+ * were 200, or few of them for want of a ledger that died; rollups equal raw.
  * @param attempts in the order of the load's phases
  * @param seconds that the load lasted
  */
@@ -19,6 +23,7 @@ export async function judge(store: Store, load: MatchedLoad, attempts: readonly 
   const { phases, faults } = match(new Map(rows.map((row) => [row.path, row])), load, attempts.length);
   print(attempts, phases, seconds);
   assert.deepEqual(faults.slice(0, 20), []);
+  assert.deepEqual(attempts.flatMap((made, i) => clientsNoticed(made, phases[i] as Phase).map((what) => `kill ${i} (${nameOf(made.kind)}): ${what}`)), []);
   await rollupsEqualRaw(store);
 }
 
@@ -44,6 +49,15 @@ function match(stored: ReadonlyMap<string, StoredRequest>, load: MatchedLoad, ki
   }
   for (const path of stored.keys()) if (!load.requests.has(path)) faults.push(`${path}: recorded, and never begun`);
   return { phases, faults };
+}
+
+/** What clients noticed of a kill that they should not have, in words. */
+function clientsNoticed({ kind, cut }: Attempt, { begun, codes }: Phase): string[] {
+  const noticed = cut > 0 && !mayCut(kind) ? [`${cut} answers cut`] : [];
+  for (const [code, count] of codes) {
+    if (code !== LEDGER_AWAY || count > begun * mostRefused(kind)) noticed.push(`${count} of ${begun} answered ${code}`);
+  }
+  return noticed;
 }
 
 function print(attempts: readonly Attempt[], phases: readonly Phase[], seconds: number): void {
