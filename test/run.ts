@@ -16,10 +16,13 @@ interface Group {
   readonly timeoutMs: number;
 }
 
+/** `npm run faults`, or a part of it. */
+const LONG_FORM = process.env['TEST_FAULTS'] === 'full' || process.env['TEST_KILLS'] !== undefined;
+
 const GROUPS: readonly Group[] = [
   { name: 'unit', folders: ['errors', 'gateway', 'collector', 'cli', 'test/harness', 'test/house', 'test/bench'], concurrency: 2, timeoutMs: 300_000 },
   { name: 'e2e', folders: ['test/e2e', 'test/conformance'], concurrency: 1, timeoutMs: 900_000 },
-  { name: 'faults', folders: ['test/faults'], concurrency: 1, timeoutMs: process.env['TEST_FAULTS'] === 'full' ? 14_400_000 : 1_800_000 },
+  { name: 'faults', folders: ['test/faults'], concurrency: 1, timeoutMs: LONG_FORM ? 14_400_000 : 1_800_000 },
 ];
 /** Lines of node's closing summary that are added up over the groups. */
 const COUNTS = ['tests', 'pass', 'fail', 'cancelled', 'skipped', 'todo'] as const;
