@@ -236,6 +236,8 @@ export class KafkaEventLog implements EventLog {
   }
 
   #leaveUnread(offer: Offer, error: TidegateError): void {
+    // of a generation that is over: the next one looks anew
+    if (offer.isLost) return;
     this.#stopped.set(offer.partition, error);
     this.#options.log.error({ code: error.code, partition: offer.partition, detail: error.message }, 'a partition is not read until this is mended');
     offer.leaveUnread();
@@ -280,7 +282,7 @@ export class KafkaEventLog implements EventLog {
   async #begin(offer: Offer, owned: Owned): Promise<Owned['pending']> {
     const { again } = owned;
     if (again === null) await this.#stored.meet(this.#options.store, streamsIn(offer));
-    const builder = again === null ? this.#build(offer, owned) : await this.#rebuild(offer, again);
+    const builder = again === null ? this.#build(offer, owned) : this.#rebuild(offer, again);
     if (builder === null) return null;
     for (const poison of builder.poison) await this.#quarantine.putAside(poison, offer.partition);
     this.totals.quarantined += builder.poison.length;
@@ -317,13 +319,11 @@ export class KafkaEventLog implements EventLog {
   }
 
   /** Null: its end is not in this offer. */
-  async #rebuild(offer: Offer, { intent, builder }: NonNullable<Owned['again']>): Promise<RangeBuilder | null> {
+  #rebuild(offer: Offer, { intent, builder }: NonNullable<Owned['again']>): RangeBuilder | null {
     for (const message of offer.messages) {
       if (message.offset < builder.to) continue;
       if (builder.to >= intent.to) break;
       if (message.offset > builder.to) {
-        // kafkajs has written over it; whoever comes next must know of it
-        await offer.commit(intent.from, encodeIntent(intent));
         throw new TidegateError('log_range_gone', `offsets ${intent.from} to ${intent.to} of partition ${offer.partition} were being inserted, and the log begins at ${message.offset}`);
       }
       builder.add(message);

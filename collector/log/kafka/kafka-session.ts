@@ -34,6 +34,8 @@ export interface Committed {
   readonly metadata: string;
 }
 
+const NONE: Committed = { offset: -1, metadata: '' };
+
 /** The partition is another's, or will be: what was begun is for its next owner. */
 export class PartitionLost extends Error {}
 
@@ -68,6 +70,8 @@ export class KafkaSession {
   readonly #admin: Admin;
   #generation = 0;
   #partitions: readonly number[] = [];
+  /** False: this generation has not read yet what is committed. */
+  #fetching = false;
   #committed: Promise<ReadonlyMap<number, Committed>> = Promise.resolve(new Map<number, Committed>());
   #offer: Offer | null = null;
   #offered: () => void = () => undefined;
@@ -88,12 +92,17 @@ export class KafkaSession {
     this.#consumer.on(this.#consumer.events.GROUP_JOIN, ({ payload }) => {
       this.#generation++;
       this.#partitions = payload.memberAssignment[options.settings.topic] ?? [];
+      this.clock.forget();
+      this.#fetching = false;
       this.#offer?.lose(new PartitionLost('a new generation of the group'));
       this.#committed = this.#beforeFetching(this.#generation);
       log.info({ partitions: this.#partitions.length, member: payload.memberId }, 'joined the group of collectors');
     });
     this.#consumer.on(this.#consumer.events.CRASH, ({ payload }) => { this.#break(payload.error); });
-    this.#consumer.on(this.#consumer.events.FETCH_START, ({ payload, timestamp }) => { this.clock.fetches(payload.nodeId, timestamp); });
+    this.#consumer.on(this.#consumer.events.FETCH_START, ({ payload, timestamp }) => {
+      // of what is paused nothing is fetched, which is no sign of having caught up
+      if (this.#fetching) this.clock.fetches(payload.nodeId, timestamp);
+    });
   }
 
   /** Joins the group. @throws what kafkajs throws */
@@ -154,7 +163,7 @@ export class KafkaSession {
   async committed(partition: number): Promise<Committed> {
     const committed = await this.#committed;
     this.check();
-    return committed.get(partition) ?? { offset: -1, metadata: '' };
+    return committed.get(partition) ?? NONE;
   }
 
   /** Leaves the group. What is on offer is released unfinished. */
@@ -167,17 +176,20 @@ export class KafkaSession {
   }
 
   /**
-   * Where the log begins behind a committed offset, kafkajs commits "the beginning" over it, and the intent in its metadata is gone: so what is committed is
-   * read first, and nothing is fetched meanwhile.
+   * Where the log begins behind a committed offset, kafkajs would find out by a fetch, commit "the beginning" over it, and the intent in its metadata would be
+   * gone: so both are read first, nothing is fetched meanwhile, and then from the log's beginning.
    */
   async #beforeFetching(generation: number): Promise<ReadonlyMap<number, Committed>> {
     const { topic } = this.#options.settings;
     try {
       this.#consumer.pause([{ topic }]);
-      const committed = await this.#fetchCommitted();
+      const [committed, places] = await Promise.all([this.#fetchCommitted(), this.#admin.fetchTopicOffsets(topic)]);
       if (generation === this.#generation && this.#broken === null) {
-        // fetches of nothing are no sign of having caught up
-        this.clock.forget();
+        for (const { partition, low } of places) {
+          const { offset } = committed.get(partition) ?? NONE;
+          if (offset >= 0 && offset < Number(low) && this.#partitions.includes(partition)) this.#consumer.seek({ topic, partition, offset: low });
+        }
+        this.#fetching = true;
         this.#consumer.resume([{ topic }]);
       }
       return committed;
@@ -201,8 +213,8 @@ export class KafkaSession {
 
   async #eachBatch(payload: EachBatchPayload): Promise<void> {
     if (this.#broken !== null || this.#leaving) return;
-    // with several brokers, what was fetched of a partition can come after a new generation has given it to another
-    if (!this.#partitions.includes(payload.batch.partition)) return;
+    // with several brokers, what the generation before has fetched can come now: of a partition of another's, or from another place than this one begins at
+    if (!this.#fetching || !this.#partitions.includes(payload.batch.partition)) return;
     const offer = new Offer(payload, this.#generation, {
       generation: () => this.#generation,
       failed: (error) => { this.#break(error); },

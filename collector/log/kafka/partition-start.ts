@@ -25,7 +25,7 @@ export class PartitionStart {
    * @throws log_place_lost: the group knows no place, and the store holds events of the partition; log_intent_unreadable; store_failed
    */
   async of(partition: number, { offset, metadata }: Committed): Promise<PartitionPlace> {
-    // kafkajs has written "the beginning" over a place that the log did not reach any more, and its process ended
+    // the log went beyond it while it was read, kafkajs wrote "the beginning" over it, and nobody has stored anything since
     if (offset < -1) throw new TidegateError('log_place_lost', `the group's place in ${logOf(this.#topic, partition)} was before the beginning of the log, and is not known any more`);
     if (offset < 0) {
       const log = logOf(this.#topic, partition);
