@@ -33,7 +33,7 @@ export function register(program: Command): void {
   command
     .option('--key <key>', 'ask as an app: its API key or JWT, instead of the control token')
     .option('--from <instant>', 'RFC 3339, or how long ago: 45m, 24h, 7d (default: 24h)')
-    .option('--to <instant>', 'RFC 3339, or how long ago (default: now)')
+    .option('--to <instant>', 'RFC 3339, or how long ago (default: the end of this quarter of an hour)')
     .option('--time-zone <zone>', 'IANA name (default: the app\'s own, else UTC)')
     .addOption(new Option('--interval <interval>', 'the table by time, in steps of this; and the steps of the graph').choices(INTERVALS))
     .option('--group-by <groups>', 'app, service, route, status_class; status, method, outcome, target, config_version (default: service,route)')

@@ -7,8 +7,11 @@
  *
  *   TIDEGATE__listeners__http__address  TIDEGATE__control__address  TIDEGATE__services__shop__upstream__targets__0__url
  */
+import { once } from 'node:events';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import net from 'node:net';
 import { join, relative } from 'node:path';
+import { TidegateError } from '../../errors/tidegate-error.js';
 import { parseConfig, readConfigText } from '../../gateway/config/load.js';
 import { Launcher } from '../launcher/launcher.js';
 import { makeLog } from '../log.js';
@@ -29,6 +32,9 @@ async function main(): Promise<number> {
   process.env['TIDEGATE_LOG_LEVEL'] ??= 'warn';
   const configPath = join(packageRoot(), EXAMPLE);
   const place = placeOf(configPath);
+  // a stranger there would be asked, and shown the demo's token
+  await mustBeFree(place.gateway);
+  await mustBeFree(place.control);
   const service = await startDemoService(Number(place.shop.port), place.shop.hostname);
   const ended = new AbortController();
   try {
@@ -55,6 +61,21 @@ function placeOf(configPath: string): Place {
   const target = config.services[0]?.upstream.targets[0];
   if (target === undefined) throw new Error(`${configPath} has no service`);
   return { gateway: `http://${config.listeners.http.address}`, control: `http://${config.control.address}`, shop: new URL(target.url), dataDir };
+}
+
+/** @throws TidegateError address_in_use; address_unusable */
+async function mustBeFree(origin: string): Promise<void> {
+  const { hostname, port } = new URL(origin);
+  const server = net.createServer();
+  try {
+    server.listen({ host: hostname.replace(/^\[|\]$/g, ''), port: Number(port) });
+    await once(server, 'listening');
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw new TidegateError(code === 'EADDRINUSE' ? 'address_in_use' : 'address_unusable', `${hostname}:${port}: ${code ?? message}; ${EXAMPLE} names it`, { cause: error });
+  } finally {
+    server.close();
+  }
 }
 
 /** Waits until the node is ready, sees to the key, and prints what to try. */

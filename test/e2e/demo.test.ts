@@ -4,7 +4,10 @@
  */
 import assert from 'node:assert/strict';
 import { execFile, spawn, type ChildProcessByStdio } from 'node:child_process';
+import { once } from 'node:events';
 import { chmodSync, cpSync, mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
@@ -83,6 +86,13 @@ class Demo implements AsyncDisposable {
     }
   }
 
+  /** What it says where it cannot start. */
+  static async refused(folder: string, env: NodeJS.ProcessEnv): Promise<string> {
+    await using demo = new Demo(folder, env);
+    assert.equal(await demo.#exited, 1);
+    return demo.#output;
+  }
+
   /** As printed: of a request, of the report, of live numbers, of the node's status. */
   get commands(): readonly string[] {
     return this.#output.split('\n').filter((line) => line.startsWith('    ')).map((line) => line.trim());
@@ -156,3 +166,21 @@ test('the demo: each printed command works, Ctrl-C leaves no process, and a seco
   await tryOut(second, 2);
   assert.equal(await second.ctrlC(), 0);
 });
+
+for (const [name, variable] of [['gateway', 'TIDEGATE__listeners__http__address'], ['control origin', 'TIDEGATE__control__address']] as const) {
+  test(`the demo, the port of its ${name} taken: it says so, and shows a stranger nothing`, { skip: requires('linux', 'chdb'), timeout: 120_000 }, async (t) => {
+    using built = new BuiltPackage();
+    let asked = 0;
+    const stranger = createServer((_, response) => {
+      asked++;
+      response.end('ok');
+    });
+    t.after(() => { stranger.close(); });
+    await once(stranger.listen(0, '127.0.0.1'), 'listening');
+    const taken = `127.0.0.1:${(stranger.address() as AddressInfo).port}`;
+    const said = await Demo.refused(built.folder, { ...await environment(built.folder), [variable]: taken });
+    assert.match(said, new RegExp(`^tidegate: .*${taken}: EADDRINUSE; examples/demo/tidegate\\.yaml names it.*\\(address_in_use\\)$`, 'm'));
+    assert.doesNotMatch(said, /\n +at /, 'no stack');
+    assert.equal(asked, 0);
+  });
+}
