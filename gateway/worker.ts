@@ -190,11 +190,10 @@ export class GatewayWorker {
 
   /** Of those that this worker has tried. */
   #targetHealth(): [service: string, target: string, healthy: boolean][] {
-    const nowMs = performance.now();
     const services = this.#pipeline?.snapshot.config.services ?? [];
     return services.flatMap(({ name, upstream }) => upstream.targets.flatMap(({ url }): [string, string, boolean][] => {
       const target = this.#targets.find(name, url);
-      return target?.wasTried === true ? [[name, url, !target.isSkipped(nowMs)]] : [];
+      return target?.wasTried === true ? [[name, url, !target.lastRefused]] : [];
     }));
   }
 }

@@ -197,7 +197,7 @@ export class NodeMetrics {
       }
       return labelled('listener', [...sums]);
     });
-    gauge('tidegate_target_healthy', '1 where every worker sends requests to the target, 0 where one or more pass it over.', ['service', 'target'],
+    gauge('tidegate_target_healthy', '1 where the last connection that each worker tried was made, 0 where that of one or more was refused, or not made in time.', ['service', 'target'],
       () => this.targets.map(({ service, target, healthy }) => ({ labels: { service, target }, value: healthy ? 1 : 0 })));
     const each = (value: (gauges: MetricsSnapshot['gauges']) => number) => (): readonly Sample[] =>
       live().map(({ worker, gauges }) => ({ labels: { worker: String(worker) }, value: value(gauges) }));

@@ -40,6 +40,7 @@ export class Target implements ConnectionOwner, Deadlined {
   readonly #waiting: Waiting[] = [];
   #refusedUntilMs = 0;
   #tried = false;
+  #lastRefused = false;
   #retired = false;
 
   constructor(url: string, settings: TargetSettings, deadlines: Deadlines) {
@@ -62,6 +63,9 @@ export class Target implements ConnectionOwner, Deadlined {
 
   /** A connection was made, or refused, before. */
   get wasTried(): boolean { return this.#tried; }
+
+  /** The last connection that was tried could not be made. */
+  get lastRefused(): boolean { return this.#lastRefused; }
 
   /** True while a refused connection is remembered. `nowMs` is monotonic. */
   isSkipped(nowMs: number): boolean {
@@ -94,6 +98,7 @@ export class Target implements ConnectionOwner, Deadlined {
   onConnected(connection: UpstreamConnection): void {
     this.#connecting--;
     this.#tried = true;
+    this.#lastRefused = false;
     this.#refusedUntilMs = 0;
     this.#serveOrPool(connection);
   }
@@ -109,6 +114,7 @@ export class Target implements ConnectionOwner, Deadlined {
   onConnectFailed(failure: AttemptFailure, detail: string): void {
     this.#connecting--;
     this.#tried = true;
+    this.#lastRefused = true;
     this.#refusedUntilMs = monotonicMs() + this.#settings.skipRefusedMs;
     if (this.#waiting.length > this.#connecting) this.#waiting.shift()?.sink.onAttemptFailed(failure, detail);
     this.#connectForWaiting();
