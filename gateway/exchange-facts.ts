@@ -4,7 +4,7 @@
  */
 import type { CompiledApp, CompiledRoute, Snapshot } from './config/snapshot.js';
 import { monotonicMs } from './deadlines.js';
-import { KINDS, METHODS, type EventFacts, type Method } from './events/event.js';
+import { KINDS, METHODS, PROTOCOLS, type EventFacts, type Method } from './events/event.js';
 import type { Label } from './events/labels.js';
 import type { LimitAnswer, PolicyExchange, Refusal } from './exchange.js';
 import type { Pipeline } from './pipeline.js';
@@ -54,7 +54,8 @@ export abstract class ExchangeFacts implements PolicyExchange, EventFacts {
   bytesOut = 0;
   status = 0;
   methodId = 0;
-  protocolId = 0;
+  /** Of a request whose head never came whole, too: it is taken for what is spoken here. */
+  protocolId: number = PROTOCOLS['http/1.1'];
   outcomeId = 0;
   kindId: number = KINDS.request;
   requests: 0 | 1 = 1;

@@ -179,6 +179,7 @@ export class Configuration {
     }
     const candidate = completed(result.loaded);
     if (candidate.version === this.#inForce.version) {
+      this.#options.log.info({ version: candidate.version }, 'the file is what is in force');
       this.#told('unchanged', []);
       return;
     }

@@ -50,6 +50,7 @@ test('a key of any app does not go upstream by an open route, however it is spel
       assert.doesNotMatch(sent, new RegExp(`[ \\t]${key}[ \\t\\r]`), `${field}: ${sent}`);
     }
   }
+  assert.deepEqual((await ask('/open', 'Authorization: tg_of-somebody')).authorization, [], 'without a scheme');
   const { authorization } = await ask('/open', 'Authorization: Basic eDp5', `Authorization: Bearer ${KEYS.traffic}`, 'Authorization: Bearer theirs');
   assert.deepEqual(authorization, ['Basic eDp5', 'Bearer theirs'], 'each field is looked at');
 });

@@ -94,6 +94,7 @@ for (const [name, request, status, code] of REFUSED) {
     assert.equal(row?.outcome, 'malformed_request');
     assert.equal(row.status, status);
     assert.equal(row.counted, 0);
+    assert.match(row.protocol, /^http\/1\.[01]$/, 'also where no head could be read: the store knows no other');
     const complete = upstream.seen.filter((text) => /\r\n0\r\n\r\n$/.test(text) || (text !== '' && !text.includes('chunked')));
     assert.deepEqual(complete, [], 'no whole request reached the upstream');
     assert.ok(!upstream.seen.join('').includes('smuggled'));

@@ -141,6 +141,18 @@ test('total: an answer that streams without end', async (t) => {
   assert.deepEqual(told((await path.rowsOf(1))[0]), ['upstream_timeout', 200, 1, 0]);
 });
 
+test('total: an answer that its client does not take is the client\'s fault, not the service\'s', async (t) => {
+  const upstream = await startRawUpstream(t, (socket, sofar) => { if (sofar.endsWith('\r\n\r\n')) endless(socket); });
+  const path = await startDataPath(t, oneService(upstream.port, upstreamTimeouts(`total: ${LIMIT_MS}ms`)));
+  const client = await RawClient.connect(t, path.port);
+  client.send(GET);
+  await client.until('200 OK');
+  client.socket.pause();
+  const [row] = await path.rowsOf(1);
+  assert.deepEqual(told(row), ['client_aborted', 200, 1, 1]);
+  await until(() => path.listener.connectionCount === 0, 'the connection to be cut');
+});
+
 test('total: a body that its client trickles is the client\'s fault, not the service\'s', async (t) => {
   const upstream = await startRawUpstream(t, () => {});
   const path = await startDataPath(t, oneService(upstream.port, upstreamTimeouts(`total: ${LIMIT_MS}ms`)));

@@ -137,6 +137,11 @@ export class HttpConnection implements MessageHandler, Deadlined {
     const current = this.#current;
     if (current !== null && !current.ended) {
       if (current.totalDeadlineMs <= nowMs) {
+        if (current.answering && this.socket.writableNeedDrain) {
+          // the answer waits for the client, and not for the upstream: the client is gone for us
+          this.socket.destroy();
+          return;
+        }
         const ofClient = current.waitsForClient && !this.#bodyHeld;
         current.keepAlive = current.requestComplete && current.keepAlive;
         if (ofClient) current.fail('request_timeout', 'request_timeout', 'the body did not arrive within the service\'s total time-out');

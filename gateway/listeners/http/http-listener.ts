@@ -164,7 +164,10 @@ export class HttpListener {
 
   #newServer(): Server {
     const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => { this.#accept(socket); });
-    server.on('error', (error) => { this.pipeline.log.error({ err: error }, 'accepting a connection failed'); });
+    server.on('error', (error) => {
+      // what keeps it from listening is told by bind
+      if (server.listening) this.pipeline.log.error({ err: error }, 'accepting a connection failed');
+    });
     return server;
   }
 
@@ -198,7 +201,7 @@ async function bind(server: Server, { host, port }: HttpSettings): Promise<void>
   await new Promise<void>((resolve, reject) => {
     const failed = (error: NodeJS.ErrnoException): void => {
       const inUse = error.code === 'EADDRINUSE';
-      reject(new TidegateError(inUse ? 'address_in_use' : 'address_unusable', `${host}:${port}: ${error.message}`, { cause: error }));
+      reject(new TidegateError(inUse ? 'address_in_use' : 'address_unusable', `${host}:${port}: ${error.code ?? error.message}`, { cause: error }));
     };
     server.once('error', failed);
     server.listen({ host, port, backlog: 1024 }, () => {

@@ -94,7 +94,7 @@ export function buildUpstreamHead(exchange: HttpExchange, address: TargetAddress
  */
 function isBearerTakenOff(authorization: string, credential: 'none' | 'api_key', apiKeys: ApiKeys): boolean {
   const scheme = BEARER.exec(authorization);
-  if (scheme === null) return false;
+  if (scheme === null) return authorization.startsWith('tg_');
   const bearer = authorization.slice(scheme[0].length);
   return credential === 'api_key' || bearer.startsWith('tg_') || apiKeys.isKey(bearer);
 }
