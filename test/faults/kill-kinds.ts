@@ -49,10 +49,10 @@ export const mayCut = ({ role, signal, place }: KillKind): boolean => (role === 
 
 /**
  * Of the requests around it, how many may be refused for want of a ledger: workers go on with what they hold. One that is born while the supervisor is
- * away, as after `mid-seal`, holds nothing.
+ * away, as after `mid-seal`, holds nothing; and on a slow machine one that is born beside a living one may wait for its first units too long.
  */
 export function mostRefused({ role, place }: KillKind): number {
-  if (role !== 'supervisor') return 0;
+  if (role !== 'supervisor') return LONG_RUN ? 0.002 : 0.02;
   return LONG_RUN && place !== 'mid-seal' ? 0.03 : 0.1;
 }
 
