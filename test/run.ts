@@ -19,8 +19,11 @@ interface Group {
 /** `npm run faults`, or a part of it. */
 const LONG_FORM = process.env['TEST_FAULTS'] === 'full' || process.env['TEST_KILLS'] !== undefined;
 
+/** Half of them wait for a Kafka, a store or a time-out most of the time. */
+const UNIT_FILES_AT_ONCE = 3;
+
 const GROUPS: readonly Group[] = [
-  { name: 'unit', folders: ['errors', 'gateway', 'collector', 'cli', 'test/harness', 'test/house', 'test/bench'], concurrency: 2, timeoutMs: 300_000 },
+  { name: 'unit', folders: ['errors', 'gateway', 'collector', 'cli', 'test/harness', 'test/house', 'test/bench'], concurrency: UNIT_FILES_AT_ONCE, timeoutMs: 300_000 },
   { name: 'e2e', folders: ['test/e2e', 'test/conformance'], concurrency: 1, timeoutMs: 900_000 },
   { name: 'faults', folders: ['test/faults'], concurrency: 1, timeoutMs: LONG_FORM ? 14_400_000 : 1_800_000 },
 ];

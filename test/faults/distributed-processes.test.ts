@@ -31,6 +31,9 @@ function faultsOf(topology: Topology, faults: ProcessFaults): Fault[] {
   const noticeable = (name: string, during: () => Promise<void>): Fault => ({ name, during, mayCut: true });
   // of these the short form has others much like them
   const seldom: Fault[] = [
+    noticeable('worker kill -9', () => faults.kill('worker')),
+    { name: 'gateway supervisor kill -9', during: () => faults.kill('supervisor') },
+    { name: 'collector kill -9', during: () => faults.kill('collector') },
     noticeable('worker kill -9, half a frame written', () => faults.killInPlace('worker', 'mid-frame')),
     noticeable('worker stopped', () => faults.stall('worker')),
     noticeable('gateway supervisor kill -9, in a seal', () => faults.killAtSeal()),
@@ -41,13 +44,10 @@ function faultsOf(topology: Topology, faults: ProcessFaults): Fault[] {
   ];
   return [
     { name: 'nothing', during: () => pause(SIZES.afterMs) },
-    noticeable('worker kill -9', () => faults.kill('worker')),
     noticeable('worker kill -9, written and not answered', () => faults.killInPlace('worker', 'after-write')),
-    { name: 'gateway supervisor kill -9', during: () => faults.kill('supervisor') },
     { name: 'gateway supervisor kill -9, acknowledged and not noted', during: () => faults.killInPlace('supervisor', 'after-ack') },
     // a quota is lent by the supervisor: who holds nothing more of it is refused after a second
     noticeable('gateway supervisor stopped', () => faults.stall('supervisor')),
-    { name: 'collector kill -9', during: () => faults.kill('collector') },
     { name: 'collector kill -9, after the intent', during: () => faults.killInPlace('collector', 'after-intent') },
     { name: 'collector and store kill -9, between raw and rollup', during: async () => { assert.ok(await faults.killBetweenRawAndRollup() > 0, 'raw rows were without their rollup'); } },
     { name: 'collector kill -9, before the commit', during: () => faults.killInPlace('collector', 'before-commit') },
