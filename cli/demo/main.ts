@@ -68,7 +68,7 @@ async function mustBeFree(origin: string): Promise<void> {
   const { hostname, port } = new URL(origin);
   const server = net.createServer();
   try {
-    server.listen({ host: hostname.replace(/^\[|\]$/g, ''), port: Number(port) });
+    server.listen({ host: hostname.replace(/^\[|\]$/g, ''), port: Number(port || 80) });
     await once(server, 'listening');
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;

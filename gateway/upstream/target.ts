@@ -64,7 +64,7 @@ export class Target implements ConnectionOwner, Deadlined {
   /** A connection was made, or refused, before. */
   get wasTried(): boolean { return this.#tried; }
 
-  /** The last connection that was tried could not be made. */
+  /** The last connection that was tried could not be made, and none has served a request since. */
   get lastRefused(): boolean { return this.#lastRefused; }
 
   /** True while a refused connection is remembered. `nowMs` is monotonic. */
@@ -104,6 +104,7 @@ export class Target implements ConnectionOwner, Deadlined {
   }
 
   onIdle(connection: UpstreamConnection): void {
+    this.#lastRefused = false;
     this.#serveOrPool(connection);
   }
 

@@ -138,8 +138,8 @@ export class HttpConnection implements MessageHandler, Deadlined {
     if (current !== null && !current.ended) {
       if (current.totalDeadlineMs <= nowMs) {
         if (current.answering && this.socket.writableNeedDrain) {
-          // the answer waits for the client, and not for the upstream: the client is gone for us
-          this.socket.destroy();
+          // the answer waits for the client, and not for the upstream: the client is gone for us, and must not take what it has for the whole
+          this.socket.resetAndDestroy();
           return;
         }
         const ofClient = current.waitsForClient && !this.#bodyHeld;
