@@ -8,6 +8,7 @@ import type { LeaseGrant, LeaseHolding, SupervisorMessage } from '../protocol.js
 import { JOURNAL_FILE } from './journal.js';
 import { Ledger } from './ledger.js';
 import type { RecordedDay, RecordedRow } from './recorded-use.js';
+import type { SharedLimits } from './shared-limits.js';
 
 const QUIET = { info: () => {}, warn: () => {}, error: () => {} };
 const TODAY = 'qpd:app:a:2026-11-21';
@@ -19,6 +20,7 @@ interface Options {
   readonly boot?: string;
   /** Or what each question is answered with, counted from 1. */
   readonly recorded?: RecordedDay | Promise<RecordedDay> | ((question: number) => Promise<RecordedDay>);
+  readonly shared?: SharedLimits;
 }
 
 class Bench {
@@ -46,6 +48,7 @@ class Bench {
         const { recorded } = options;
         return Promise.resolve(typeof recorded === 'function' ? recorded(this.questions) : recorded ?? { open: [], counts: [] });
       },
+      ...(options.shared === undefined ? {} : { shared: () => options.shared as SharedLimits }),
     });
     this.ledger.configure(config(options.limit ?? 100, options.qps));
     await new Promise(setImmediate);
@@ -451,6 +454,27 @@ test('who asks for a limit that the configuration no longer has is not held up',
   bench.lease('s1', 50);
   bench.lease('s1', 50, 'qps:app:a');
   assert.deepEqual(bench.grants('s1').map(({ granted }) => granted), [50, 50]);
+});
+
+test('the store that nodes share is back: everybody who was told that nothing is known is called, though it has brought no units yet', async (t) => {
+  const bench = new Bench(t);
+  const store = { up: false };
+  await bench.start({
+    shared: {
+      get up() { return store.up; }, allowsLoss: false, aheadMs: 0, ceiling: (_dated, committed) => committed, left: () => 0, alone: () => 1, share: () => 0, waitMs: () => 1,
+      unknown: () => !store.up, ask: () => false, recall: () => false, lent: () => {}, changed: () => {},
+    },
+  });
+  for (const stream of ['s1', 's2']) {
+    bench.hello(stream);
+    bench.lease(stream, 5);
+    assert.deepEqual(bench.grants(stream).map(({ granted, unavailable }) => [granted, unavailable]), [[0, true]]);
+  }
+  bench.ledger.standing();
+  for (const stream of ['s1', 's2']) assert.deepEqual(bench.take(stream), []);
+  store.up = true;
+  bench.ledger.standing();
+  for (const stream of ['s1', 's2']) assert.deepEqual(bench.take(stream), [{ type: 'available', keys: ['qpd:app:a'] }]);
 });
 
 test('the status has every limit in force, used or not, and none that is not', async (t) => {

@@ -263,7 +263,7 @@ export class Ledger implements SharingLedger {
 
   standing(): void {
     this.#rates.standing();
-    this.#lending.supplyAll();
+    this.#lending.standing();
     this.#finish();
   }
 

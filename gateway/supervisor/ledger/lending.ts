@@ -249,9 +249,21 @@ export class Lending {
     for (const key of [...this.#toldEmpty.keys()]) this.supply(key);
   }
 
+  /**
+   * The store answers again, or does not any more. Whoever was told that nothing is known asks anew, all of them: the first few units that come would
+   * call only those who are told before these are taken.
+   */
+  standing(): void {
+    this.supplyAll();
+    if (this.#shared?.up === true) for (const key of [...this.#toldEmpty.keys()]) this.#callBack(key);
+  }
+
   #announce(key: LimitKey): void {
-    const told = this.#toldEmpty.get(key);
-    if (told === undefined || this.#blocked(key) || this.#available(key) < 1) return;
+    if (this.#toldEmpty.has(key) && !this.#blocked(key) && this.#available(key) >= 1) this.#callBack(key);
+  }
+
+  #callBack(key: LimitKey): void {
+    const told = this.#toldEmpty.get(key) ?? [];
     this.#toldEmpty.delete(key);
     for (const stream of told) this.#post(stream, { type: 'available', keys: [key] });
   }
