@@ -1,6 +1,7 @@
 /**
  * `npm run bench [-- --quick] [-- --only request|recording|scale|collector]`: Tidegate beside its peers, in one run, on one machine. Progress goes to stderr, the report
  * to stdout; a full run of the compiled program also writes it into docs/benchmarks.md. Ctrl-C ends all that it has started.
+ * `npm run bench -- --against REVISION`: only this tree beside another revision of it.
  */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import os, { tmpdir } from 'node:os';
@@ -18,11 +19,12 @@ import { nginxPeer, startUpstream } from './peers/nginx.js';
 import { fastifyPeer, undiciPeer } from './peers/node-proxies.js';
 import type { Peer } from './peers/peer.js';
 import { recordingPeer, unrecordedPeer } from './peers/recording.js';
-import { barePeer, scalePeer, tidegatePeer } from './peers/tidegate.js';
+import { barePeer, revisionPeer, scalePeer, tidegatePeer } from './peers/tidegate.js';
 import { Processes } from './processes.js';
 import { writeReport } from './report-file.js';
 import { CLIENT_CORE, CONNECTIONS, PROXY_CORE, runPairs, runRounds, startPeers, type Arm, type RequestPathTools, type RoundPlan } from './request-path.js';
-import { notes, peerMarks, peerTable, recordingTable, scaleTable } from './request-path-report.js';
+import { againstTable, notes, peerMarks, peerTable, recordingTable, scaleTable } from './request-path-report.js';
+import { buildRevision } from './revision.js';
 
 const PEERS: readonly Peer[] = [tidegatePeer, barePeer, nginxPeer, goPeer, undiciPeer, fastifyPeer];
 const PARTS = ['request', 'recording', 'scale', 'collector'] as const;
@@ -36,6 +38,8 @@ interface Plan {
 
 const FULL: Plan = { rounds: { rounds: 5, seconds: 4 }, pairs: { rounds: 7, seconds: 2 }, events: 2_000_000 };
 const QUICK: Plan = { rounds: { rounds: 3, seconds: 2 }, pairs: { rounds: 3, seconds: 1 }, events: 400_000 };
+/** What two revisions differ by is mostly little. */
+const AGAINST: RoundPlan = { rounds: 15, seconds: 2 };
 
 /** More, and ratios hold better than figures: they are not kept. */
 const QUIET_LOAD = 0.5;
@@ -56,12 +60,27 @@ async function isQuiet(): Promise<boolean> {
   return true;
 }
 
+function heading(): string {
+  return `${new Date().toISOString().slice(0, 10)}, ${describeMachine()}. ${describeVersions()}. Load average when it began: ${loadAverage().toFixed(1)}.`;
+}
+
+async function benchAgainst(revision: string, plan: RoundPlan, processes: Processes, folder: string): Promise<string> {
+  const other = join(folder, 'revision');
+  say(`building ${revision}`);
+  buildRevision(revision, other);
+  const tools: RequestPathTools = { processes, wrk: programPath('wrk') ?? 'wrk', say };
+  const [port] = await freePorts(1) as [number];
+  const upstream = await startUpstream({ processes, folder, port, core: CLIENT_CORE });
+  const context = { processes, folder, upstream: new URL(upstream.url).origin, core: PROXY_CORE };
+  const { arms, leftOut } = await startPeers([tidegatePeer, revisionPeer(revision, other)], context, tools);
+  const [own, before] = arms;
+  if (own === undefined || before === undefined) throw new Error(notes(arms, leftOut).join('\n'));
+  await runPairs(own, before, plan, tools);
+  return `${[heading(), againstTable(own, before), ...notes(arms, leftOut)].join('\n\n')}\n`;
+}
+
 async function bench(plan: Plan, parts: readonly Part[], processes: Processes, folder: string): Promise<string> {
-  const load = loadAverage();
-  const sections = [
-    `${new Date().toISOString().slice(0, 10)}, ${describeMachine()}. ${describeVersions()}.`
-    + ` Load average when it began: ${load.toFixed(1)}.`,
-  ];
+  const sections = [heading()];
   const tools: RequestPathTools = { processes, wrk: programPath('wrk') ?? 'wrk', say };
   for (const [part, run] of [['request', requestSections], ['recording', recordingSections], ['scale', scaleSections]] as const) {
     if (!parts.includes(part)) continue;
@@ -128,11 +147,16 @@ function missingTools(parts: readonly Part[]): string[] {
 }
 
 async function main(): Promise<number> {
-  const { values } = parseArgs({ options: { quick: { type: 'boolean', default: false }, only: { type: 'string', multiple: true } } });
+  const { values } = parseArgs({ options: { quick: { type: 'boolean', default: false }, only: { type: 'string', multiple: true }, against: { type: 'string' } } });
   const parts = values.only === undefined ? PARTS : PARTS.filter((part) => values.only?.includes(part));
   const unknown = values.only?.filter((part) => !PARTS.some((known) => known === part)) ?? [];
   if (unknown.length > 0) {
     console.error(`--only takes ${PARTS.join(', ')}, not ${unknown.join(', ')}`);
+    return 2;
+  }
+  const { against } = values;
+  if (against !== undefined && values.only !== undefined) {
+    console.error('--against measures the request path alone: leave --only away');
     return 2;
   }
   const missing = missingTools(parts);
@@ -159,10 +183,12 @@ async function main(): Promise<number> {
   try {
     const quiet = await isQuiet();
     if (!quiet) say(`others use this machine (load average ${loadAverage().toFixed(1)}): ratios hold better than figures`);
-    const report = await bench(values.quick ? QUICK : FULL, parts, processes, folder);
+    const report = against === undefined
+      ? await bench(values.quick ? QUICK : FULL, parts, processes, folder)
+      : await benchAgainst(against, values.quick ? QUICK.pairs : AGAINST, processes, folder);
     if (!interrupted) {
       console.log(report);
-      const ofRecord = quiet && !values.quick && values.only === undefined && fileURLToPath(import.meta.url).endsWith('.js');
+      const ofRecord = quiet && !values.quick && values.only === undefined && against === undefined && fileURLToPath(import.meta.url).endsWith('.js');
       if (ofRecord) writeReport(join(packageRoot(), 'docs/benchmarks.md'), report);
       else say('docs/benchmarks.md is left as it is: that takes a full run of the compiled program on a quiet machine');
     }

@@ -49,6 +49,21 @@ export function recordingTable(recording: Arm, without: Arm): string {
   ].join('\n');
 }
 
+/** This tree and another revision of it. */
+export function againstTable(own: Arm, other: Arm): string {
+  const cpu = (arm: Arm): number[] => arm.samples.map((sample) => sample.cpuUs);
+  const { median, least, most } = spreadOf(ratios(cpu(own), cpu(other)));
+  const row = (arm: Arm): string[] => {
+    const spread = spreadOf(cpu(arm));
+    return [arm.peer.name, spread.median.toFixed(2), `${spread.least.toFixed(2)}-${spread.most.toFixed(2)}`, grouped(medianOf(arm, (s) => s.rps)), figure(medianOf(arm, (s) => s.rssBytes) / 1e6)];
+  };
+  return [
+    markdownTable(['', 'CPU a request, us', 'least-most', 'requests/s', 'RSS, MB'], [row(other), row(own)]),
+    '',
+    `This tree costs ${median.toFixed(3)} times the other (median of ${own.samples.length} pairs, ${least.toFixed(3)} to ${most.toFixed(3)}).`,
+  ].join('\n');
+}
+
 /** `reloads`: seconds, by arm. */
 export function scaleTable(few: Arm, many: Arm, reloads: readonly [number, number]): string {
   const cpu = (arm: Arm): number[] => arm.samples.map((sample) => sample.cpuUs);

@@ -14,16 +14,23 @@ const QPD = 1_000_000_000;
 export const EVERYTHING_ON = 'Tidegate, everything on';
 
 /** API key, QPS of the gateway and of the app, QPD, the event, metrics. */
-export const tidegatePeer: Peer = {
-  name: EVERYTHING_ON,
-  missing: () => null,
-  start: (context) => {
-    const key = randomBytes(24).toString('base64url');
-    const keys = [{ id: 'k1', sha256: createHash('sha256').update(key).digest('hex') }];
-    const apps = [{ name: 'acme', keys, services: ['catalogue'], limits: { qps: QPS, qpd: QPD } }];
-    return startNode('everything-on', context, ['api_key'], { limits: { qps: QPS }, apps }, [`X-Api-Key: ${key}`]);
-  },
-};
+export const tidegatePeer: Peer = everythingOn(EVERYTHING_ON, 'everything-on', null);
+
+/** The same of another revision, that was built into `root`. */
+export const revisionPeer = (revision: string, root: string): Peer => everythingOn(`Tidegate at ${revision}`, 'other-revision', root);
+
+function everythingOn(name: string, folder: string, root: string | null): Peer {
+  return {
+    name,
+    missing: () => null,
+    start: (context) => {
+      const key = randomBytes(24).toString('base64url');
+      const keys = [{ id: 'k1', sha256: createHash('sha256').update(key).digest('hex') }];
+      const apps = [{ name: 'acme', keys, services: ['catalogue'], limits: { qps: QPS, qpd: QPD } }];
+      return startNode(folder, context, ['api_key'], { limits: { qps: QPS }, apps }, [`X-Api-Key: ${key}`], root);
+    },
+  };
+}
 
 /** An open route without limits; the event and metrics are always there. */
 export const barePeer: Peer = {
@@ -50,7 +57,7 @@ export const scalePeer = (count: number): Peer => ({
   },
 });
 
-async function startNode(name: string, context: PeerContext, authentication: readonly string[], more: object, headers: readonly string[]): Promise<RunningPeer> {
+async function startNode(name: string, context: PeerContext, authentication: readonly string[], more: object, headers: readonly string[], root: string | null = null): Promise<RunningPeer> {
   const { processes, folder, upstream, port, core } = context;
   const own = join(folder, name);
   mkdirSync(own);
@@ -66,7 +73,8 @@ async function startNode(name: string, context: PeerContext, authentication: rea
   const file = join(own, 'tidegate.yaml');
   // JSON is YAML
   writeFileSync(file, JSON.stringify(config, null, 2));
-  const { command, args } = tidegateCommand(['start', '-c', file]);
+  const arguments_ = ['start', '-c', file];
+  const { command, args } = root === null ? tidegateCommand(arguments_) : { command: process.execPath, args: [join(root, 'dist/cli/main.js'), ...arguments_] };
   const launcher = processes.spawn(name, command, args, { core, env: { TIDEGATE_LOG_LEVEL: 'warn', NODE_ENV: 'production' } });
   await launcher.until(eventually('readiness', async () => {
     const answer = await fetch(`http://127.0.0.1:${String(controlPort)}/readyz`);
