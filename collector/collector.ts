@@ -56,8 +56,8 @@ export interface CollectorStatus {
   readonly failing: { readonly code: ErrorCode; readonly detail: string; readonly since: string } | null;
 }
 
-/** A log is looked at so often when there is nothing to take, which is no lag. */
-const LOOK_EVERY_MS = 250;
+/** What has come waits so long at most for the log to be looked at again, which is no lag. */
+const LOOK_EVERY_MS = 1000;
 const CLEAN_EVERY_MS = 1000;
 /** With the time after which a marked event is due, what is missing is told within a minute. */
 const JUDGE_EVERY_MS = 5000;

@@ -6,13 +6,9 @@ import net from 'node:net';
 import tls from 'node:tls';
 import { monotonicMs, type Deadlined, type Deadlines } from '../deadlines.js';
 import { MessageParser, type MessageHandler, type MessageHead } from '../http1/message-parser.js';
+import { sharedRead } from '../http1/shared-read.js';
 import type { TargetAddress } from './target-address.js';
 
-/**
- * All plain connections read into this one: a read is parsed before the next begins, and the parser copies what it hands on. Node's own way makes a
- * buffer and passes several stream events a read.
- */
-const READ_BUFFER = Buffer.allocUnsafeSlow(64 * 1024);
 /** Head of an answer: status line and fields together, bytes. */
 const MAX_ANSWER_HEAD = 64 * 1024;
 
@@ -75,7 +71,7 @@ export class UpstreamConnection implements MessageHandler, Deadlined {
     const { address } = target;
     const socket = address.tls
       ? tls.connect({ host: address.host, port: address.port, ALPNProtocols: ['http/1.1'], ...(net.isIP(address.host) === 0 ? { servername: address.host } : {}) })
-      : net.connect({ host: address.host, port: address.port, noDelay: true, onread: { buffer: READ_BUFFER, callback: (bytes, buffer) => this.#readInto(bytes, buffer) } });
+      : net.connect({ host: address.host, port: address.port, noDelay: true, onread: sharedRead((chunk) => { this.#read(chunk); }) });
     if (address.tls) socket.setNoDelay(true);
     this.#socket = socket;
     this.deadlineMs = monotonicMs() + connectTimeoutMs;
@@ -154,11 +150,6 @@ export class UpstreamConnection implements MessageHandler, Deadlined {
 
   onDeadline(): void {
     this.#fail(this.#connected ? 'timeout' : 'connect_timeout', this.#connected ? 'no answer in time' : 'no connection in time');
-  }
-
-  #readInto(bytes: number, buffer: Uint8Array): boolean {
-    this.#read(buffer.subarray(0, bytes) as Buffer);
-    return true;
   }
 
   #read(chunk: Buffer): void {

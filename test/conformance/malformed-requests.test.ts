@@ -114,7 +114,13 @@ test('RTSP a byte at a time, and behind a request of HTTP, is refused as well', 
   second.send('GET /first HTTP/1.1\r\nHost: a\r\n\r\nGET /second RTSP/1.1\r\nHost: a\r\n\r\n');
   const received = await second.untilClosed();
   assert.deepEqual([...received.matchAll(/HTTP\/1.1 (\d+)/g)].map(([, status]) => status), ['200', '505']);
-  assert.doesNotMatch(upstream.seen.join(''), /slow|second/);
+  const third = await RawClient.connect(t, path.port);
+  // the rest of a body that looks like the head which follows it
+  third.send('POST /third HTTP/1.1\r\nHost: a\r\nContent-Length: 15\r\n\r\n');
+  await until(() => upstream.seen.some((text) => text.includes('/third')), 'the head of the third');
+  third.send('GET /4 HTTP/1.1GET /4 RTSP/1.1\r\nHost: a\r\n\r\n');
+  assert.match(await third.untilClosed(), /HTTP\/1\.1 505 /);
+  assert.doesNotMatch(upstream.seen.join(''), /slow|second|GET \/4 HTTP\/1\.1\r\n/);
 });
 
 test('a request that only speaks of another protocol is one of HTTP', async (t) => {

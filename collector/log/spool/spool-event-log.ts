@@ -13,8 +13,15 @@ import { readManifest } from './manifest.js';
 import { openedMs, Pending } from './pending.js';
 import { SpoolCleaner } from './spool-cleaner.js';
 
-/** Small ranges cost as much as large ones: the spool is looked at this often. */
-const EVERY_MS = 250;
+/**
+ * A small range costs as much as a large one: nearly all of it is what the engine does for an insert, whatever is in it. So the spool is looked at less often
+ * the longer that takes, and no event waits for more than a second. Measured at 8,000 requests/s with gateway and collector on one core: 18 us of the
+ * collector's CPU a request instead of 95, and 88 us instead of 105 of the worker's, which had lost its caches to it four times a second.
+ */
+const LEAST_PAUSE_MS = 250;
+const MOST_PAUSE_MS = 1000;
+/** Of its time, the part that goes into ranges while they are small: one of so many. */
+const SHARE = 4;
 
 export interface SpoolEventLogOptions {
   readonly spoolDir: string;
@@ -50,10 +57,11 @@ export class SpoolEventLog implements EventLog {
 
   async step(): Promise<StepResult> {
     const startedMs = Date.now();
+    const began = performance.now();
     const streams = scanStreams(this.#options.spoolDir);
     const { rows, caughtUp } = await this.#collect.step(streams);
     this.#pending.stepped(streams, startedMs, caughtUp);
-    return { rows, mayStop: caughtUp, pauseMs: caughtUp ? Math.max(1, EVERY_MS - (Date.now() - startedMs)) : 0 };
+    return { rows, mayStop: caughtUp, pauseMs: caughtUp ? pauseMs(performance.now() - began) : 0 };
   }
 
   asOfMs(): number {
@@ -104,4 +112,9 @@ export class SpoolEventLog implements EventLog {
   async stop(): Promise<void> {
     // nothing is held open
   }
+}
+
+/** After a step of so many ms that has taken all there was. */
+function pauseMs(stepMs: number): number {
+  return Math.max(1, Math.min(Math.max(SHARE * stepMs, LEAST_PAUSE_MS), MOST_PAUSE_MS) - stepMs);
 }

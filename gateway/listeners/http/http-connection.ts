@@ -1,13 +1,14 @@
 /**
  * One client connection: requests parsed as they come, answered one after another. A pipelined request is dispatched only when the
- * answer ahead of it has been let go; until then, and while an upstream takes no more of a body, the client is not read, and what has been
- * read stays unparsed: a connection can make us hold one read (64 KB) and the requests of one piece of it (unparsed-bytes.ts), no more.
+ * answer ahead of it has been let go; until then, and while an upstream takes no more of a body, what is read stays unparsed, and beyond 16 KB of it the
+ * client is not read: a connection can make us hold these, one read more (64 KB), and the requests of one piece (unparsed-bytes.ts).
  */
 import type { Socket } from 'node:net';
 import { monotonicMs, type Deadlined } from '../../deadlines.js';
 import { INTERIM_AFTER_MS } from '../../active-exchange.js';
 import { KINDS } from '../../events/event.js';
 import type { Refusal } from '../../exchange.js';
+import { readShared } from '../../http1/shared-read.js';
 import { MessageParser, type MessageHandler, type MessageHead, type ParserError } from '../../http1/message-parser.js';
 import type { Pipeline } from '../../pipeline.js';
 import { clientAddress } from '../../routing/forwarded.js';
@@ -70,7 +71,7 @@ export class HttpConnection implements MessageHandler, Deadlined {
     this.#phaseDeadlineMs = monotonicMs() + listener.settings.headTimeoutMs;
     this.arm();
     listener.deadlines.add(this);
-    socket.on('data', (chunk: Buffer) => { this.#read(chunk); });
+    readShared(socket, (chunk) => { this.#read(chunk); });
     socket.on('end', () => { this.#clientEnded(); });
     socket.on('drain', () => { this.#drained(); });
     // 'close' follows and decides.
@@ -89,7 +90,7 @@ export class HttpConnection implements MessageHandler, Deadlined {
     const { socket } = this;
     this.#requestsEnd ??= socket.bytesRead;
     return this.#queue.length === 0 && (this.#receiving === null || this.#receiving === exchange)
-      && this.#unparsed.isEmpty && socket.bytesRead - socket.readableLength >= this.#requestsEnd;
+      && this.#unparsed.isEmpty && socket.bytesRead >= this.#requestsEnd;
   }
 
   /** False: the client is slow; `onClientDrain` follows. */
@@ -267,18 +268,19 @@ export class HttpConnection implements MessageHandler, Deadlined {
 
   #read(chunk: Buffer): void {
     if (this.#deaf) return;
-    if (this.#requestsEnd !== null && this.socket.bytesRead - this.socket.readableLength - chunk.length >= this.#requestsEnd) {
+    if (this.#requestsEnd !== null && this.socket.bytesRead - chunk.length >= this.#requestsEnd) {
       if (this.#receiving === null) return;
       this.#receiving.keepAlive = false;
     }
-    if (chunk.length <= PIECE_BYTES) this.#parse(chunk);
+    if (chunk.length <= PIECE_BYTES && this.#unparsed.isEmpty && this.#takesMore) this.#parse(chunk);
     else this.#unparsed.keep(chunk);
     this.#updateReading();
+    this.#unparsed.own();
   }
 
   #parse(piece: Buffer): void {
     const mayHoldHead = this.#bodyBytesLeft < piece.length;
-    if (mayHoldHead) this.#otherProtocol.look(piece);
+    if (mayHoldHead) this.#otherProtocol.look(piece, this.#receiving === null);
     const result = this.#parser.execute(piece);
     if (mayHoldHead) this.#otherProtocol.parsed(this.#receiving !== null && !this.#headRead);
     if (typeof result !== 'number') this.#parserFailed(result);
@@ -345,7 +347,8 @@ export class HttpConnection implements MessageHandler, Deadlined {
 
   #updateReading(): void {
     if (!this.#unparsed.isEmpty && !this.#parsing) this.#parseOn();
-    const read = this.#unparsed.isEmpty && this.#takesMore;
+    // while draining, what comes now ends a request that was begun before, or is nobody's: not before that one's turn
+    const read = this.#requestsEnd === null ? !this.#unparsed.isFull : this.#unparsed.isEmpty && this.#takesMore;
     if (read === this.#reading || this.socket.destroyed) return;
     this.#reading = read;
     if (read) this.socket.resume();

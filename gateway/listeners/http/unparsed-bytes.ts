@@ -6,19 +6,34 @@
 
 /** Reads up to this are one piece: at most 158 requests. */
 export const PIECE_BYTES = 4096;
+/** So much is read ahead: that a client has left is seen by reading, and a draining node answers what it has read. */
+const READ_AHEAD_BYTES = 16 * 1024;
 /** Of every head, of the last chunk and its trailers; llhttp takes no bare LF. */
 const EMPTY_LINE = '\r\n\r\n';
 
 export class UnparsedBytes {
   #bytes: Buffer | null = null;
   #at = 0;
+  #owned = false;
 
   get isEmpty(): boolean { return this.#bytes === null; }
 
-  /** Keeps a read; what was kept before has been taken by then, because the client is not read meanwhile. */
+  /** No more is to be read. */
+  get isFull(): boolean { return this.#bytes !== null && this.#bytes.length - this.#at >= READ_AHEAD_BYTES; }
+
+  /** Keeps a read, behind what is kept. `own` follows, before the next read. */
   keep(bytes: Buffer): void {
-    this.#bytes = bytes;
+    this.#bytes = this.#bytes === null ? bytes : Buffer.concat([this.#bytes.subarray(this.#at), bytes]);
     this.#at = 0;
+    this.#owned = false;
+  }
+
+  /** What is left may lie in a buffer that is about to be written over. */
+  own(): void {
+    if (this.#bytes === null || this.#owned) return;
+    this.#bytes = Buffer.from(this.#bytes.subarray(this.#at));
+    this.#at = 0;
+    this.#owned = true;
   }
 
   drop(): void {
