@@ -115,6 +115,6 @@ export class SpoolEventLog implements EventLog {
 }
 
 /** After a step of so many ms that has taken all there was. */
-function pauseMs(stepMs: number): number {
+export function pauseMs(stepMs: number): number {
   return Math.max(1, Math.min(Math.max(SHARE * stepMs, LEAST_PAUSE_MS), MOST_PAUSE_MS) - stepMs);
 }
