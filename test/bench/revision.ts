@@ -7,17 +7,18 @@ import { packageRoot } from './package-root.js';
 /** Its sources, with the packages that are installed here, compiled into `folder`. @throws Error: what git or the compiler said */
 export function buildRevision(revision: string, folder: string): void {
   const root = packageRoot();
-  const run = (command: string, args: readonly string[]): void => {
+  const run = (command: string, args: readonly string[]): string => {
     try {
-      execFileSync(command, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'], encoding: 'utf8' });
+      return execFileSync(command, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'], encoding: 'utf8' });
     } catch (error) {
-      const { stdout, stderr } = error as { readonly stdout: string; readonly stderr: string };
-      throw new Error(`${revision} cannot be built: ${(stderr + stdout).trim()}`, { cause: error });
+      const { stdout, stderr, message } = error as Error & { readonly stdout?: string | null; readonly stderr?: string | null };
+      throw new Error(`${revision} cannot be built: ${`${stderr ?? ''}${stdout ?? ''}`.trim() || message}`, { cause: error });
     }
   };
+  const commit = run('git', ['rev-parse', '--verify', '--end-of-options', `${revision}^{commit}`]).trim();
   mkdirSync(folder);
   const archive = join(folder, 'revision.tar');
-  run('git', ['archive', '--output', archive, revision]);
+  run('git', ['archive', '--output', archive, commit]);
   run('tar', ['-xf', archive, '-C', folder]);
   symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
   run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', join(folder, 'tsconfig.json')]);

@@ -274,3 +274,49 @@ test('when the drain takes too long, an answer that has begun is cut, and record
   assert.ok(client.wasReset);
   assert.deepEqual((await path.rowsOf(1)).map(({ outcome, status }) => `${outcome} ${status}`), ['draining 200']);
 });
+
+/** What comes while the first answer is under way, the drain having begun before its head; what the upstream is sent after the first request. */
+const READ_AHEAD: readonly (readonly [name: string, before: readonly string[], meanwhile: string, after: readonly string[], statuses: readonly string[], sent: string])[] = [
+  ['a head', [get('b'), 'GET /c HT'], 'TP/1.1\r\nHost: a\r\n\r\n', [], ['200+', '200+', '200'], '/b /c'],
+  ['a head, in three', [get('b'), 'GET /c'], '/c HTTP/1.1\r\nHost: a\r\nX: ', ['a value\r\n\r\n'], ['200+', '200+', '200'], '/b /c/c'],
+  ['nothing: what comes begins another', ['GET /b HT', `TP/1.1\r\nHost: a\r\n\r\n${get('c')}`], get('d'), [], ['200+', '200+', '200'], '/b /c'],
+  ['a body', [get('b'), 'POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: 16\r\n\r\n0123'], '4567', ['89abcdef'], ['200+', '200+', '200'], '/b /p 0123456789abcdef'],
+];
+
+for (const [name, before, meanwhile, after, statuses, sent] of READ_AHEAD) {
+  test(`a drain that begins in a streamed answer, behind which there is read ahead a part of ${name}: nothing of it is lost`, async (t) => {
+    const watch = new SpoolWatch(t);
+    let first: net.Socket | null = null;
+    let seen = '';
+    const upstream = await startRawUpstream(t, (socket, sofar) => {
+      const [, path = '', body] = /(?:GET|POST) (\S+) HTTP\/1\.1\r\n(?:[^\r]+\r\n)+\r\n([^]*)$/.exec(sofar.slice(Math.max(0, sofar.lastIndexOf('HTTP/1.1\r\nHost') - 12))) ?? [];
+      if (path === '/a') first = socket;
+      else if (path !== '' && (path !== '/p' || body?.length === 16)) {
+        seen += ` ${path}${body === '' ? '' : ` ${body ?? ''}`}`;
+        socket.write(OK);
+      }
+    });
+    const path = await startDataPath(t, oneService(upstream.port), NO_TIMEOUT, watch);
+    const client = await RawClient.connect(t, path.port);
+    let bytes = 0;
+    const send = async (text: string): Promise<void> => {
+      client.send(text);
+      bytes += text.length;
+      await untilRead(watch, bytes);
+    };
+    await send(get('a'));
+    await until(() => first !== null, 'the first request');
+    for (const text of before) await send(text);
+    const drained = path.listener.drain();
+    (first as unknown as net.Socket).write('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello');
+    await client.until('hello');
+    client.send(meanwhile);
+    await nextSweep(path);
+    (first as unknown as net.Socket).write('world');
+    await client.until('world');
+    for (const text of after) client.send(text);
+    assert.deepEqual(answers(await client.untilClosed()), statuses);
+    assert.equal(seen.trim(), sent);
+    await drained;
+  });
+}

@@ -66,6 +66,7 @@ const REFUSED: readonly (readonly [name: string, request: string, status: number
   ['RTSP with a method of its own', 'DESCRIBE rtsp://a/b RTSP/1.0\r\nCSeq: 1\r\n\r\n', 505, 'version_not_supported'],
   ['RTSP with a method of HTTP', 'GET / RTSP/1.0\r\nHost: a\r\n\r\n', 505, 'version_not_supported'],
   ['RTSP behind two spaces', 'OPTIONS /x  RTSP/1.1\r\nHost: a\r\n\r\n', 505, 'version_not_supported'],
+  ['RTSP with two spaces behind the method', 'GET  /x RTSP/1.0\r\nHost: a\r\n\r\n', 505, 'version_not_supported'],
   ['ICE', 'SOURCE /x ICE/1.0\r\nHost: a\r\n\r\n', 505, 'version_not_supported'],
   ['more trailer fields than the limit', post('Transfer-Encoding: chunked', `3\r\nabc\r\n0\r\n${'a:b\r\n'.repeat(101)}\r\n`), 431, 'head_too_large'],
   ['a TLS hello', '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03', 400, 'malformed_request'],

@@ -92,6 +92,7 @@ async function makeKills(ground: Ground): Promise<Attempt[]> {
       attempts.push(made);
       state.tried++;
       if (made.counts !== null) state.counted++;
+      if (KILLS > 1) console.error(`kill ${attempts.length}: ${nameOf(state.kind)}, ${made.counts === null ? 'does not count' : 'counts'} (${state.counted} of ${KILLS})`);
       if (state.counted === KILLS || state.tried === KILLS * MOST_TRIES) open.splice(open.indexOf(state), 1);
     }
   }

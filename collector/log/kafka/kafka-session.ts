@@ -50,6 +50,9 @@ const GATHER_BYTES = 1024 * 1024;
 /** Compressed; about 200,000 events. kafkajs holds what it has fetched in memory, four to ten times as large. */
 const FETCH_PARTITION_BYTES = 4 * 1024 * 1024;
 const FETCH_BYTES = 8 * 1024 * 1024;
+/** A fetch that brings nothing ends after GATHER_MS; one of a broker that is gone, with its connection. */
+const FETCH_ANEW_WITHIN_MS = 15_000;
+const FETCH_LOOK_MS = 10;
 /** A broker that does not answer is not waited for when leaving. */
 const LEAVE_WITHIN_MS = 5000;
 
@@ -72,6 +75,8 @@ export class KafkaSession {
   #partitions: readonly number[] = [];
   /** False: this generation has not read yet what is committed. */
   #fetching = false;
+  /** Brokers from which a fetch has begun, in this generation or since partitions were sought in it. */
+  readonly #fetches = new Set<number | string>();
   #committed: Promise<ReadonlyMap<number, Committed>> = Promise.resolve(new Map<number, Committed>());
   #offer: Offer | null = null;
   #offered: () => void = () => undefined;
@@ -94,12 +99,14 @@ export class KafkaSession {
       this.#partitions = payload.memberAssignment[options.settings.topic] ?? [];
       this.clock.forget();
       this.#fetching = false;
+      this.#fetches.clear();
       this.#offer?.lose(new PartitionLost('a new generation of the group'));
       this.#committed = this.#beforeFetching(this.#generation);
       log.info({ partitions: this.#partitions.length, member: payload.memberId }, 'joined the group of collectors');
     });
     this.#consumer.on(this.#consumer.events.CRASH, ({ payload }) => { this.#break(payload.error); });
     this.#consumer.on(this.#consumer.events.FETCH_START, ({ payload, timestamp }) => {
+      this.#fetches.add(payload.nodeId);
       // of what is paused nothing is fetched, which is no sign of having caught up
       if (this.#fetching) this.clock.fetches(payload.nodeId, timestamp);
     });
@@ -184,18 +191,32 @@ export class KafkaSession {
     try {
       this.#consumer.pause([{ topic }]);
       const [committed, places] = await Promise.all([this.#fetchCommitted(), this.#admin.fetchTopicOffsets(topic)]);
-      if (generation === this.#generation && this.#broken === null) {
-        for (const { partition, low } of places) {
-          const { offset } = committed.get(partition) ?? NONE;
-          if (offset >= 0 && offset < Number(low) && this.#partitions.includes(partition)) this.#consumer.seek({ topic, partition, offset: low });
-        }
-        this.#fetching = true;
-        this.#consumer.resume([{ topic }]);
-      }
+      const sought = places.filter(({ partition, low }) => {
+        const { offset } = committed.get(partition) ?? NONE;
+        return offset >= 0 && offset < Number(low) && this.#partitions.includes(partition);
+      });
+      const isOver = (): boolean => generation !== this.#generation || this.#broken !== null;
+      if (isOver()) return committed;
+      for (const { partition, low } of sought) this.#consumer.seek({ topic, partition, offset: low });
+      if (sought.length > 0) await this.#fetchesAnew(isOver);
+      if (isOver()) return committed;
+      this.#fetching = true;
+      this.#consumer.resume([{ topic }]);
       return committed;
     } catch (error) {
       this.#break(error instanceof Error ? error : new Error(String(error)));
       return new Map();
+    }
+  }
+
+  /** A fetch that is under way took up its offsets before these were sought, and would go by them as soon as the partitions are read on: so it is waited for its end. */
+  async #fetchesAnew(isOver: () => boolean): Promise<void> {
+    const underWay = [...this.#fetches];
+    this.#fetches.clear();
+    const deadlineMs = performance.now() + FETCH_ANEW_WITHIN_MS;
+    while (underWay.some((broker) => !this.#fetches.has(broker)) && !isOver()) {
+      if (performance.now() > deadlineMs) throw new Error('a broker is not fetched from any more');
+      await pause(FETCH_LOOK_MS);
     }
   }
 

@@ -88,9 +88,12 @@ export class HttpConnection implements MessageHandler, Deadlined {
    */
   isLast(exchange: HttpExchange): boolean {
     const { socket } = this;
-    this.#requestsEnd ??= socket.bytesRead;
+    if (this.#requestsEnd === null) {
+      this.#requestsEnd = socket.bytesRead - socket.readableLength;
+      this.#pace();
+    }
     return this.#queue.length === 0 && (this.#receiving === null || this.#receiving === exchange)
-      && this.#unparsed.isEmpty && socket.bytesRead >= this.#requestsEnd;
+      && this.#unparsed.isEmpty && socket.bytesRead - socket.readableLength >= this.#requestsEnd;
   }
 
   /** False: the client is slow; `onClientDrain` follows. */
@@ -268,7 +271,7 @@ export class HttpConnection implements MessageHandler, Deadlined {
 
   #read(chunk: Buffer): void {
     if (this.#deaf) return;
-    if (this.#requestsEnd !== null && this.socket.bytesRead - chunk.length >= this.#requestsEnd) {
+    if (this.#requestsEnd !== null && this.socket.bytesRead - this.socket.readableLength - chunk.length >= this.#requestsEnd) {
       if (this.#receiving === null) return;
       this.#receiving.keepAlive = false;
     }
@@ -347,6 +350,11 @@ export class HttpConnection implements MessageHandler, Deadlined {
 
   #updateReading(): void {
     if (!this.#unparsed.isEmpty && !this.#parsing) this.#parseOn();
+    this.#pace();
+  }
+
+  /** Reads as far ahead as it may. */
+  #pace(): void {
     // while draining, what comes now ends a request that was begun before, or is nobody's: not before that one's turn
     const read = this.#requestsEnd === null ? !this.#unparsed.isFull : this.#unparsed.isEmpty && this.#takesMore;
     if (read === this.#reading || this.socket.destroyed) return;

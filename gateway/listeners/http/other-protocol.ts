@@ -39,13 +39,21 @@ export class OtherProtocol {
     this.#first = false;
     if (first && this.#beginsAsHttp(method, target)) return false;
     if (!this.#isNamed()) return false;
-    const start = Buffer.from(`${method} ${target} `, 'latin1');
-    for (let at = this.#text.indexOf(start); at >= 0; at = this.#text.indexOf(start, at + 1)) {
-      let end = at + start.length - 1;
+    const name = Buffer.from(`${target} `, 'latin1');
+    for (let at = this.#text.indexOf(name); at >= 0; at = this.#text.indexOf(name, at + 1)) {
+      if (!this.#standsBehind(method, at)) continue;
+      let end = at + name.length - 1;
       while (this.#text[end + 1] === SPACE) end++;
-      if (OTHERS.some((name) => this.#text.subarray(end, end + name.length).equals(name))) return true;
+      if (OTHERS.some((other) => this.#text.subarray(end, end + other.length).equals(other))) return true;
     }
     return false;
+  }
+
+  /** What begins at `at` has the method before it, and spaces between, of which the parser takes several. */
+  #standsBehind(method: string, at: number): boolean {
+    let end = at;
+    while (this.#text[end - 1] === SPACE) end--;
+    return end < at && this.#text.subarray(end - method.length, end).equals(Buffer.from(method, 'latin1'));
   }
 
   /** The text is `method SP target SP HTTP/…`, so that nothing else can stand where the version does. */

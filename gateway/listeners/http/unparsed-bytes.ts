@@ -23,9 +23,9 @@ export class UnparsedBytes {
 
   /** Keeps a read, behind what is kept. `own` follows, before the next read. */
   keep(bytes: Buffer): void {
+    this.#owned = this.#bytes !== null;
     this.#bytes = this.#bytes === null ? bytes : Buffer.concat([this.#bytes.subarray(this.#at), bytes]);
     this.#at = 0;
-    this.#owned = false;
   }
 
   /** What is left may lie in a buffer that is about to be written over. */

@@ -255,15 +255,23 @@ export class Lending {
    */
   standing(): void {
     this.supplyAll();
-    if (this.#shared?.up === true) for (const key of [...this.#toldEmpty.keys()]) this.#callBack(key);
+    if (this.#shared?.up !== true) return;
+    const called = new Map<string, LimitKey[]>();
+    for (const [key, told] of this.#toldEmpty) {
+      if (this.#blocked(key)) continue;
+      this.#toldEmpty.delete(key);
+      for (const stream of told) {
+        const keys = called.get(stream);
+        if (keys === undefined) called.set(stream, [key]);
+        else keys.push(key);
+      }
+    }
+    for (const [stream, keys] of called) this.#post(stream, { type: 'available', keys });
   }
 
   #announce(key: LimitKey): void {
-    if (this.#toldEmpty.has(key) && !this.#blocked(key) && this.#available(key) >= 1) this.#callBack(key);
-  }
-
-  #callBack(key: LimitKey): void {
-    const told = this.#toldEmpty.get(key) ?? [];
+    const told = this.#toldEmpty.get(key);
+    if (told === undefined || this.#blocked(key) || this.#available(key) < 1) return;
     this.#toldEmpty.delete(key);
     for (const stream of told) this.#post(stream, { type: 'available', keys: [key] });
   }
