@@ -57,7 +57,7 @@ export interface CollectorStatus {
 }
 
 /** What has come waits so long at most for the log to be looked at again, which is no lag. */
-const LOOK_EVERY_MS = 1000;
+const LOOK_EVERY_MS = 600;
 const CLEAN_EVERY_MS = 1000;
 /** With the time after which a marked event is due, what is missing is told within a minute. */
 const JUDGE_EVERY_MS = 5000;

@@ -15,11 +15,10 @@ import { SpoolCleaner } from './spool-cleaner.js';
 
 /**
  * A small range costs as much as a large one: nearly all of it is what the engine does for an insert, whatever is in it. So the spool is looked at less often
- * the longer that takes, and no event waits for more than a second. Measured at 8,000 requests/s with gateway and collector on one core: 18 us of the
- * collector's CPU a request instead of 95, and 88 us instead of 105 of the worker's, which had lost its caches to it four times a second.
+ * the longer that takes (docs/decisions/0024-the-pace-of-the-collector.md).
  */
 const LEAST_PAUSE_MS = 250;
-const MOST_PAUSE_MS = 1000;
+const MOST_PAUSE_MS = 600;
 /** Of its time, the part that goes into ranges while they are small: one of so many. */
 const SHARE = 4;
 
