@@ -58,9 +58,13 @@ test('a paused one reads nothing more, a resumed one all of it', async (t) => {
   await until(() => accepted[0]?.chunks.length === 1, 'the first byte');
   const [one] = accepted as [Accepted];
   one.socket.pause();
-  client.write('b'.repeat(200_000));
-  await new Promise((resolve) => { setTimeout(resolve, 50); });
+  await new Promise((resolve) => { client.write('b'.repeat(1000), resolve); });
+  // read after it was sent, by a socket that is not paused
+  const other = await connect();
+  other.write('c');
+  await until(() => accepted[1]?.chunks.length === 1, 'what came later');
   assert.equal(one.socket.bytesRead, 1);
+  client.write('b'.repeat(199_000));
   one.socket.resume();
   await until(() => one.socket.bytesRead === 200_001, 'the rest');
   assert.equal(one.chunks.join(''), `a${'b'.repeat(200_000)}`);

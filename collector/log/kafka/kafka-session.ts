@@ -209,7 +209,7 @@ export class KafkaSession {
     }
   }
 
-  /** A fetch that is under way took up its offsets before these were sought, and would go by them as soon as the partitions are read on: so it is waited for its end. */
+  /** A fetch that is under way may have taken up its offsets before these were sought (by kafkajs's code: it looks what is paused only afterwards): so it is waited for its end. */
   async #fetchesAnew(isOver: () => boolean): Promise<void> {
     const underWay = [...this.#fetches];
     this.#fetches.clear();
