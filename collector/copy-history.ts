@@ -8,6 +8,7 @@ import { TidegateError } from '../errors/tidegate-error.js';
 import { kafkaClient, kafkaFailure, type KafkaSettings } from '../gateway/events/kafka-client.js';
 import { ProcessLock } from '../gateway/events/process-lock.js';
 import type { SpoolLog } from '../gateway/events/spool-log.js';
+import { isBegun } from './log/kafka/intent.js';
 import { finishSpool } from './log/spool/collect.js';
 import { ClickHouseStore, type ClickHouseConnection } from './store/clickhouse-store.js';
 import { copyStore, type CopyOptions, type CopyResult } from './store/copy-store.js';
@@ -52,7 +53,7 @@ async function nothingBegun(settings: KafkaSettings, log: SpoolLog): Promise<voi
     await admin.connect();
     const { group: groupId, topic } = settings;
     const [offsets] = await admin.fetchOffsets({ groupId, topics: [topic] });
-    const begun = (offsets?.partitions ?? []).filter(({ offset, metadata }) => Number(offset) >= 0 && (metadata ?? '') !== '').map(({ partition }) => partition);
+    const begun = (offsets?.partitions ?? []).filter(({ offset, metadata }) => Number(offset) >= 0 && isBegun(metadata ?? '')).map(({ partition }) => partition);
     if (begun.length > 0) {
       throw new TidegateError('store_copy_source', `the collector was killed while it stored of ${topic}, partition ${begun.join(', ')}: start it once more without store.clickhouse, and stop it with SIGTERM`);
     }

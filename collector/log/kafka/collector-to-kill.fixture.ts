@@ -7,6 +7,7 @@ import { eventually } from '../../../test/harness/deadline.js';
 import { Collector } from '../../collector.js';
 import { ChdbStore } from '../../store/chdb-store.js';
 import { silentLog } from '../random-events.fixture.js';
+import { isBegun } from './intent.js';
 import { Offer } from './kafka-session.js';
 import { testSettings } from './topic.fixture.js';
 
@@ -49,9 +50,9 @@ function passes(passed: KillPlace): void {
 
 const commit: Offer['commit'] = Reflect.get(Offer.prototype, 'commit');
 Offer.prototype.commit = async function (this: Offer, offset: number, metadata: string): Promise<void> {
-  passes(metadata === '' ? 'before-commit' : 'before-intent');
+  passes(!isBegun(metadata) ? 'before-commit' : 'before-intent');
   await commit.call(this, offset, metadata);
-  passes(metadata === '' ? 'after-commit' : 'after-intent');
+  passes(!isBegun(metadata) ? 'after-commit' : 'after-intent');
 };
 
 const insertRows: ChdbStore['insertRows'] = Reflect.get(ChdbStore.prototype, 'insertRows');

@@ -1,27 +1,33 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { encodeIntent, intentFits, parseIntent, rangeToken, type Intent } from './intent.js';
+import { encodePlace, intentFits, isBegun, parsePlace, rangeToken, type Intent, type LastStored } from './intent.js';
 
 const STREAM = '00c0ffee0000002a';
 const INTENT: Intent = { from: 7, to: 21, out: [{ stream: STREAM, first: 3, last: 90 }], rows: 200_000, bytes: 16_000_000, crc: 0xdeadbeef, at: '2026-11-21T10:00:00.000Z', block: 41 };
+const STORED: LastStored = { stream: STREAM, seq: 2, atMs: 1_795_255_200_000 };
 
-test('an intent comes back from the metadata of its offset', () => {
-  assert.deepEqual(parseIntent(encodeIntent(INTENT), 7), INTENT);
-});
-
-test('what is no intent of this version is none', () => {
-  const good = JSON.parse(encodeIntent(INTENT)) as Record<string, unknown>;
-  for (const bad of ['', 'x', 'null', '[]', ...[{ v: 2 }, { to: 7 }, { to: '21' }, { out: [[STREAM, 3]] }, { out: [['no stream', 3, 4]] }, { rows: -1 }, { at: 1 }].map((change) => JSON.stringify({ ...good, ...change }))]) {
-    assert.equal(parseIntent(bad, 7), null, bad);
+test('an intent, and the row that was stored last, come back from the metadata of their offset', () => {
+  for (const place of [{ intent: INTENT, lastStored: STORED }, { intent: INTENT, lastStored: null }, { intent: null, lastStored: STORED }, { intent: null, lastStored: null }]) {
+    assert.deepEqual(parsePlace(encodePlace(place), 7), place);
+    assert.equal(isBegun(encodePlace(place)), place.intent !== null);
   }
 });
 
-test('an intent is no longer than Kafka takes', () => {
+test('what is no intent of this version is none, and may be a range that is begun', () => {
+  const good = JSON.parse(encodePlace({ intent: INTENT, lastStored: null })) as Record<string, unknown>;
+  const changes = [{ v: 2 }, { to: 7 }, { to: '21' }, { out: [[STREAM, 3]] }, { out: [['no stream', 3, 4]] }, { rows: -1 }, { at: 1 }];
+  for (const bad of ['x', 'null', '[]', '{"v":1}', '{"v":1,"stored":["no stream",1,2]}', '{"v":2,"stored":["00c0ffee0000002a",1,2]}', ...changes.map((change) => JSON.stringify({ ...good, ...change }))]) {
+    assert.equal(parsePlace(bad, 7), null, bad);
+  }
+  assert.equal(isBegun('{"v":2,"something":"else"}'), true);
+});
+
+test('what is said of a place is no longer than Kafka takes', () => {
   const runs = (count: number) => Array.from({ length: count }, (_, i) => ({ stream: STREAM, first: 1e15 + 2 * i, last: 1e15 + 2 * i }));
   let most = 0;
   while (intentFits(runs(most + 1))) most++;
   assert.ok(most > 50, String(most));
-  assert.ok(encodeIntent({ ...INTENT, out: runs(most) }).length < 4096);
+  assert.ok(encodePlace({ intent: { ...INTENT, out: runs(most) }, lastStored: { ...STORED, seq: Number.MAX_SAFE_INTEGER, atMs: Number.MAX_SAFE_INTEGER } }).length < 4096);
 });
 
 test('a token names the range and what is in it', () => {

@@ -1,6 +1,10 @@
 /**
- * An intent: what the collector is about to insert, durable before the insert begins, as the metadata of the partition's committed offset. The offset
- * is where the range begins, so whoever owns the partition next reads exactly that range again, and makes exactly that insert again.
+ * What stands with a partition's committed offset, as its metadata.
+ *
+ * An intent: what the collector is about to insert, durable before the insert begins. The offset is where the range begins, so whoever owns the partition
+ * next reads exactly that range again, and makes exactly that insert again.
+ *
+ * The row that was stored last, of what lies before the offset: a store that does not hold it is older than the group's place (restored from a backup), or another.
  *
  * `v` stands for all that the insert's rows, blocks and token are made by: the rules of picked-rows.ts, INSERT_SETTINGS, rangeToken. Where one of them
  * changes so that the same range would become another insert, it is a new number, and the old way stays for intents that are found.
@@ -23,22 +27,43 @@ export interface Intent {
   readonly block: number;
 }
 
+/** A row that the store holds, unless it was put back to an earlier time. */
+export interface LastStored {
+  readonly stream: string;
+  readonly seq: number;
+  /** When it was stored, by the collector's clock, ms since the epoch. */
+  readonly atMs: number;
+}
+
+/** Null: none. */
+export interface PlaceMetadata {
+  readonly intent: Intent | null;
+  readonly lastStored: LastStored | null;
+}
+
 const VERSION = 1;
-/** Kafka's `offset.metadata.max.bytes` is 4,096 by default. */
+/** Kafka's `offset.metadata.max.bytes` is 4,096 by default; the row that was stored last takes up to 70 more. */
 const MOST_BYTES = 3500;
 
-export function encodeIntent({ to, out, rows, bytes, crc, at, block }: Intent): string {
-  return JSON.stringify({ v: VERSION, to, out: compact(out), rows, bytes, crc, at, block });
+/** '': nothing is to be said. */
+export function encodePlace({ intent, lastStored }: PlaceMetadata): string {
+  if (intent === null && lastStored === null) return '';
+  const stored = lastStored === null ? {} : { stored: [lastStored.stream, lastStored.seq, lastStored.atMs] };
+  if (intent === null) return JSON.stringify({ v: VERSION, ...stored });
+  const { to, out, rows, bytes, crc, at, block } = intent;
+  return JSON.stringify({ v: VERSION, to, out: compact(out), rows, bytes, crc, at, block, ...stored });
 }
 
 /** Whether an intent that leaves these out is short enough to be committed. */
 export function intentFits(out: readonly SeqRunOfStream[]): boolean {
   const most = Number.MAX_SAFE_INTEGER;
-  return encodeIntent({ from: 0, to: most, out, rows: most, bytes: most, crc: most, at: new Date(0).toISOString(), block: most }).length <= MOST_BYTES;
+  const intent = { from: 0, to: most, out, rows: most, bytes: most, crc: most, at: new Date(0).toISOString(), block: most };
+  return encodePlace({ intent, lastStored: null }).length <= MOST_BYTES;
 }
 
-/** Null: the metadata is no intent of this version. @param from the committed offset */
-export function parseIntent(metadata: string, from: number): Intent | null {
+/** Null: it says nothing that this version can read. @param from the committed offset */
+export function parsePlace(metadata: string, from: number): PlaceMetadata | null {
+  if (metadata === '') return { intent: null, lastStored: null };
   let parsed: unknown;
   try {
     parsed = JSON.parse(metadata);
@@ -46,10 +71,30 @@ export function parseIntent(metadata: string, from: number): Intent | null {
     return null;
   }
   if (typeof parsed !== 'object' || parsed === null) return null;
-  const { v, to, out, rows, bytes, crc, at, block } = parsed as Record<string, unknown>;
-  if (v !== VERSION || !isWhole(to) || to <= from || !Array.isArray(out) || !out.every(isRun)) return null;
+  const fields = parsed as Record<string, unknown>;
+  if (fields.v !== VERSION) return null;
+  const lastStored = parseLastStored(fields.stored);
+  if (fields.to === undefined) return lastStored === null ? null : { intent: null, lastStored };
+  const intent = parseIntent(fields, from);
+  return intent === null ? null : { intent, lastStored };
+}
+
+/** Whether a range is begun there: what cannot be read may be one. */
+export function isBegun(metadata: string): boolean {
+  const place = parsePlace(metadata, 0);
+  return place === null || place.intent !== null;
+}
+
+function parseIntent({ to, out, rows, bytes, crc, at, block }: Record<string, unknown>, from: number): Intent | null {
+  if (!isWhole(to) || to <= from || !Array.isArray(out) || !out.every(isRun)) return null;
   if (!isWhole(rows) || !isWhole(bytes) || !isWhole(crc) || typeof at !== 'string' || !Number.isSafeInteger(block)) return null;
   return { from, to, out: out.map(([stream, first, last]) => ({ stream, first, last })), rows, bytes, crc, at, block: block as number };
+}
+
+function parseLastStored(stored: unknown): LastStored | null {
+  if (!isRun(stored)) return null;
+  const [stream, seq, atMs] = stored;
+  return { stream, seq, atMs };
 }
 
 /** Names the range and what is in it: offsets begin again where a topic is made anew. */

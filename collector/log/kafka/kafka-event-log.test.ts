@@ -17,6 +17,7 @@ import { RandomStream, silentLog } from '../random-events.fixture.js';
 import { assertExact } from '../stored-sums.fixture.js';
 import { Collect } from '../spool/collect.js';
 import { readManifest } from '../spool/manifest.js';
+import { isBegun } from './intent.js';
 import { KafkaEventLog } from './kafka-event-log.js';
 import { KafkaSession, type KafkaLogOptions } from './kafka-session.js';
 import { chunksOf, stateOf, TestTopic } from './topic.fixture.js';
@@ -67,7 +68,7 @@ async function stored(rows: number, by: KafkaEventLog = log): Promise<void> {
 async function rangeBegun(): Promise<void> {
   await eventually('a range is begun', async () => {
     await log.step().catch(() => undefined);
-    return [...(await topic.committed()).values()].some(({ metadata }) => (metadata ?? '') !== '') || null;
+    return [...(await topic.committed()).values()].some(({ metadata }) => isBegun(metadata ?? '')) || null;
   }, 60_000, 0);
 }
 
@@ -85,7 +86,7 @@ test('what was shipped is stored, over many ranges, streams and partitions', { s
   assert.equal(log.totals.storedRows, 20_000);
   const noted = await store.query<{ node: string; instance: string; sealed: number }>('SELECT node, instance, sealed_at IS NOT NULL AS sealed FROM tidegate.streams FINAL');
   assert.deepEqual(noted, streams.map(() => ({ node: 'node-a', instance: 'instance-a', sealed: 1 })));
-  await eventually('the offsets are committed', async () => ([...(await topic.committed()).values()].every(({ metadata }) => metadata === '' || metadata === null) ? true : null));
+  await eventually('the offsets are committed', async () => ([...(await topic.committed()).values()].every(({ metadata }) => !isBegun(metadata ?? '')) ? true : null));
 });
 
 test('chunks that come again, in another order, or cut in another way are stored once', { skip }, async () => {

@@ -21,7 +21,7 @@ import type { EventLog, LogPart, LogTotals, QuarantinedItem, Standing, StepResul
 import { DEFAULT_LIMITS, type PickedRows, type RangeLimits } from '../picked-rows.js';
 import { RangeInsert } from '../range-insert.js';
 import { StoredSeqs } from '../stored-seqs.js';
-import { encodeIntent, rangeToken, type Intent } from './intent.js';
+import { encodePlace, rangeToken, type Intent, type LastStored } from './intent.js';
 import { KafkaQuarantine } from './kafka-quarantine.js';
 import { isNotReady, KafkaSession, PartitionLost, type KafkaLogOptions, type Offer } from './kafka-session.js';
 import { LogNotes } from './log-notes.js';
@@ -42,6 +42,8 @@ export interface KafkaEventLogOptions {
 interface Owned {
   /** Offset at which the next range begins; null: at the first message there is. */
   next: number | null;
+  /** Of what lies before it; null: not known. */
+  lastStored: LastStored | null;
   /** A range begun by whoever owned the partition before, and how much of it is built again. */
   again: { readonly intent: Intent; readonly builder: RangeBuilder } | null;
   /** Durable, and not known to be inserted. */
@@ -57,7 +59,7 @@ const MOST_BLOCKS = 5000;
 /** A group that is not ready for longer is a failure. */
 const READY_WITHIN_MS = 20_000;
 /** Time does not mend them; the other partitions go on. */
-const STOPS_PARTITION: ReadonlySet<string> = new Set<ErrorCode>(['log_place_lost', 'log_intent_unreadable', 'log_range_gone', 'log_intent_old']);
+const STOPS_PARTITION: ReadonlySet<string> = new Set<ErrorCode>(['log_place_lost', 'log_store_behind', 'log_intent_unreadable', 'log_range_gone', 'log_intent_old']);
 
 export class KafkaEventLog implements EventLog {
   readonly #options: KafkaEventLogOptions;
@@ -84,7 +86,7 @@ export class KafkaEventLog implements EventLog {
     this.#quarantine = new KafkaQuarantine(kafka.settings, store, log);
     this.#notes = new LogNotes(store, kafka.settings.topic);
     this.#streams = new StoredStreams(store);
-    this.#start = new PartitionStart(store, kafka.settings.topic);
+    this.#start = new PartitionStart(store, kafka.settings.topic, kafka.settings.retentionMs);
     this.#places = new LogPlaces(store, kafka.settings.topic);
   }
 
@@ -255,7 +257,8 @@ export class KafkaEventLog implements EventLog {
     const { builder, intent, picked } = owned.pending;
     if (intent.rows > 0) await this.#insert(offer.partition, intent, picked);
     await this.#notes.states(offer.partition, builder.states);
-    await offer.commit(builder.to, '');
+    owned.lastStored = lastOf(picked) ?? owned.lastStored;
+    await offer.commit(builder.to, encodePlace({ intent: null, lastStored: owned.lastStored }));
     this.#inserts.finished(intent.rows > 0 ? nameOf(offer.partition, intent) : null, picked.runs);
     // what is stored of a range begun by another is read from the coverage
     this.#stored.add(owned.again === null ? picked.runs : []);
@@ -271,8 +274,8 @@ export class KafkaEventLog implements EventLog {
   async #ownedOf(session: KafkaSession, offer: Offer): Promise<Owned> {
     const known = this.#owned.get(offer.partition);
     if (known !== undefined) return known;
-    const { next, intent } = await this.#start.of(offer.partition, await session.committed(offer.partition));
-    const owned: Owned = { next, again: intent === null ? null : { intent, builder: RangeBuilder.again(intent.from, intent.out) }, pending: null };
+    const { next, intent, lastStored } = await this.#start.of(offer.partition, await session.committed(offer.partition));
+    const owned: Owned = { next, lastStored, again: intent === null ? null : { intent, builder: RangeBuilder.again(intent.from, intent.out) }, pending: null };
     this.#owned.set(offer.partition, owned);
     if (intent !== null) this.#options.log.warn({ partition: offer.partition, from: intent.from, to: intent.to, rows: intent.rows }, 'a range was begun and not known to be stored: it is inserted again');
     return owned;
@@ -296,8 +299,8 @@ export class KafkaEventLog implements EventLog {
       throw new TidegateError('log_intent_unreadable', `offsets ${from} to ${to} of partition ${offer.partition} hold ${picked.rows} rows (${staged.crc}), and ${intent.rows} (${intent.crc}) were to be inserted`);
     }
     // without rows there is nothing to be made again; but what is noted on streams, with no place in the log, would look as if the place were lost
-    if (again === null && intent.rows > 0) await offer.commit(from, encodeIntent(intent));
-    else if (again === null && owned.next === null) await offer.commit(from, '');
+    if (again === null && intent.rows > 0) await offer.commit(from, encodePlace({ intent, lastStored: owned.lastStored }));
+    else if (again === null && owned.next === null) await offer.commit(from, encodePlace({ intent: null, lastStored: null }));
     return { intent, builder, picked };
   }
 
@@ -339,6 +342,12 @@ export class KafkaEventLog implements EventLog {
     const plan = this.#inserts.plan(rangeToken(this.#options.kafka.settings.topic, partition, intent), picked);
     await this.#inserts.insert(plan, nameOf(partition, intent), nowMs + INSERT_WITHIN_MS);
   }
+}
+
+/** Null: it holds no row. */
+function lastOf({ runs }: PickedRows): LastStored | null {
+  const run = runs.at(-1);
+  return run === undefined ? null : { stream: run.stream, seq: run.last, atMs: Date.now() };
 }
 
 const nameOf = (partition: number, { from }: { readonly from: number }): string => `${partition}-${from}`;

@@ -1,7 +1,7 @@
 /** Where a partition is taken up, by whoever comes to own it. */
 import { TidegateError } from '../../../errors/tidegate-error.js';
 import type { Store } from '../../store/store.js';
-import { parseIntent, type Intent } from './intent.js';
+import { parsePlace, type Intent, type LastStored } from './intent.js';
 import type { Committed } from './kafka-session.js';
 
 export interface PartitionPlace {
@@ -9,20 +9,26 @@ export interface PartitionPlace {
   readonly next: number | null;
   /** Begun, and not known to be stored. */
   readonly intent: Intent | null;
+  /** Of what lies before `next`; null: not known. */
+  readonly lastStored: LastStored | null;
 }
 
 export class PartitionStart {
   readonly #store: Store;
   readonly #topic: string;
+  readonly #retentionMs: number;
 
-  constructor(store: Store, topic: string) {
+  /** @param retentionMs how long the log keeps what it holds */
+  constructor(store: Store, topic: string, retentionMs: number) {
     this.#store = store;
     this.#topic = topic;
+    this.#retentionMs = retentionMs;
   }
 
   /**
    * @param committed as of the beginning of this generation
-   * @throws log_place_lost: the group knows no place, and the store holds events of the partition; log_intent_unreadable; store_failed
+   * @throws log_place_lost: the group knows no place, and the store holds events of the partition; log_store_behind: the store lacks what the group's place
+   * says it holds; log_intent_unreadable; store_failed
    */
   async of(partition: number, { offset, metadata }: Committed): Promise<PartitionPlace> {
     // the log went beyond it while it was read, kafkajs wrote "the beginning" over it, and nobody has stored anything since
@@ -32,12 +38,23 @@ export class PartitionStart {
       const [held] = await this.#store.query<{ n: number }>(
         'SELECT count() AS n FROM tidegate.coverage WHERE stream IN (SELECT stream FROM tidegate.streams FINAL WHERE log = {log:String})', { log });
       if ((held?.n ?? 0) > 0) throw new TidegateError('log_place_lost', `the group has no committed offset for ${log}, and the store holds events that came from there`);
-      return { next: null, intent: null };
+      return { next: null, intent: null, lastStored: null };
     }
-    if (metadata === '') return { next: offset, intent: null };
-    const intent = parseIntent(metadata, offset);
-    if (intent === null) throw new TidegateError('log_intent_unreadable', `offset ${offset} of ${logOf(this.#topic, partition)} is committed with what is no intent of this version: ${metadata.slice(0, 200)}`);
-    return { next: offset, intent };
+    const place = parsePlace(metadata, offset);
+    if (place === null) throw new TidegateError('log_intent_unreadable', `offset ${offset} of ${logOf(this.#topic, partition)} is committed with what is no intent of this version: ${metadata.slice(0, 200)}`);
+    const { intent, lastStored } = place;
+    if (lastStored !== null && !(await this.#holds(lastStored))) {
+      const { stream, seq, atMs } = lastStored;
+      throw new TidegateError('log_store_behind', `${logOf(this.#topic, partition)} was stored up to offset ${offset}, and event ${seq} of stream ${stream}, stored at ${new Date(atMs).toISOString()}, is not in the store: it was put back to an earlier time, or is another`);
+    }
+    return { next: offset, intent, lastStored };
+  }
+
+  /** What is older than the log keeps counts as held: it may have been pruned, and would not come again either. */
+  async #holds({ stream, seq, atMs }: LastStored): Promise<boolean> {
+    if (Date.now() - atMs > this.#retentionMs) return true;
+    const [row] = await this.#store.query<{ open: number }>(`SELECT sum(delta) AS open FROM tidegate.coverage WHERE stream = 0x${stream} AND edge <= {seq:UInt64}`, { seq });
+    return (row?.open ?? 0) > 0;
   }
 }
 

@@ -105,6 +105,15 @@ export class TestTopic {
     });
   }
 
+  /** As kafka-consumer-groups --reset-offsets --to-earliest: the group has no members meanwhile. */
+  async seekEarliest(): Promise<void> {
+    const { topic, group: groupId } = this.settings;
+    await this.#withAdmin(async (admin) => {
+      const offsets = await admin.fetchTopicOffsets(topic);
+      await admin.setOffsets({ groupId, topic, partitions: offsets.map(({ partition, low }) => ({ partition, offset: low })) });
+    });
+  }
+
   /** The group has no members, and then no places. */
   async forgetGroup(): Promise<void> {
     await this.#withAdmin((admin) => admin.deleteGroups([this.settings.group]));

@@ -17,6 +17,7 @@
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import { basename, join } from 'node:path';
+import { isBegun } from '../../../collector/log/kafka/intent.js';
 import { Offer, KafkaSession } from '../../../collector/log/kafka/kafka-session.js';
 import { ClickHouseStore } from '../../../collector/store/clickhouse-store.js';
 import { KafkaSender } from '../../../gateway/events/shipper/kafka-sender.js';
@@ -50,9 +51,9 @@ function passes(place: string): void {
 if (role === 'collector') {
   const commit: Offer['commit'] = Reflect.get(Offer.prototype, 'commit');
   Offer.prototype.commit = async function (this: Offer, offset: number, metadata: string): Promise<void> {
-    if (metadata === '') passes('before-commit');
+    if (!isBegun(metadata)) passes('before-commit');
     await commit.call(this, offset, metadata);
-    if (metadata !== '') passes('after-intent');
+    if (isBegun(metadata)) passes('after-intent');
   };
   const insertRows: ClickHouseStore['insertRows'] = Reflect.get(ClickHouseStore.prototype, 'insertRows');
   ClickHouseStore.prototype.insertRows = async function (this: ClickHouseStore, ...args: Parameters<ClickHouseStore['insertRows']>): Promise<void> {
