@@ -30,7 +30,12 @@ export function withControlOptions(command: Command): Command {
     .option('--token <token>', 'control token (default: $TIDEGATE_TOKEN, then the configuration\'s, then data_dir/control.token)');
 }
 
-export interface ControlPlace { readonly url: string; readonly token: string | null }
+export interface ControlPlace {
+  readonly url: string;
+  readonly token: string | null;
+  /** The configuration that the token is of; null: it was given, or there is none. */
+  readonly tokenOf: string | null;
+}
 
 /**
  * Each of the two by itself: option, environment, configuration file.
@@ -39,11 +44,11 @@ export interface ControlPlace { readonly url: string; readonly token: string | n
 export function findControl(options: ControlOptions, environment: NodeJS.ProcessEnv = process.env): ControlPlace {
   const url = options.url ?? nonEmpty(environment['TIDEGATE_URL']);
   const token = options.token ?? nonEmpty(environment['TIDEGATE_TOKEN']);
-  if (url !== undefined && token !== undefined) return { url: checkedUrl(url), token };
+  if (url !== undefined && token !== undefined) return { url: checkedUrl(url), token, tokenOf: null };
   const file = options.config ?? (existsSync(DEFAULT_CONFIG) ? DEFAULT_CONFIG : null);
-  if (file === null) return { url: checkedUrl(url ?? DEFAULT_URL), token: token ?? null };
+  if (file === null) return { url: checkedUrl(url ?? DEFAULT_URL), token: token ?? null, tokenOf: null };
   const node = nodeOf(file, environment);
-  return { url: checkedUrl(url ?? urlOf(node.address)), token: token ?? node.token ?? keptToken(node.dataDir) };
+  return { url: checkedUrl(url ?? urlOf(node.address)), token: token ?? node.token ?? keptToken(node.dataDir), tokenOf: token === undefined ? file : null };
 }
 
 interface NodePlace { readonly address: string; readonly token: string | undefined; readonly dataDir: string }
@@ -128,7 +133,7 @@ export class ControlClient {
     } catch (cause) {
       throw new TidegateError('control_unreachable', `${url}: ${reason(cause)}`, { cause });
     }
-    if (status >= 400) throw problemError(status, text, url, token);
+    if (status >= 400) throw problemError(status, text, this.#place);
     return text;
   }
 }
@@ -147,7 +152,7 @@ function reason(cause: unknown): string {
   return cause.message || ((cause as NodeJS.ErrnoException).code ?? cause.name);
 }
 
-function problemError(status: number, text: string, url: string, token: string | null): TidegateError {
+function problemError(status: number, text: string, { url, token, tokenOf }: ControlPlace): TidegateError {
   let body: { readonly code?: unknown; readonly detail?: unknown; readonly errors?: unknown };
   try {
     body = JSON.parse(text) as typeof body;
@@ -158,7 +163,7 @@ function problemError(status: number, text: string, url: string, token: string |
   if (code === 'config_rejected' && Array.isArray(errors)) return new ConfigRejectedError(errors as ConfigProblem[]);
   if (typeof code !== 'string' || !Object.hasOwn(ERROR_CODES, code)) return new TidegateError('control_unreachable', `${url} answers ${status}, and not as a control origin does`);
   if (code === 'unauthenticated') {
-    return new TidegateError('control_token', token === null ? `no control token was found for ${url}` : `${url} does not take this token or key`);
+    return new TidegateError('control_token', token === null ? `no control token was found for ${url}` : `${url} does not take ${tokenOf === null ? 'this token or key' : `the token of ${tokenOf}: the node there runs with another configuration`}`);
   }
   return new TidegateError(code as ErrorCode, typeof detail === 'string' ? detail : `${url} answers ${status}`);
 }

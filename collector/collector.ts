@@ -1,10 +1,10 @@
 /**
  * The collector: owns the store, and keeps bringing into it what the log holds: the spool's, one a data directory, or Kafka's, as many as share its partitions.
  */
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { ERROR_CODES, type ErrorCode } from '../errors/codes.js';
 import { TidegateError } from '../errors/tidegate-error.js';
+import { makeFolder } from '../gateway/events/make-folder.js';
 import { ProcessLock } from '../gateway/events/process-lock.js';
 import type { SpoolLog } from '../gateway/events/spool-log.js';
 import { completeness, type Completeness } from './completeness/completeness.js';
@@ -105,7 +105,7 @@ export class Collector {
   static async start(options: CollectorOptions): Promise<Collector> {
     const { dataDir, log, limits, kafka = null } = options;
     try {
-      for (const directory of ['spool', 'collector']) mkdirSync(join(dataDir, directory), { recursive: true, mode: 0o750 });
+      for (const directory of ['spool', 'collector']) makeFolder(join(dataDir, directory));
     } catch (cause) {
       throw new TidegateError('data_dir_unusable', `${dataDir}: ${(cause as Error).message}`, { cause });
     }

@@ -71,7 +71,7 @@ export const ERROR_CODES = {
   node_unlisted: entry(0, 'This node is not among the nodes that are listed', 'Add its name to nodes, or mend node.'),
   address_in_use: entry(0, 'The address is in use', 'Stop the other process, or choose another address.'),
   address_unusable: entry(0, 'The address cannot be bound', 'Check the address and the permission for the port.'),
-  data_dir_in_use: entry(0, 'The data directory is in use by another process', 'Stop that process, or choose another data_dir.'),
+  data_dir_in_use: entry(0, 'The data directory is in use by another process', 'Stop that node (tidegate start or npm start, not the child that is named: it would be started again), or choose another data_dir.'),
   data_dir_unusable: entry(0, 'The data directory cannot be used', 'Check that it exists, is writable and has room.'),
   spool_full: entry(0, 'The spool is full; events are dropped and tallied', 'Make room, raise event_log.spool.max_bytes, or mend the collector.'),
   spool_write_failed: entry(0, 'The spool cannot be written; events are dropped and tallied', 'Check the disk.'),

@@ -69,16 +69,16 @@ test('the node is found by option, environment and configuration, each for itsel
   mkdirSync(join(folder, 'data'));
   writeFileSync(join(folder, 'data/control.token'), 'kept-token-0123456789\n');
   const config = configuration('good.yaml', GOOD);
-  assert.deepEqual(findControl({ config }, {}), { url: 'http://127.0.0.1:9555', token: 'kept-token-0123456789' });
-  assert.deepEqual(findControl({ config, token: 't' }, { TIDEGATE_URL: 'http://gateway:1/' }), { url: 'http://gateway:1', token: 't' });
-  assert.deepEqual(findControl({ config, url: 'http://a:2' }, { TIDEGATE_URL: 'http://b:1', TIDEGATE_TOKEN: 'e' }), { url: 'http://a:2', token: 'e' });
+  assert.deepEqual(findControl({ config }, {}), { url: 'http://127.0.0.1:9555', token: 'kept-token-0123456789', tokenOf: config });
+  assert.deepEqual(findControl({ config, token: 't' }, { TIDEGATE_URL: 'http://gateway:1/' }), { url: 'http://gateway:1', token: 't', tokenOf: null });
+  assert.deepEqual(findControl({ config, url: 'http://a:2' }, { TIDEGATE_URL: 'http://b:1', TIDEGATE_TOKEN: 'e' }), { url: 'http://a:2', token: 'e', tokenOf: null });
   assert.deepEqual(findControl({ config: configuration('token.yaml', GOOD.replace('9555"', '9555", token: "configured-token-1"')) }, {}).token, 'configured-token-1');
   assert.deepEqual(findControl({ config: configuration('six.yaml', GOOD.replace('0.0.0.0:9555', '[::]:9555')) }, {}).url, 'http://[::1]:9555');
 });
 
 test('a node whose file has gone bad can still be asked', () => {
   const config = configuration('bad.yaml', `${GOOD}services: { unknown: 1 }\n`);
-  assert.deepEqual(findControl({ config }, {}), { url: 'http://0.0.0.0:9555'.replace('0.0.0.0', '127.0.0.1'), token: 'kept-token-0123456789' });
+  assert.deepEqual(findControl({ config }, {}), { url: 'http://0.0.0.0:9555'.replace('0.0.0.0', '127.0.0.1'), token: 'kept-token-0123456789', tokenOf: config });
   assert.deepEqual(findControl({ config: configuration('syntax.yaml', `${GOOD}services: [\n`) }, {}).token, 'kept-token-0123456789');
   assert.throws(() => findControl({ config: join(folder, 'absent.yaml') }, {}), { code: 'config_rejected' });
 });
@@ -89,15 +89,15 @@ test('nobody there, no token, a wrong one, another server: each in its own words
   const gone = `http://127.0.0.1:${(nobody.address() as AddressInfo).port}`;
   nobody.close();
   await once(nobody, 'close');
-  await assert.rejects(new ControlClient({ url: gone, token: null }).get('/v1/status'), (error: Error & { code: string; remedy: string }) =>
+  await assert.rejects(new ControlClient({ url: gone, token: null, tokenOf: null }).get('/v1/status'), (error: Error & { code: string; remedy: string }) =>
     error.code === 'control_unreachable' && error.message.includes(gone) && error.remedy.includes('--url'));
   answers.set('/v1/status', [401, { code: 'unauthenticated' }]);
-  await assert.rejects(new ControlClient({ url, token: null }).get('/v1/status'), (error: Error & { code: string; remedy: string }) =>
+  await assert.rejects(new ControlClient({ url, token: null, tokenOf: null }).get('/v1/status'), (error: Error & { code: string; remedy: string }) =>
     error.code === 'control_token' && /no control token was found/.test(error.message) && error.remedy.includes('-c FILE'));
-  await assert.rejects(new ControlClient({ url, token: 'x' }).get('/v1/status'), /does not take this token/);
+  await assert.rejects(new ControlClient({ url, token: 'x', tokenOf: null }).get('/v1/status'), /does not take this token/);
   for (const [code, body] of [[502, '<html>'], [500, '{}'], [404, { code: 'made_up' }]] as const) {
     answers.set('/v1/status', [code, body]);
-    await assert.rejects(new ControlClient({ url, token: 'x' }).get('/v1/status'), { code: 'control_unreachable' });
+    await assert.rejects(new ControlClient({ url, token: 'x', tokenOf: null }).get('/v1/status'), { code: 'control_unreachable' });
   }
   assert.throws(() => findControl({ url: 'ftp://x', token: 't' }, {}), { code: 'control_unreachable' });
 });

@@ -149,7 +149,7 @@ qpd:app:acme:2026-11-21  1,000  1,000       0
 qps:gateway                500      -      20
 
 spool        1.1 MiB of 8.0 GiB, 2 streams
-collector    12,345 events stored, lag 0.3 s, no gap, no repeat
+collector    12,345 events stored since it began, lag 0.3 s, no gap, no repeat
 today        complete so far (UTC)
 `;
 

@@ -100,7 +100,7 @@ function collectorText(terminal: Terminal, { stored, lag_seconds: lag, gaps, rep
   if (failing !== null) return styled(terminal, 'red', `storing fails since ${failing.since}: ${failing.detail} (${failing.code}); events wait in the spool`);
   const counts = [[gaps, 'gaps'], [repeats, 'repeats'], [quarantined, 'quarantined']] as const;
   const wrong = counts.filter(([number]) => number > 0).map(([number, name]) => `${count(number)} ${name}`).join(', ');
-  return `${count(stored)} events stored${lag === null ? '' : `, lag ${lag.toFixed(1)} s`}, ${wrong === '' ? 'no gap, no repeat' : styled(terminal, 'red', wrong)}`;
+  return `${count(stored)} events stored since it began${lag === null ? '' : `, lag ${lag.toFixed(1)} s`}, ${wrong === '' ? 'no gap, no repeat' : styled(terminal, 'red', wrong)}`;
 }
 
 function known(value: number | null, text: (value: number) => string): string {

@@ -313,7 +313,7 @@ test('bytes that are not HTTP, a head that is too large, one that does not come:
 });
 
 test('the token is made once, is long, and is readable by its owner only', () => {
-  const dataDir = join(folder, 'data');
+  const dataDir = mkdtempSync(join(folder, 'data-'));
   const first = controlToken(undefined, dataDir);
   assert.equal(first.made, true);
   assert.match(first.token, /^[\w-]{43}$/);

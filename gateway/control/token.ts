@@ -1,6 +1,6 @@
 /** The control token: as configured, or made at the first start and kept in data_dir/control.token, readable by its owner only. */
 import { randomBytes } from 'node:crypto';
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { TidegateError } from '../../errors/tidegate-error.js';
 
@@ -24,7 +24,6 @@ export function controlToken(configured: string | undefined, dataDir: string): C
   if (configured !== undefined && configured !== '') return { token: configured, path: null, made: false };
   const path = tokenPath(dataDir);
   try {
-    mkdirSync(dataDir, { recursive: true });
     const made = writeNew(path);
     // also where a copy or a restore has widened it
     chmodSync(path, 0o600);

@@ -1,6 +1,7 @@
 /** SECURITY.md's "Requests": what must not pass, sent as bytes. Each is answered with its status, recorded, and nothing of it reaches the upstream. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { TestUpstream } from '../harness/upstream.js';
 import { answerEach, oneService, RawClient, startDataPath, startRawUpstream, until } from './data-path.js';
 
 const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
@@ -124,12 +125,50 @@ test('RTSP a byte at a time, and behind a request of HTTP, is refused as well', 
   assert.doesNotMatch(upstream.seen.join(''), /slow|second|GET \/4 HTTP\/1\.1\r\n/);
 });
 
-test('a request that only speaks of another protocol is one of HTTP', async (t) => {
-  const upstream = await startRawUpstream(t, answerEach(OK));
+/** Sent in these parts, each as a packet of its own. */
+const SPEAKS_OF_OTHERS: readonly (readonly [name: string, parts: readonly string[], answers: number])[] = [
+  ['in its fields', ['GET /a HTTP/1.1\r\nHost: a\r\nX-Line: GET /a RTSP/1.0\r\nX-Ice: a ICE/1.0\r\n\r\n'], 1],
+  ['in a field that comes in two reads', ['GET /a HTTP/1.1\r\nHost: a\r\nX-No', 'te: GET /a RTSP/1.0\r\n\r\n'], 1],
+  ['behind an empty line', ['\r\nGET /a HTTP/1.1\r\nHost: a\r\nX-Line: GET /a RTSP/1.0\r\n\r\n'], 1],
+  ['with two spaces in its line', ['GET  /a HTTP/1.1\r\nHost: a\r\nX-Line: GET /a RTSP/1.0\r\n\r\n'], 1],
+  ['in the body before it', [post('Content-Length: 20', 'see GET /a RTSP/1.0 '), get('Host: a', '/a')], 2],
+  ['in the body before it, all in one', [post('Content-Length: 26', `see\r\n\r\nGET /a RTSP/1.0\r\n\r\n${get('Host: a', '/a')}`)], 2],
+  ['in the chunks before it', [post('Transfer-Encoding: chunked', '14\r\nsee\r\n\r\nGET /a RTSP/1\r\n0\r\n\r'), `\n${get('Host: a', '/a')}`], 2],
+];
+
+for (const [name, parts, answers] of SPEAKS_OF_OTHERS) {
+  test(`a request that only speaks of another protocol is one of HTTP: ${name}`, async (t) => {
+    const upstream = await TestUpstream.start();
+    t.after(() => upstream.stop());
+    const path = await startDataPath(t, oneService(upstream.port));
+    const client = await RawClient.connect(t, path.port);
+    for (const part of parts) {
+      client.send(part);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    const answered = (): (string | undefined)[] => [...client.received.matchAll(/HTTP\/1.1 (\d+)/g)].map(([, status]) => status);
+    await until(() => answered().length === answers, 'the answers');
+    assert.deepEqual(answered(), Array.from({ length: answers }, () => '200'));
+  });
+}
+
+/** All in one piece that is parsed: heads, a name that has each of them looked at, and a body full of what could be a request line. */
+test('what a client sends of another protocol costs what its bytes cost', async (t) => {
+  const upstream = await TestUpstream.start();
+  t.after(() => upstream.stop());
   const path = await startDataPath(t, oneService(upstream.port));
   const client = await RawClient.connect(t, path.port);
-  client.send('GET /a HTTP/1.1\r\nHost: a\r\nX-Line: GET /b RTSP/1.0\r\nX-Ice: a ICE/1.0\r\n\r\n');
-  assert.match(await client.until('ok'), /^HTTP\/1\.1 200 /);
+  let slices = 0;
+  const plain = Object.getOwnPropertyDescriptor(Buffer.prototype, 'subarray') as TypedPropertyDescriptor<(this: Buffer, from?: number, to?: number) => Buffer>;
+  t.after(() => { Object.defineProperty(Buffer.prototype, 'subarray', plain); });
+  Object.defineProperty(Buffer.prototype, 'subarray', { ...plain, value(this: Buffer, from?: number, to?: number) {
+    slices++;
+    return plain.value?.call(this, from, to);
+  } });
+  const body = ` RTSP/${'/ '.repeat(28_000)}`;
+  client.send(`${get('Host: a').repeat(148)}${post(`Content-Length: ${body.length}`, body)}`);
+  await until(() => [...client.received.matchAll(/HTTP\/1.1 200/g)].length === 149, 'the answers');
+  assert.ok(slices < 149 * 100, `${slices} slices for 149 requests`);
 });
 
 for (const host of [`${'a'.repeat(63)}.example.com`, `${'a.'.repeat(126)}a.`, '[::1]', '[::ffff:1.2.3.4]:65535', 'a:1', 'A_b~c-d.example']) {

@@ -282,13 +282,29 @@ export class HttpConnection implements MessageHandler, Deadlined {
   }
 
   #parse(piece: Buffer): void {
-    const mayHoldHead = this.#bodyBytesLeft < piece.length;
-    if (mayHoldHead) this.#otherProtocol.look(piece, this.#receiving === null);
+    if (this.#bodyBytesLeft >= piece.length) this.#execute(piece);
+    else if (!this.#otherProtocol.mixes(piece, this.#bodyBytesLeft)) this.#executeHeads(piece);
+    else {
+      for (let at = 0; at < piece.length && !this.#deaf;) {
+        const message = piece.subarray(at, at + this.#otherProtocol.messageEnd(piece.subarray(at), this.#bodyBytesLeft));
+        this.#executeHeads(message);
+        at += message.length;
+      }
+    }
+    if (this.#current === null && this.#queue.length > 0) this.#next();
+  }
+
+  #executeHeads(piece: Buffer): void {
+    this.#otherProtocol.look(piece, this.#receiving === null || !this.#headRead);
+    this.#execute(piece);
+    const pending = this.#receiving !== null;
+    this.#otherProtocol.parsed(pending, pending && !this.#headRead);
+  }
+
+  #execute(piece: Buffer): void {
     const result = this.#parser.execute(piece);
-    if (mayHoldHead) this.#otherProtocol.parsed(this.#receiving !== null && !this.#headRead);
     if (typeof result !== 'number') this.#parserFailed(result);
     else if (result < piece.length) this.#deaf = true;
-    if (this.#current === null && this.#queue.length > 0) this.#next();
   }
 
   #parseOn(): void {

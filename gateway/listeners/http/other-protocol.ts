@@ -1,71 +1,97 @@
 /**
  * llhttp takes RTSP and ICE for HTTP: `GET / RTSP/1.0` and `SOURCE /x ICE/1.0` come as requests of HTTP/1.0, and it does not say which it was. So the
- * request line is looked for in what was read; mostly a read is one request, whose version stands where its method and target say.
+ * version is looked for in the request line itself, as it was read.
+ *
+ * Where a line begins is known only of the first message of what is parsed at once. So what holds several messages, and the name of another protocol
+ * anywhere, is parsed a message at a time: all else, which is nearly everything, as it comes. The cost grows with what was read, whatever it holds.
  */
 import type { MessageHead } from '../../http1/message-parser.js';
 
 const OTHERS = [Buffer.from(' RTSP/'), Buffer.from(' ICE/')] as const;
 const HTTP = [...Buffer.from(' HTTP/')];
+/** Ends a head, and a chunked body with its trailers. The parser takes no other line ends. */
+const EMPTY_LINE = Buffer.from('\r\n\r\n');
+const CARRIAGE_RETURN = 0x0d;
 const LINE_FEED = 0x0a;
 const SPACE = 0x20;
 const NOTHING = Buffer.alloc(0);
 
 export class OtherProtocol {
-  /** Read and not yet known to belong to a whole head. */
-  #before: Buffer = NOTHING;
+  /**
+   * Of a head that is not whole: its request line, as far as it was read. Where the head began behind another message: the last line that was read, which
+   * is another of its lines if the request line was whole, and then names no other protocol.
+   */
+  #line: Buffer = NOTHING;
+  /** Of a message that is not whole: the end of what was read, in which an empty line may have begun. */
+  #tail: Buffer = NOTHING;
   #text: Buffer = NOTHING;
-  /** Whether one of the names stands in the text; null: not looked for yet. */
-  #named: boolean | null = null;
-  /** The text begins with a request whose head has not been read yet. */
+  /** The text begins a message, or goes on with a head, of which nothing was told yet. */
   #first = false;
 
-  /** Call it with each piece that may hold a head, before it is parsed. `begins`: no message is being read. */
-  look(piece: Buffer, begins: boolean): void {
-    this.#first = begins;
-    this.#text = this.#before.length === 0 ? piece : Buffer.concat([this.#before, piece]);
-    this.#named = null;
+  /** Whether the piece must be parsed a message at a time (messageEnd): else it may be parsed whole. @param bodyBytesLeft as for messageEnd */
+  mixes(piece: Buffer, bodyBytesLeft: number): boolean {
+    return this.messageEnd(piece, bodyBytesLeft) < piece.length && OTHERS.some((name) => piece.includes(name));
   }
 
-  /** Call it when the piece is parsed. `headPending`: a request has begun whose head is not whole. */
-  parsed(headPending: boolean): void {
-    // the line that is not whole yet; all of it, once a protocol was named
-    this.#before = !headPending ? NOTHING : Buffer.from(this.#isNamed() ? this.#text : this.#text.subarray(this.#text.lastIndexOf(LINE_FEED) + 1));
+  /** No message ends in the piece before this. @param bodyBytesLeft of the body that the piece begins with, as its Content-Length says */
+  messageEnd(piece: Buffer, bodyBytesLeft: number): number {
+    return bodyBytesLeft > 0 ? Math.min(bodyBytesLeft, piece.length) : this.#emptyLineEnd(piece);
+  }
+
+  /** Call it with what is parsed next. `ofHead`: no message is being read, or its head is not whole. */
+  look(text: Buffer, ofHead: boolean): void {
+    this.#first = ofHead;
+    this.#text = text;
+  }
+
+  /** Call it when that is parsed. `pending`: a message has begun and is not whole; `headPending`: nor is its head. */
+  parsed(pending: boolean, headPending: boolean): void {
+    const text = this.#text;
     this.#text = NOTHING;
+    if (!headPending) this.#line = NOTHING;
+    else if (!this.#first) this.#line = Buffer.from(text.subarray(text.lastIndexOf(LINE_FEED) + 1));
+    else if (!hasLine(this.#line)) this.#line = Buffer.concat([this.#line, text]);
+    if (pending) this.#tail = Buffer.concat([this.#tail, text.subarray(-3)]).subarray(-3);
+    else this.#tail = NOTHING;
   }
 
   /** Whether the request with this head, which has just been read, is of another protocol. */
   isOf({ method, target }: MessageHead): boolean {
-    const first = this.#first;
+    // behind another message: the piece would not have been parsed whole if another protocol were named in it
+    if (!this.#first) return false;
     this.#first = false;
-    if (first && this.#beginsAsHttp(method, target)) return false;
-    if (!this.#isNamed()) return false;
-    const name = Buffer.from(`${target} `, 'latin1');
-    for (let at = this.#text.indexOf(name); at >= 0; at = this.#text.indexOf(name, at + 1)) {
-      if (!this.#standsBehind(method, at)) continue;
-      let end = at + name.length - 1;
-      while (this.#text[end + 1] === SPACE) end++;
-      if (OTHERS.some((other) => this.#text.subarray(end, end + other.length).equals(other))) return true;
+    if (this.#line.length === 0 && beginsAsHttp(this.#text, method, target)) return false;
+    const text = hasLine(this.#line) ? this.#line : Buffer.concat([this.#line, this.#text]);
+    const start = startOf(text);
+    const [version = '', ofTarget, ofMethod = ''] = text.toString('latin1', start, text.indexOf(LINE_FEED, start)).split(/ +/).reverse();
+    return /^(?:RTSP|ICE)\//.test(version) && ofTarget === target && ofMethod.endsWith(method);
+  }
+
+  #emptyLineEnd(piece: Buffer): number {
+    if (this.#tail.length > 0) {
+      const split = Buffer.concat([this.#tail, piece.subarray(0, 3)]).indexOf(EMPTY_LINE);
+      if (split >= 0) return split + EMPTY_LINE.length - this.#tail.length;
     }
-    return false;
+    const at = piece.indexOf(EMPTY_LINE);
+    return at < 0 ? piece.length : at + EMPTY_LINE.length;
   }
+}
 
-  /** What begins at `at` has the method before it, and spaces between, of which the parser takes several. */
-  #standsBehind(method: string, at: number): boolean {
-    let end = at;
-    while (this.#text[end - 1] === SPACE) end--;
-    return end < at && this.#text.subarray(end - method.length, end).equals(Buffer.from(method, 'latin1'));
-  }
+/** The text is `method SP target SP HTTP/…`, so that nothing else can stand where the version does. */
+function beginsAsHttp(text: Buffer, method: string, target: string): boolean {
+  const end = method.length + 1 + target.length;
+  if (text[0] !== method.charCodeAt(0) || text[method.length] !== SPACE || text[method.length + 1] !== target.charCodeAt(0)) return false;
+  for (let i = 0; i < HTTP.length; i++) if (text[end + i] !== HTTP[i]) return false;
+  return true;
+}
 
-  /** The text is `method SP target SP HTTP/…`, so that nothing else can stand where the version does. */
-  #beginsAsHttp(method: string, target: string): boolean {
-    const text = this.#text;
-    const end = method.length + 1 + target.length;
-    if (text[0] !== method.charCodeAt(0) || text[method.length] !== SPACE || text[method.length + 1] !== target.charCodeAt(0)) return false;
-    for (let i = 0; i < HTTP.length; i++) if (text[end + i] !== HTTP[i]) return false;
-    return true;
-  }
+/** The parser passes over line ends in front of a request. */
+function startOf(text: Buffer): number {
+  let start = 0;
+  while (text[start] === CARRIAGE_RETURN || text[start] === LINE_FEED) start++;
+  return start;
+}
 
-  #isNamed(): boolean {
-    return this.#named ??= OTHERS.some((name) => this.#text.includes(name));
-  }
+function hasLine(text: Buffer): boolean {
+  return text.length > 0 && text.includes(LINE_FEED, startOf(text));
 }
