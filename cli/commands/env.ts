@@ -38,6 +38,7 @@ function newEnvironment(): readonly Group[] {
     [['TIDEGATE_TOKEN', secret()]],
     [['KAFKA_CLUSTER_ID', clusterId()]],
     [['KAFKA_PASSWORD', secret()]],
+    [['CLICKHOUSE_ADMIN_PASSWORD', secret()]],
     [['CLICKHOUSE_PASSWORD', secret()]],
     [['REDIS_PASSWORD', secret()]],
     [['GRAFANA_PASSWORD', secret()]],

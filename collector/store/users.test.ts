@@ -17,6 +17,13 @@ test('the statements that make the users can be run as they stand', { skip: requ
   for (const statement of statements) await opened.store.query('SELECT formatQuery({statement:String})', { statement });
 });
 
+test('the user that docker-compose.yml makes is the owner as documented', () => {
+  const [, sql = ''] = /<<SQL\n([^]*?)^SQL$/m.exec(readFileSync(join(packageRoot(), 'deploy', 'clickhouse', 'users.sh'), 'utf8')) ?? [];
+  const made = splitStatements(sql.replace('$TIDEGATE_OWNER_PASSWORD', 'change me'));
+  const owner = documented().filter((statement) => /^CREATE DATABASE|tidegate_owner\b/.test(statement) && !/CLUSTER|system\.(?:clusters|macros)/.test(statement));
+  assert.deepEqual(made, owner);
+});
+
 test('the users have what the collector looks for when it starts', () => {
   const grants = (user: string): string[] => documented().flatMap((statement) => {
     const match = /^GRANT (.+) ON (\S+) TO (.+)$/.exec(statement);
