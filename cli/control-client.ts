@@ -163,7 +163,7 @@ function problemError(status: number, text: string, { url, token, tokenOf }: Con
   if (code === 'config_rejected' && Array.isArray(errors)) return new ConfigRejectedError(errors as ConfigProblem[]);
   if (typeof code !== 'string' || !Object.hasOwn(ERROR_CODES, code)) return new TidegateError('control_unreachable', `${url} answers ${status}, and not as a control origin does`);
   if (code === 'unauthenticated') {
-    return new TidegateError('control_token', token === null ? `no control token was found for ${url}` : `${url} does not take ${tokenOf === null ? 'this token or key' : `the token of ${tokenOf}: the node there runs with another configuration`}`);
+    return new TidegateError('control_token', token === null ? `no control token was found for ${url}` : `${url} does not take ${tokenOf === null ? 'this token or key' : `the token of ${tokenOf}: the node there may run with another configuration, or have a new token`}`);
   }
   return new TidegateError(code as ErrorCode, typeof detail === 'string' ? detail : `${url} answers ${status}`);
 }

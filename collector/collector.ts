@@ -48,7 +48,7 @@ export interface CollectorStatus {
   /** Missing events of today and yesterday (UTC), and events stored twice, as of now. */
   readonly gaps: number;
   readonly twice: number;
-  /** ms since the epoch: everything recorded before it is stored. Leaves out the time between two looks, which is no lag. */
+  /** ms since the epoch: everything recorded before it is stored, but for what came between two looks, which is no lag. */
   readonly caughtUpMs: number;
   /** How long ago that was. */
   readonly lagSeconds: number;

@@ -134,6 +134,8 @@ const SPEAKS_OF_OTHERS: readonly (readonly [name: string, parts: readonly string
   ['in the body before it', [post('Content-Length: 20', 'see GET /a RTSP/1.0 '), get('Host: a', '/a')], 2],
   ['in the body before it, all in one', [post('Content-Length: 26', `see\r\n\r\nGET /a RTSP/1.0\r\n\r\n${get('Host: a', '/a')}`)], 2],
   ['in the chunks before it', [post('Transfer-Encoding: chunked', '14\r\nsee\r\n\r\nGET /a RTSP/1\r\n0\r\n\r'), `\n${get('Host: a', '/a')}`], 2],
+  ['in a field behind another request, cut at its line', [`${get('Host: a', '/x')}GET /a HTTP/1.1\r\nHost: a\r\n`, 'X-Line: GET /a RTSP/1.0\r\n\r\n'], 2],
+  ['in a field behind a chunked body, cut in its line', [`${post('Transfer-Encoding: chunked', '1\r\na\r\n0\r\n\r\n')}GET /a HTTP/1.1\r\nHost: a\r\nX-Li`, 'ne: GET /a RTSP/1.0\r\n\r\n'], 2],
 ];
 
 for (const [name, parts, answers] of SPEAKS_OF_OTHERS) {
@@ -152,24 +154,65 @@ for (const [name, parts, answers] of SPEAKS_OF_OTHERS) {
   });
 }
 
-/** All in one piece that is parsed: heads, a name that has each of them looked at, and a body full of what could be a request line. */
-test('what a client sends of another protocol costs what its bytes cost', async (t) => {
-  const upstream = await TestUpstream.start();
-  t.after(() => upstream.stop());
-  const path = await startDataPath(t, oneService(upstream.port));
+const CHUNKED = post('Transfer-Encoding: chunked', '4\r\n\r\n\r\n\r\n0\r\n');
+const BEHIND_CHUNKS: readonly (readonly [name: string, parts: readonly string[]])[] = [
+  ['in one read', [`${CHUNKED}\r\nGET /rtsp RTSP/1.1\r\nHost: a\r\n\r\n`]],
+  ['in the read that ends the body', [CHUNKED, '\r\nGET /rtsp RTSP/1.1\r\nHost: a\r\n\r\n']],
+  ['with the empty line between in two reads', [`${CHUNKED}\r`, '\nGET /rtsp RTSP/1.1\r\nHost: a\r\n\r\n']],
+  ['with its line in two reads', [`${CHUNKED}\r\nGET /rtsp RT`, 'SP/1.1\r\nHost: a\r\n\r\n']],
+  ['with its head in two reads', [`${CHUNKED}\r\nGET /rtsp RTSP/1.1\r\nHo`, 'st: a\r\n\r\n']],
+  ['after a request of HTTP', [`${CHUNKED}\r\n${get('Host: a', '/http')}GET /rtsp RTSP/1.1\r\nHost: a\r\n\r\n`]],
+];
+
+for (const [name, parts] of BEHIND_CHUNKS) {
+  test(`RTSP behind a chunked body is refused: ${name}`, async (t) => {
+    const upstream = await TestUpstream.start({ keepRequests: true });
+    t.after(() => upstream.stop());
+    const path = await startDataPath(t, oneService(upstream.port));
+    const client = await RawClient.connect(t, path.port);
+    for (const part of parts) {
+      client.send(part);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    const statuses = [...(await client.untilClosed()).matchAll(/HTTP\/1.1 (\d+)/g)].map(([, status]) => status);
+    assert.deepEqual(statuses, [...upstream.seen.map(() => '200'), '505']);
+    assert.ok(!upstream.seen.some(({ url }) => url === '/rtsp'));
+  });
+}
+
+test('spaces without end in a request line are refused as a head too large', async (t) => {
+  const path = await startDataPath(t, oneService(9));
   const client = await RawClient.connect(t, path.port);
-  let slices = 0;
-  const plain = Object.getOwnPropertyDescriptor(Buffer.prototype, 'subarray') as TypedPropertyDescriptor<(this: Buffer, from?: number, to?: number) => Buffer>;
-  t.after(() => { Object.defineProperty(Buffer.prototype, 'subarray', plain); });
-  Object.defineProperty(Buffer.prototype, 'subarray', { ...plain, value(this: Buffer, from?: number, to?: number) {
-    slices++;
-    return plain.value?.call(this, from, to);
-  } });
-  const body = ` RTSP/${'/ '.repeat(28_000)}`;
-  client.send(`${get('Host: a').repeat(148)}${post(`Content-Length: ${body.length}`, body)}`);
-  await until(() => [...client.received.matchAll(/HTTP\/1.1 200/g)].length === 149, 'the answers');
-  assert.ok(slices < 149 * 100, `${slices} slices for 149 requests`);
+  client.send(`GET ${' '.repeat(200_000)}`);
+  assert.match(await client.untilClosed(), /^HTTP\/1\.1 431 /);
 });
+
+const NAME_AMONG_LINES = ` RTSP/${'/ '.repeat(28_000)}`;
+const NAMES_AMONG_EMPTY_LINES = ` RTSP/${'\r\n\r\n'.repeat(250)}`.repeat(60);
+const FULL_OF_LINES: readonly (readonly [name: string, sent: string, answers: number])[] = [
+  // all in one piece that is parsed: heads, and a body full of what could be a request line
+  ['behind many heads', `${get('Host: a').repeat(148)}${post(`Content-Length: ${NAME_AMONG_LINES.length}`, NAME_AMONG_LINES)}`, 149],
+  ['in chunks', post('Transfer-Encoding: chunked', `${NAMES_AMONG_EMPTY_LINES.length.toString(16)}\r\n${NAMES_AMONG_EMPTY_LINES}\r\n0\r\n\r\n`), 1],
+];
+
+for (const [name, sent, answers] of FULL_OF_LINES) {
+  test(`what a client sends of another protocol costs what its bytes cost: ${name}`, async (t) => {
+    const upstream = await TestUpstream.start();
+    t.after(() => upstream.stop());
+    const path = await startDataPath(t, oneService(upstream.port));
+    const client = await RawClient.connect(t, path.port);
+    let slices = 0;
+    const plain = Object.getOwnPropertyDescriptor(Buffer.prototype, 'subarray') as TypedPropertyDescriptor<(this: Buffer, from?: number, to?: number) => Buffer>;
+    t.after(() => { Object.defineProperty(Buffer.prototype, 'subarray', plain); });
+    Object.defineProperty(Buffer.prototype, 'subarray', { ...plain, value(this: Buffer, from?: number, to?: number) {
+      slices++;
+      return plain.value?.call(this, from, to);
+    } });
+    client.send(sent);
+    await until(() => [...client.received.matchAll(/HTTP\/1.1 200/g)].length === answers, 'the answers');
+    assert.ok(slices < sent.length, `${slices} slices of ${sent.length} bytes`);
+  });
+}
 
 for (const host of [`${'a'.repeat(63)}.example.com`, `${'a.'.repeat(126)}a.`, '[::1]', '[::ffff:1.2.3.4]:65535', 'a:1', 'A_b~c-d.example']) {
   test(`a valid host: ${host.slice(0, 30)}`, async (t) => {

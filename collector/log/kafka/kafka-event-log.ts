@@ -44,6 +44,8 @@ interface Owned {
   next: number | null;
   /** Of what lies before it; null: not known. */
   lastStored: LastStored | null;
+  /** Steps that had failed when the store was last seen to hold that. */
+  failures: number;
   /** A range begun by whoever owned the partition before, and how much of it is built again. */
   again: { readonly intent: Intent; readonly builder: RangeBuilder } | null;
   /** Durable, and not known to be inserted. */
@@ -77,6 +79,8 @@ export class KafkaEventLog implements EventLog {
   #session: KafkaSession | null = null;
   #generation = 0;
   #notReadySinceMs: number | null = null;
+  /** Steps that failed: the store may have been put back to an earlier time since. */
+  #failures = 0;
 
   private constructor(options: KafkaEventLogOptions) {
     const { store, log, collectorDir, kafka } = options;
@@ -103,34 +107,11 @@ export class KafkaEventLog implements EventLog {
   }
 
   async step(): Promise<StepResult> {
-    await this.#places.share(this.#own());
-    const session = await this.#joined();
-    if (session === null) return { rows: 0, mayStop: true, pauseMs: WAIT_MS };
-    let offer: Offer | null;
     try {
-      offer = await session.next(WAIT_MS);
+      return await this.#step();
     } catch (error) {
-      throw await this.#leave(error);
-    }
-    // of a generation that began while it was waited for: what is known is of the one before, and the offer is there at the next step
-    if (offer === null || session.generation !== this.#generation) return { rows: 0, mayStop: true, pauseMs: 0 };
-    if (offer.isLost) {
-      offer.release();
-      return { rows: 0, mayStop: true, pauseMs: 0 };
-    }
-    offer.hold();
-    try {
-      return { rows: await this.#advance(session, offer), mayStop: true, pauseMs: 0 };
-    } catch (error) {
-      if (error instanceof PartitionLost) offer.lose(error);
-      else if (error instanceof TidegateError && STOPS_PARTITION.has(error.code)) this.#leaveUnread(offer, error);
-      else {
-        offer.rest();
-        throw await this.#failed(session, error);
-      }
-      return { rows: 0, mayStop: true, pauseMs: 0 };
-    } finally {
-      offer.rest();
+      this.#failures++;
+      throw error;
     }
   }
 
@@ -178,6 +159,38 @@ export class KafkaEventLog implements EventLog {
     this.#session = null;
     await session?.close();
     await this.#quarantine.close();
+  }
+
+  async #step(): Promise<StepResult> {
+    await this.#places.share(this.#own());
+    const session = await this.#joined();
+    if (session === null) return { rows: 0, mayStop: true, pauseMs: WAIT_MS };
+    let offer: Offer | null;
+    try {
+      offer = await session.next(WAIT_MS);
+    } catch (error) {
+      throw await this.#leave(error);
+    }
+    // of a generation that began while it was waited for: what is known is of the one before, and the offer is there at the next step
+    if (offer === null || session.generation !== this.#generation) return { rows: 0, mayStop: true, pauseMs: 0 };
+    if (offer.isLost) {
+      offer.release();
+      return { rows: 0, mayStop: true, pauseMs: 0 };
+    }
+    offer.hold();
+    try {
+      return { rows: await this.#advance(session, offer), mayStop: true, pauseMs: 0 };
+    } catch (error) {
+      if (error instanceof PartitionLost) offer.lose(error);
+      else if (error instanceof TidegateError && STOPS_PARTITION.has(error.code)) this.#leaveUnread(offer, error);
+      else {
+        offer.rest();
+        throw await this.#failed(session, error);
+      }
+      return { rows: 0, mayStop: true, pauseMs: 0 };
+    } finally {
+      offer.rest();
+    }
   }
 
   /** Null: the group is not ready yet. */
@@ -248,6 +261,11 @@ export class KafkaEventLog implements EventLog {
   /** One range, or a part of one that is made again. @returns rows stored */
   async #advance(session: KafkaSession, offer: Offer): Promise<number> {
     const owned = await this.#ownedOf(session, offer);
+    if (owned.failures !== this.#failures) {
+      await this.#start.mustHold(offer.partition, owned.lastStored);
+      this.#stored.clear();
+      owned.failures = this.#failures;
+    }
     owned.pending ??= await this.#begin(offer, owned);
     if (owned.pending === null) {
       offer.taken(offer.lastOffset + 1);
@@ -275,7 +293,7 @@ export class KafkaEventLog implements EventLog {
     const known = this.#owned.get(offer.partition);
     if (known !== undefined) return known;
     const { next, intent, lastStored } = await this.#start.of(offer.partition, await session.committed(offer.partition));
-    const owned: Owned = { next, lastStored, again: intent === null ? null : { intent, builder: RangeBuilder.again(intent.from, intent.out) }, pending: null };
+    const owned: Owned = { next, lastStored, failures: this.#failures, again: intent === null ? null : { intent, builder: RangeBuilder.again(intent.from, intent.out) }, pending: null };
     this.#owned.set(offer.partition, owned);
     if (intent !== null) this.#options.log.warn({ partition: offer.partition, from: intent.from, to: intent.to, rows: intent.rows }, 'a range was begun and not known to be stored: it is inserted again');
     return owned;

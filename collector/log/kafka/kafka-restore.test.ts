@@ -58,7 +58,7 @@ test('a store that was put back is noticed, and gets back what it lacks once the
     return behind.standing();
   }, 60_000, 0);
   assert.equal(standing.code, 'log_store_behind');
-  assert.match(standing.detail, /event \d+ of stream [0-9a-f]{16}, stored at 20\d\d-.* is not in the store/);
+  assert.match(standing.detail, /event \d+ of stream [0-9a-f]{16}, stored from .* at 20\d\d-.* is not in the store/);
   for (let steps = 0; steps < 8; steps++) await behind.step();
   await behind.stop();
   assert.equal(await rowsStored(), 3 * 310);
@@ -66,5 +66,28 @@ test('a store that was put back is noticed, and gets back what it lacks once the
 
   await topic.seekEarliest();
   await collects(3 * 620);
+  await assertExact(store, streams);
+
+  // under a collector that goes on: it only sees that the store fails for a while
+  const running = await opened();
+  const later = new RandomStream(join(dataDir, 'spool'), 4, Date.now() - 2_500_000);
+  streams.push(later.write(310));
+  await topic.send(chunksOf(later.dir, 3));
+  await eventually('the later rows are stored', async () => {
+    await running.step();
+    return await rowsStored() === 3 * 620 + 310 || null;
+  }, 60_000, 0);
+  await store.command('DROP DATABASE tidegate SYNC');
+  await topic.send(chunksOf(later.write(310).dir, 3));
+  await eventually('the store fails', () => running.step().then(() => null, () => true), 60_000, 0);
+  await store.command("RESTORE DATABASE tidegate FROM Memory('before')");
+  const noticed = await eventually('it is said again', async () => {
+    await running.step();
+    return running.standing();
+  }, 60_000, 0);
+  assert.equal(noticed.code, 'log_store_behind');
+  await running.stop();
+  await topic.seekEarliest();
+  await collects(3 * 620 + 620);
   await assertExact(store, streams);
 });

@@ -10,7 +10,7 @@ const LAST: LastStored = { stream: '00c0ffee0000002a', seq: 9, atMs: Date.now() 
 const DAY_MS = 86_400_000;
 
 /** @param held coverage of streams of the partition */
-const starting = (held: number): PartitionStart => new PartitionStart({ query: () => Promise.resolve([{ n: held, open: held }]) } as unknown as Store, 'events', DAY_MS);
+const starting = (held: number): PartitionStart => new PartitionStart({ query: () => Promise.resolve([{ n: held, open: held }]) } as unknown as Store, 'events', DAY_MS, 1);
 const refused = (code: string) => (error: TidegateError): boolean => error.code === code;
 
 test('a partition is taken up at its committed offset, with what was begun there', async () => {

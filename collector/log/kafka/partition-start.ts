@@ -1,4 +1,5 @@
 /** Where a partition is taken up, by whoever comes to own it. */
+import { setTimeout as pause } from 'node:timers/promises';
 import { TidegateError } from '../../../errors/tidegate-error.js';
 import type { Store } from '../../store/store.js';
 import { parsePlace, type Intent, type LastStored } from './intent.js';
@@ -13,16 +14,22 @@ export interface PartitionPlace {
   readonly lastStored: LastStored | null;
 }
 
+/** A replica that lags has it a moment later. */
+const LOOKS = 4;
+const LOOK_EVERY_MS = 1000;
+
 export class PartitionStart {
   readonly #store: Store;
   readonly #topic: string;
   readonly #retentionMs: number;
+  readonly #lookEveryMs: number;
 
   /** @param retentionMs how long the log keeps what it holds */
-  constructor(store: Store, topic: string, retentionMs: number) {
+  constructor(store: Store, topic: string, retentionMs: number, lookEveryMs = LOOK_EVERY_MS) {
     this.#store = store;
     this.#topic = topic;
     this.#retentionMs = retentionMs;
+    this.#lookEveryMs = lookEveryMs;
   }
 
   /**
@@ -43,11 +50,21 @@ export class PartitionStart {
     const place = parsePlace(metadata, offset);
     if (place === null) throw new TidegateError('log_intent_unreadable', `offset ${offset} of ${logOf(this.#topic, partition)} is committed with what is no intent of this version: ${metadata.slice(0, 200)}`);
     const { intent, lastStored } = place;
-    if (lastStored !== null && !(await this.#holds(lastStored))) {
-      const { stream, seq, atMs } = lastStored;
-      throw new TidegateError('log_store_behind', `${logOf(this.#topic, partition)} was stored up to offset ${offset}, and event ${seq} of stream ${stream}, stored at ${new Date(atMs).toISOString()}, is not in the store: it was put back to an earlier time, or is another`);
-    }
+    await this.mustHold(partition, lastStored);
     return { next: offset, intent, lastStored };
+  }
+
+  /** @throws log_store_behind: the store lacks the row that was stored last; store_failed */
+  async mustHold(partition: number, lastStored: LastStored | null): Promise<void> {
+    if (lastStored === null) return;
+    for (let looks = 1; !(await this.#holds(lastStored)); looks++) {
+      if (looks < LOOKS) {
+        await pause(this.#lookEveryMs);
+        continue;
+      }
+      const { stream, seq, atMs } = lastStored;
+      throw new TidegateError('log_store_behind', `event ${seq} of stream ${stream}, stored from ${logOf(this.#topic, partition)} at ${new Date(atMs).toISOString()}, is not in the store: it was put back to an earlier time, or is another`);
+    }
   }
 
   /** What is older than the log keeps counts as held: it may have been pruned, and would not come again either. */

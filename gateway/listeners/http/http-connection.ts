@@ -28,6 +28,8 @@ const DRAINED: Refusal = { code: 'draining', outcome: 'draining', detail: 'the n
 const LINGER_MS = 2000;
 /** Of a body that nobody wants any more, at most this much is read to keep the connection. Bytes. */
 const DISCARD_BYTES = 1024 * 1024;
+/** The most that is read at once. */
+const READ_BYTES = 64 * 1024;
 
 export class HttpConnection implements MessageHandler, Deadlined {
   deadlineMs = Number.POSITIVE_INFINITY;
@@ -50,6 +52,8 @@ export class HttpConnection implements MessageHandler, Deadlined {
   readonly #otherProtocol = new OtherProtocol();
   #parsing = false;
   #headRead = false;
+  /** Read of a head that is not whole. */
+  #headBytes = 0;
   #bodyHeld = false;
   #reading = true;
   /** No request is read any more: what still comes is thrown away. */
@@ -281,24 +285,32 @@ export class HttpConnection implements MessageHandler, Deadlined {
     this.#unparsed.own();
   }
 
+  /** Each head by itself, and each body, or what is there of it. */
   #parse(piece: Buffer): void {
-    if (this.#bodyBytesLeft >= piece.length) this.#execute(piece);
-    else if (!this.#otherProtocol.mixes(piece, this.#bodyBytesLeft)) this.#executeHeads(piece);
-    else {
-      for (let at = 0; at < piece.length && !this.#deaf;) {
-        const message = piece.subarray(at, at + this.#otherProtocol.messageEnd(piece.subarray(at), this.#bodyBytesLeft));
-        this.#executeHeads(message);
-        at += message.length;
+    for (let at = 0; at < piece.length && !this.#deaf;) {
+      const rest = at === 0 ? piece : piece.subarray(at);
+      const isBody = this.#receiving !== null && this.#headRead;
+      const bodyLeft = this.#bodyBytesLeft;
+      const end = bodyLeft > 0 ? bodyLeft : isBody ? this.#otherProtocol.bodyEnd(rest) : this.#otherProtocol.headEnd(rest);
+      const part = end < rest.length ? rest.subarray(0, end) : rest;
+      if (bodyLeft > 0) this.#execute(part);
+      else {
+        this.#otherProtocol.look(part, !isBody);
+        this.#execute(part);
+        const headPending = this.#receiving !== null && !this.#headRead;
+        this.#otherProtocol.parsed(headPending, this.#receiving !== null && this.#bodyBytesLeft <= 0);
+        this.#boundHead(headPending ? part.length : 0);
       }
+      at += part.length;
     }
     if (this.#current === null && this.#queue.length > 0) this.#next();
   }
 
-  #executeHeads(piece: Buffer): void {
-    this.#otherProtocol.look(piece, this.#receiving === null || !this.#headRead);
-    this.#execute(piece);
-    const pending = this.#receiving !== null;
-    this.#otherProtocol.parsed(pending, pending && !this.#headRead);
+  /** The parser counts a head's bytes, but for the spaces in its request line. @param pendingBytes read of a head that is not whole */
+  #boundHead(pendingBytes: number): void {
+    this.#headBytes = pendingBytes === 0 ? 0 : this.#headBytes + pendingBytes;
+    if (this.#headBytes <= this.#listener.settings.headBytes + READ_BYTES) return;
+    this.#parserFailed(Object.assign(new Error('the head is too large'), { code: 'HPE_HEADER_OVERFLOW', reason: 'Header overflow', bytesParsed: 0 }));
   }
 
   #execute(piece: Buffer): void {

@@ -1,15 +1,17 @@
 /**
  * llhttp takes RTSP and ICE for HTTP: `GET / RTSP/1.0` and `SOURCE /x ICE/1.0` come as requests of HTTP/1.0, and it does not say which it was. So the
- * version is looked for in the request line itself, as it was read.
+ * version is looked for in the request line itself, as it was read: each head is parsed by itself (headEnd), so that it is known where its line begins.
+ * Behind a chunked body, in the same read, it is not; but a line that names another protocol stands behind an empty line, and is parsed from there (bodyEnd).
  *
- * Where a line begins is known only of the first message of what is parsed at once. So what holds several messages, and the name of another protocol
- * anywhere, is parsed a message at a time: all else, which is nearly everything, as it comes. The cost grows with what was read, whatever it holds.
+ * What a client sends costs what its bytes cost, whatever they are.
  */
 import type { MessageHead } from '../../http1/message-parser.js';
 
 const OTHERS = [Buffer.from(' RTSP/'), Buffer.from(' ICE/')] as const;
+const OTHER_VERSION = /^(?:RTSP|ICE)\//;
+const VERSION_CHARACTERS = 'RTSP/'.length;
 const HTTP = [...Buffer.from(' HTTP/')];
-/** Ends a head, and a chunked body with its trailers. The parser takes no other line ends. */
+/** The parser takes no other line ends. */
 const EMPTY_LINE = Buffer.from('\r\n\r\n');
 const CARRIAGE_RETURN = 0x0d;
 const LINE_FEED = 0x0a;
@@ -17,64 +19,106 @@ const SPACE = 0x20;
 const NOTHING = Buffer.alloc(0);
 
 export class OtherProtocol {
-  /**
-   * Of a head that is not whole: its request line, as far as it was read. Where the head began behind another message: the last line that was read, which
-   * is another of its lines if the request line was whole, and then names no other protocol.
-   */
-  #line: Buffer = NOTHING;
-  /** Of a message that is not whole: the end of what was read, in which an empty line may have begun. */
-  #tail: Buffer = NOTHING;
   #text: Buffer = NOTHING;
-  /** The text begins a message, or goes on with a head, of which nothing was told yet. */
+  /** The text begins a head, or goes on with one, of which nothing was told yet. */
   #first = false;
+  /** Whether another protocol is named in the text; null: not looked for yet. */
+  #named: boolean | null = null;
+  /** A head has begun before the text. */
+  #begun = false;
+  /** Of its request line, as far as it was read: the beginning of the last word, and whether that was all of the line. */
+  #word = '';
+  #lineRead = false;
+  /** Of a head or a chunked body that is not whole: the end of what was read, in which an empty line may have begun. */
+  #tail: Buffer = NOTHING;
 
-  /** Whether the piece must be parsed a message at a time (messageEnd): else it may be parsed whole. @param bodyBytesLeft as for messageEnd */
-  mixes(piece: Buffer, bodyBytesLeft: number): boolean {
-    return this.messageEnd(piece, bodyBytesLeft) < piece.length && OTHERS.some((name) => piece.includes(name));
+  /** Where the head ends that `rest` begins, or goes on with; at most the end of `rest`. */
+  headEnd(rest: Buffer): number {
+    const split = this.#splitEnd(rest);
+    if (split > 0) return split;
+    const at = rest.indexOf(EMPTY_LINE, this.#begun ? 0 : startOf(rest));
+    return at < 0 ? rest.length : at + EMPTY_LINE.length;
   }
 
-  /** No message ends in the piece before this. @param bodyBytesLeft of the body that the piece begins with, as its Content-Length says */
-  messageEnd(piece: Buffer, bodyBytesLeft: number): number {
-    return bodyBytesLeft > 0 ? Math.min(bodyBytesLeft, piece.length) : this.#emptyLineEnd(piece);
+  /**
+   * How much of `rest` is parsed at once, where it goes on with a chunked body: that body ends at an empty line, or further on. What is parsed ends at one, so that no
+   * head is begun and left; and a line that names another protocol begins what is parsed next.
+   */
+  bodyEnd(rest: Buffer): number {
+    const split = this.#splitEnd(rest);
+    if (split > 0) return split;
+    for (let end = 0; ;) {
+      const at = rest.indexOf(EMPTY_LINE, end);
+      if (at < 0) return end > 0 ? end : rest.length;
+      const next = at + EMPTY_LINE.length;
+      if (next === rest.length && end === 0) return next;
+      if (isNamed(rest.subarray(end, next))) return end > 0 ? end : next;
+      if (next === rest.length) return next;
+      end = next;
+    }
   }
 
   /** Call it with what is parsed next. `ofHead`: no message is being read, or its head is not whole. */
   look(text: Buffer, ofHead: boolean): void {
     this.#first = ofHead;
     this.#text = text;
+    this.#named = null;
   }
 
-  /** Call it when that is parsed. `pending`: a message has begun and is not whole; `headPending`: nor is its head. */
-  parsed(pending: boolean, headPending: boolean): void {
-    const text = this.#text;
+  /** Call it when that is parsed. `headPending`: a head has begun that is not whole; `pending`: or a chunked body. */
+  parsed(headPending: boolean, pending: boolean): void {
+    if (headPending) this.#readLine();
+    else if (this.#begun) {
+      this.#word = '';
+      this.#lineRead = false;
+    }
+    this.#begun = headPending;
+    this.#tail = pending ? tailOf(Buffer.concat([this.#tail, this.#text.subarray(-EMPTY_LINE.length)])) : NOTHING;
     this.#text = NOTHING;
-    if (!headPending) this.#line = NOTHING;
-    else if (!this.#first) this.#line = Buffer.from(text.subarray(text.lastIndexOf(LINE_FEED) + 1));
-    else if (!hasLine(this.#line)) this.#line = Buffer.concat([this.#line, text]);
-    if (pending) this.#tail = Buffer.concat([this.#tail, text.subarray(-3)]).subarray(-3);
-    else this.#tail = NOTHING;
   }
 
   /** Whether the request with this head, which has just been read, is of another protocol. */
   isOf({ method, target }: MessageHead): boolean {
-    // behind another message: the piece would not have been parsed whole if another protocol were named in it
-    if (!this.#first) return false;
+    // behind a chunked body: what follows it would have been parsed by itself if it named another protocol
+    if (!this.#first) return this.#isNamed();
     this.#first = false;
-    if (this.#line.length === 0 && beginsAsHttp(this.#text, method, target)) return false;
-    const text = hasLine(this.#line) ? this.#line : Buffer.concat([this.#line, this.#text]);
-    const start = startOf(text);
-    const [version = '', ofTarget, ofMethod = ''] = text.toString('latin1', start, text.indexOf(LINE_FEED, start)).split(/ +/).reverse();
-    return /^(?:RTSP|ICE)\//.test(version) && ofTarget === target && ofMethod.endsWith(method);
+    if (!this.#begun && beginsAsHttp(this.#text, method, target)) return false;
+    this.#readLine();
+    const isOther = OTHER_VERSION.test(this.#word);
+    this.#word = '';
+    this.#lineRead = false;
+    return isOther;
   }
 
-  #emptyLineEnd(piece: Buffer): number {
-    if (this.#tail.length > 0) {
-      const split = Buffer.concat([this.#tail, piece.subarray(0, 3)]).indexOf(EMPTY_LINE);
-      if (split >= 0) return split + EMPTY_LINE.length - this.#tail.length;
-    }
-    const at = piece.indexOf(EMPTY_LINE);
-    return at < 0 ? piece.length : at + EMPTY_LINE.length;
+  /** Where an empty line ends that has begun before `rest`; 0: none has. */
+  #splitEnd(rest: Buffer): number {
+    if (this.#tail.length === 0) return 0;
+    const at = Buffer.concat([this.#tail, rest.subarray(0, 3)]).indexOf(EMPTY_LINE);
+    return at < 0 ? 0 : at + EMPTY_LINE.length - this.#tail.length;
   }
+
+  #readLine(): void {
+    if (this.#lineRead) return;
+    const text = this.#text;
+    const start = this.#begun ? 0 : startOf(text);
+    const feed = text.indexOf(LINE_FEED, start);
+    const end = feed < 0 ? text.length : feed;
+    const space = text.subarray(start, end).lastIndexOf(SPACE);
+    const from = start + space + 1;
+    this.#word = ((space < 0 ? this.#word : '') + text.toString('latin1', from, Math.min(end, from + VERSION_CHARACTERS))).slice(0, VERSION_CHARACTERS);
+    this.#lineRead = feed >= 0;
+  }
+
+  #isNamed(): boolean {
+    return this.#named ??= isNamed(this.#text);
+  }
+}
+
+const isNamed = (text: Buffer): boolean => OTHERS.some((name) => text.includes(name));
+
+/** What ends with an empty line has begun no other: one that ends a message has none right before it. */
+function tailOf(text: Buffer): Buffer {
+  return text.subarray(-EMPTY_LINE.length).equals(EMPTY_LINE) ? NOTHING : text.subarray(1 - EMPTY_LINE.length);
 }
 
 /** The text is `method SP target SP HTTP/…`, so that nothing else can stand where the version does. */
@@ -90,8 +134,4 @@ function startOf(text: Buffer): number {
   let start = 0;
   while (text[start] === CARRIAGE_RETURN || text[start] === LINE_FEED) start++;
   return start;
-}
-
-function hasLine(text: Buffer): boolean {
-  return text.length > 0 && text.includes(LINE_FEED, startOf(text));
 }
