@@ -18,6 +18,11 @@ export class StoredSeqs {
     return set;
   }
 
+  /** False: nothing is known of the stream, and `meet` would read it. */
+  has(stream: string): boolean {
+    return this.#sets.has(stream);
+  }
+
   add(runs: readonly SeqRunOfStream[]): void {
     for (const { stream, first, last } of runs) this.of(stream).add(first, last);
   }

@@ -229,6 +229,32 @@ test('an insert of which nobody knows whether it was done is made again as it wa
   await assertExact(store, [stream]);
 });
 
+test('what comes again after an insert that failed is stored once', { skip }, async () => {
+  const stream = made(1).write(620);
+  const chunks = chunksOf(stream.dir, 4);
+  await log.stop();
+  let failures = 0;
+  log = await opened(3000, changed({
+    insertRows: async (plan, ...rest) => {
+      // the second insert, once
+      if (log.totals.storedRows > 0 && failures++ === 0) throw new TidegateError('store_unavailable', 'not reached');
+      await store.insertRows(plan, ...rest);
+    },
+  }));
+  const storedThoughOneFails = (rows: number): Promise<true> => eventually(`${rows} rows stored`, async () => {
+    await log.step().catch((error: TidegateError) => { assert.equal(error.code, 'store_unavailable'); });
+    return log.totals.storedRows === rows ? true : null;
+  }, 60_000, 0);
+  await topic.send(chunks.slice(0, 3));
+  await storedThoughOneFails(3 * 4 * 31);
+  await topic.send(chunks.slice(3));
+  await storedThoughOneFails(620);
+  assert.ok(failures > 0);
+  await topic.send([...chunks, ...chunksOf(stream.write(310).seal().dir, 4)]);
+  await storedThoughOneFails(930);
+  await assertExact(store, [stream]);
+});
+
 test('a range that somebody else has begun is built again whole, in whatever pieces it is fetched', { skip }, async () => {
   const stream = made(1).write(3100).seal();
   const chunks = chunksOf(stream.dir, 10);

@@ -111,6 +111,7 @@ export class KafkaEventLog implements EventLog {
       return await this.#step();
     } catch (error) {
       this.#failures++;
+      this.#stored.clear();
       throw error;
     }
   }
@@ -263,7 +264,6 @@ export class KafkaEventLog implements EventLog {
     const owned = await this.#ownedOf(session, offer);
     if (owned.failures !== this.#failures) {
       await this.#start.mustHold(offer.partition, owned.lastStored);
-      this.#stored.clear();
       owned.failures = this.#failures;
     }
     owned.pending ??= await this.#begin(offer, owned);
@@ -278,8 +278,8 @@ export class KafkaEventLog implements EventLog {
     owned.lastStored = lastOf(picked) ?? owned.lastStored;
     await offer.commit(builder.to, encodePlace({ intent: null, lastStored: owned.lastStored }));
     this.#inserts.finished(intent.rows > 0 ? nameOf(offer.partition, intent) : null, picked.runs);
-    // what is stored of a range begun by another is read from the coverage
-    this.#stored.add(owned.again === null ? picked.runs : []);
+    // what is stored of a range begun by another, and of streams forgotten meanwhile, is read from the coverage
+    this.#stored.add(owned.again === null ? picked.runs.filter(({ stream }) => this.#stored.has(stream)) : []);
     for (const { facts } of builder.states) if (facts.seal !== null) this.#stored.forget(facts.stream);
     owned.next = builder.to;
     owned.again = null;
