@@ -125,7 +125,14 @@ test('RTSP a byte at a time, and behind a request of HTTP, is refused as well', 
   assert.doesNotMatch(upstream.seen.join(''), /slow|second|GET \/4 HTTP\/1\.1\r\n/);
 });
 
-/** Sent in these parts, each as a packet of its own. */
+/** Each part as a packet of its own. */
+async function sendApart(client: RawClient, parts: readonly string[]): Promise<void> {
+  for (const part of parts) {
+    client.send(part);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
 const SPEAKS_OF_OTHERS: readonly (readonly [name: string, parts: readonly string[], answers: number])[] = [
   ['in its fields', ['GET /a HTTP/1.1\r\nHost: a\r\nX-Line: GET /a RTSP/1.0\r\nX-Ice: a ICE/1.0\r\n\r\n'], 1],
   ['in a field that comes in two reads', ['GET /a HTTP/1.1\r\nHost: a\r\nX-No', 'te: GET /a RTSP/1.0\r\n\r\n'], 1],
@@ -144,10 +151,7 @@ for (const [name, parts, answers] of SPEAKS_OF_OTHERS) {
     t.after(() => upstream.stop());
     const path = await startDataPath(t, oneService(upstream.port));
     const client = await RawClient.connect(t, path.port);
-    for (const part of parts) {
-      client.send(part);
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
+    await sendApart(client, parts);
     const answered = (): (string | undefined)[] => [...client.received.matchAll(/HTTP\/1.1 (\d+)/g)].map(([, status]) => status);
     await until(() => answered().length === answers, 'the answers');
     assert.deepEqual(answered(), Array.from({ length: answers }, () => '200'));
@@ -170,10 +174,7 @@ for (const [name, parts] of BEHIND_CHUNKS) {
     t.after(() => upstream.stop());
     const path = await startDataPath(t, oneService(upstream.port));
     const client = await RawClient.connect(t, path.port);
-    for (const part of parts) {
-      client.send(part);
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
+    await sendApart(client, parts);
     const statuses = [...(await client.untilClosed()).matchAll(/HTTP\/1.1 (\d+)/g)].map(([, status]) => status);
     assert.deepEqual(statuses, [...upstream.seen.map(() => '200'), '505']);
     assert.ok(!upstream.seen.some(({ url }) => url === '/rtsp'));
