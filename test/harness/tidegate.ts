@@ -162,7 +162,8 @@ export async function freePorts(count: number): Promise<number[]> {
   return ports;
 }
 
-function childrenOf(pid: number): number[] {
+/** The processes that this one has made and that are its own. Linux. */
+export function childrenOf(pid: number): number[] {
   return readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map(Number).filter((other) => statFields(other)?.[1] === String(pid)).sort((a, b) => a - b);
 }
 

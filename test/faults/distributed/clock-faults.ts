@@ -4,7 +4,8 @@ import type { Engines } from './engines.js';
 import type { Fault } from './fault-run.js';
 import { SIZES } from './sizes.js';
 
-const HOUR_S = 3600;
+/** By which clocks are set. */
+export const HOUR_S = 3600;
 
 /** None where clocks cannot be set. */
 export function clockFaults({ clocks }: Engines): Fault[] {
@@ -13,7 +14,7 @@ export function clockFaults({ clocks }: Engines): Fault[] {
     during: async () => {
       for (const seconds of [HOUR_S, 0, -HOUR_S, 0]) {
         clock.step(seconds);
-        await pause(SIZES.stallMs / 2);
+        await pause(SIZES.badMs / 2);
       }
     },
   }));

@@ -8,12 +8,14 @@ import type { Engines } from './engines.js';
 import type { Fault } from './fault-run.js';
 import { FULL_FORM, SIZES } from './sizes.js';
 
-const INSERT = '^INSERT INTO tidegate\\.events';
+/** What faults of the store strike. */
+export const INSERT = '^INSERT INTO tidegate\\.events';
 const WITHIN_MS = 60_000;
 /** Of the store, which is 5 s (engines.ts). */
 const PAST_TIMEOUT_MS = 7000;
 
-const ANSWERS: readonly (readonly [name: string, fault: ServerFault])[] = [
+/** Of the store, wrong ones. */
+export const ANSWERS: readonly (readonly [name: string, fault: ServerFault])[] = [
   ['500 without a word', { kind: 'status', status: 500 }],
   ['too many parts (252)', { kind: 'exception', code: 252 }],
   ['table is read-only (242)', { kind: 'exception', code: 242 }],
@@ -34,13 +36,11 @@ export function clickhouseFaults({ topology }: Engines): Fault[] {
     }
   };
   const killed = async (fault: Partial<ServerFault>): Promise<void> => {
-    for (let round = 0; round < SIZES.rounds; round++) {
-      await clickhouse.faults({ kind: 'kill', statement: INSERT, times: 1, ...fault });
-      const { pid } = clickhouse;
-      await eventually('an insert has killed the server', () => (isGone(pid) ? true : null), WITHIN_MS);
-      await pause(SIZES.afterMs);
-      await clickhouse.restart();
-    }
+    await clickhouse.faults({ kind: 'kill', statement: INSERT, times: 1, ...fault });
+    const { pid } = clickhouse;
+    await eventually('an insert has killed the server', () => (isGone(pid) ? true : null), WITHIN_MS);
+    await pause(SIZES.afterMs);
+    await clickhouse.restart();
   };
   const seldom: Fault[] = [
     { name: 'ClickHouse stores, and resets before the answer', during: () => strike({ kind: 'cut', at: 'after' }, SIZES.afterMs) },
@@ -68,10 +68,8 @@ export function clickhouseFaults({ topology }: Engines): Fault[] {
 export function redisFaults(engines: Engines): Fault[] {
   return [
     { name: 'Redis fails over to its replica', during: async () => {
-      for (let round = 0; round < SIZES.rounds; round++) {
-        await engines.failOverRedis();
-        await pause(SIZES.afterMs);
-      }
+      await engines.failOverRedis();
+      await pause(SIZES.afterMs);
     } },
   ];
 }

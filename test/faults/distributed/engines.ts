@@ -89,6 +89,11 @@ export class Engines implements AsyncDisposable {
     }
   }
 
+  /** The one that nodes reach. */
+  get redisMaster(): TestRedis {
+    return this.#masterIsFirst ? this.topology.redis : this.#replica;
+  }
+
   /** The master dies, its replica takes over its address, and it comes back as the replica. */
   async failOverRedis(): Promise<void> {
     const [master, replica] = this.#masterIsFirst ? [this.topology.redis, this.#replica] : [this.#replica, this.topology.redis];

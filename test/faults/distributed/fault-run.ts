@@ -19,6 +19,11 @@ export interface Fault {
   readonly recoverWithinMs?: number;
 }
 
+/** All of them, one after the other, as often as the sizes say. */
+export function inRounds(faults: readonly Fault[]): Fault[] {
+  return Array.from({ length: SIZES.rounds }, (_, i) => faults.map((fault) => (i === 0 ? fault : { ...fault, name: `${fault.name}, round ${i + 1}` }))).flat();
+}
+
 const CONNECTIONS = 12;
 const MAX_BYTES = 3000;
 const RECOVER_WITHIN_MS = 300_000;

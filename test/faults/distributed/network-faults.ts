@@ -5,7 +5,8 @@ import type { Engines, Network } from './engines.js';
 import type { Fault } from './fault-run.js';
 import { FULL_FORM, SIZES } from './sizes.js';
 
-const KINDS: readonly (readonly [name: string, fault: NetworkFault])[] = [
+/** Of an engine's network. */
+export const NETWORK_FAULTS: readonly (readonly [name: string, fault: NetworkFault])[] = [
   ['resets every connection', { kind: 'reset', pieces: 20 }],
   ['stands still', { kind: 'stall' }],
   ['loses half its packets', { kind: 'lossy', share: 0.5 }],
@@ -20,13 +21,13 @@ const SHORT: Readonly<Record<keyof Network, readonly NetworkFault['kind'][]>> = 
 export function networkFaults({ network }: Engines): Fault[] {
   const faults: Fault[] = [];
   for (const engine of ['kafka', 'clickhouse', 'redis'] as const) {
-    for (const [name, fault] of KINDS) {
+    for (const [name, fault] of NETWORK_FAULTS) {
       if (!FULL_FORM && !SHORT[engine].includes(fault.kind)) continue;
       faults.push({
         name: `${NAMES[engine]}'s network ${name}`,
         during: async () => {
           await network[engine].set(fault);
-          await pause(SIZES.stallMs);
+          await pause(SIZES.badMs);
           await network[engine].set(null);
         },
       });

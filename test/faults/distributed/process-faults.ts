@@ -1,35 +1,53 @@
-/** What can be done to the processes of a topology: killed at random and in place, stopped and continued, and all of it at once. */
+/** What can be done to the processes of a topology: killed at random and in place, stopped and continued. */
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { eventually } from '../../harness/deadline.js';
-import type { Role, TestNode } from '../../harness/tidegate.js';
+import { childrenOf, isGone, type Role, type TestNode } from '../../harness/tidegate.js';
+import { STANDS } from './placed-process.js';
 import { SIZES } from './sizes.js';
-import type { Topology } from './topology.js';
+import type { Part, Topology } from './topology.js';
+
+/** A kind of process: of which nodes, and what it is there. Launchers and supervisors are in both parts. */
+export interface ProcessKind {
+  readonly part: Part;
+  readonly role: Role | 'launcher';
+}
 
 const MEETS_WITHIN_MS = 60_000;
 
+interface Victim {
+  readonly name: string;
+  readonly node: TestNode;
+  readonly pid: number;
+}
+
 export class ProcessFaults {
   readonly #topology: Topology;
-  /** Of placed-process.ts and placed-kill.ts. */
-  readonly #orders: string;
+  readonly #orders: string | null;
 
-  constructor(topology: Topology, orders: string) {
+  /** @param orders the folder of placed-process.ts and placed-kill.ts; null: nothing is killed in place */
+  constructor(topology: Topology, orders: string | null) {
     this.#topology = topology;
     this.#orders = orders;
   }
 
-  /** SIGKILL to one of that role, on a node by chance, at a moment by chance. */
-  async kill(role: Role): Promise<void> {
+  /** SIGKILL to one of that kind, on a node by chance, at a moment by chance. A launcher takes its node with it, which is started again. */
+  async kill(kind: ProcessKind): Promise<void> {
     await pause(Math.random() * 500);
-    const [node, pid] = this.#oneOf(role);
+    const { name, node, pid } = this.#oneOf(kind);
+    const children = childrenOf(pid);
     await node.kill(pid);
+    if (kind.role === 'launcher') {
+      for (const child of children) await eventually(`the end of ${child} after its launcher's`, () => (isGone(child) ? true : null), MEETS_WITHIN_MS);
+      await this.#topology.startNode(name);
+    }
     await pause(SIZES.afterMs);
   }
 
   /** SIGSTOP, and SIGCONT. */
-  async stall(role: Role, ms = SIZES.stallMs): Promise<void> {
-    const [, pid] = this.#oneOf(role);
+  async stall(kind: ProcessKind, ms = SIZES.stallMs): Promise<void> {
+    const { pid } = this.#oneOf(kind);
     process.kill(pid, 'SIGSTOP');
     try {
       await pause(ms);
@@ -41,7 +59,7 @@ export class ProcessFaults {
   /** SIGKILL where the order says. @param text of the order */
   async killInPlace(role: Role, place: string, text = ''): Promise<void> {
     const before = this.#pidsOf(role);
-    const order = join(this.#orders, `${role}.${place}`);
+    const order = this.#order(`${role}.${place}`);
     writeFileSync(order, text);
     try {
       await eventually(`a ${role} comes by ${place}`, () => (existsSync(order) ? null : true), MEETS_WITHIN_MS, 5);
@@ -55,7 +73,7 @@ export class ProcessFaults {
   /** The worker has died, and its supervisor dies where it seals the stream. */
   async killAtSeal(): Promise<void> {
     const ends = this.killInPlace('supervisor', 'mid-seal');
-    const [node, pid] = this.#oneOf('worker');
+    const { node, pid } = this.#oneOf({ part: 'gateway', role: 'worker' });
     await node.kill(pid);
     await ends;
   }
@@ -67,8 +85,8 @@ export class ProcessFaults {
    */
   async killBetweenRawAndRollup(): Promise<number> {
     const { clickhouse, store, collectors } = this.#topology;
-    const order = join(this.#orders, 'collector.raw-without-rollup');
-    const stands = join(this.#orders, 'stands');
+    const order = this.#order('collector.raw-without-rollup');
+    const stands = this.#order(STANDS);
     const pids = collectors.flatMap((node) => node.pids('collector'));
     const [one = 0, ...others] = pids;
     for (const pid of others) process.kill(pid, 'SIGSTOP');
@@ -99,42 +117,21 @@ export class ProcessFaults {
     }
   }
 
-  /** Everything at once, each of it over and over, for so long. */
-  async storm(forMs: number): Promise<void> {
-    const { kafka, clickhouse, redis } = this.#topology;
-    const untilMs = performance.now() + forMs;
-    const over = async (what: () => Promise<void>): Promise<void> => {
-      while (performance.now() < untilMs) {
-        await pause(500 + Math.random() * 4000);
-        await what();
-      }
-    };
-    const away = (): Promise<void> => pause(500 + Math.random() * 3500);
-    /** Some other actor may have ended it first. */
-    const anyOf = (role: Role): number | null => { const pids = this.#pidsOf(role); return pids[Math.floor(Math.random() * pids.length)] ?? null; };
-    const killAny = (role: Role) => async (): Promise<void> => { signalIfThere(anyOf(role), 'SIGKILL'); };
-    const stallAny = (role: Role) => async (): Promise<void> => {
-      const pid = anyOf(role);
-      signalIfThere(pid, 'SIGSTOP');
-      await away();
-      signalIfThere(pid, 'SIGCONT');
-    };
-    const roles = ['worker', 'supervisor', 'collector'] as const;
-    await Promise.all([
-      ...roles.map((role) => over(killAny(role))), ...roles.map((role) => over(stallAny(role))),
-      over(async () => { await kafka.kill(); await away(); await kafka.restart(); }),
-      over(async () => { await clickhouse.kill(); await away(); await clickhouse.restart(); }),
-      over(async () => { await redis.kill(); await away(); await redis.restart(); }),
-      over(() => redis.wipe().catch(() => undefined)),
-      this.joinAndLeave(forMs),
-    ]);
+  /** Null: none runs just now. */
+  anyOf({ part, role }: ProcessKind): Victim | null {
+    const all = this.#topology.named(part).flatMap(([name, node]): Victim[] => (role === 'launcher' ? [node.launcher.pid ?? 0] : node.pids(role)).map((pid) => ({ name, node, pid })));
+    return all[Math.floor(Math.random() * all.length)] ?? null;
   }
 
-  #oneOf(role: Role): readonly [TestNode, number] {
-    const all = this.#topology.nodes.flatMap((node) => (role === 'supervisor' && this.#topology.collectors.includes(node) ? [] : node.pids(role).map((pid) => [node, pid] as const)));
-    const one = all[Math.floor(Math.random() * all.length)];
-    if (one === undefined) throw new Error(`no ${role} runs`);
+  #oneOf(kind: ProcessKind): Victim {
+    const one = this.anyOf(kind);
+    if (one === null) throw new Error(`no ${kind.role} of a ${kind.part} runs`);
     return one;
+  }
+
+  #order(name: string): string {
+    if (this.#orders === null) throw new Error('nothing is killed in place here');
+    return join(this.#orders, name);
   }
 
   #pidsOf(role: Role): number[] {
@@ -142,7 +139,8 @@ export class ProcessFaults {
   }
 }
 
-function signalIfThere(pid: number | null, signal: NodeJS.Signals): void {
+/** Nothing happens to what is gone already. */
+export function signalIfThere(pid: number | null, signal: NodeJS.Signals): void {
   if (pid === null || pid === 0) return;
   try {
     process.kill(pid, signal);

@@ -99,11 +99,19 @@ export class Topology implements AsyncDisposable {
   get upstream(): TestUpstream { return started(this.#upstream); }
   /** The test's own connection, never through a proxy. */
   get store(): ClickHouseStore { return started(this.#store); }
-  get gateways(): TestNode[] { return this.#running('gateway'); }
-  get collectors(): TestNode[] { return this.#running('collector'); }
+  get gateways(): TestNode[] { return this.named('gateway').map(([, node]) => node); }
+  get collectors(): TestNode[] { return this.named('collector').map(([, node]) => node); }
   /** Where requests go. */
   get ports(): readonly number[] { return [...this.#ports.values()]; }
   get nodes(): TestNode[] { return [...this.gateways, ...this.collectors]; }
+
+  /** The nodes of a part that were started. */
+  named(part: Part): (readonly [name: string, node: TestNode])[] {
+    return NAMES[part].flatMap((name) => {
+      const node = this.#nodes.get(name);
+      return node === undefined ? [] : [[name, node] as const];
+    });
+  }
 
   /** Starts a node that is not running, on its earlier folder, and does not wait. A gateway listens where it did. */
   async startNode(name: string): Promise<TestNode> {
@@ -124,12 +132,17 @@ export class Topology implements AsyncDisposable {
     this.#nodes.delete(name);
   }
 
-  /** Every process that should run does, and every node is ready. A node that has ended, as one does whose first start is cut short, is started again. */
-  async whole(): Promise<void> {
+  /** Starts each node that has ended, as one does whose first start is cut short, and does not wait. */
+  async startEnded(): Promise<void> {
     for (const name of [...NAMES.gateway, ...NAMES.collector]) {
       const launcher = this.#nodes.get(name)?.launcher;
       if (launcher === undefined || launcher.exitCode !== null || launcher.signalCode !== null) await this.startNode(name);
     }
+  }
+
+  /** Every process that should run does, and every node is ready. Starts those that have ended. */
+  async whole(): Promise<void> {
+    await this.startEnded();
     await eventually('every node is whole and ready', async () => {
       for (const node of this.gateways) if (node.pids('worker').length !== WORKERS || node.pids('supervisor').length !== 1) throw new Error('a gateway is not whole');
       for (const node of this.collectors) if (node.pids('collector').length !== 1 || node.pids('supervisor').length !== 1) throw new Error('a collector is not whole');
@@ -220,10 +233,6 @@ export class Topology implements AsyncDisposable {
         name: app, services: ['bytes'], keys: [{ id: 'k', sha256: createHash('sha256').update(this.keys.get(app) ?? '').digest('hex') }], limits: { qps: 100_000, qpd: 100_000_000 },
       })),
     };
-  }
-
-  #running(part: Part): TestNode[] {
-    return NAMES[part].flatMap((name) => this.#nodes.get(name) ?? []);
   }
 }
 
