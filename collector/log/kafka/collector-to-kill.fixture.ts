@@ -8,7 +8,7 @@ import { Collector } from '../../collector.js';
 import { ChdbStore } from '../../store/chdb-store.js';
 import { silentLog } from '../random-events.fixture.js';
 import { isBegun } from './intent.js';
-import { Offer } from './kafka-session.js';
+import { Offer } from './offer.js';
 import { testSettings } from './topic.fixture.js';
 
 export type KillPlace =

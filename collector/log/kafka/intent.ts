@@ -85,6 +85,11 @@ export function isBegun(metadata: string): boolean {
   return place === null || place.intent !== null;
 }
 
+/** Offset behind the range that is begun there; null: none is, or it is not known which. */
+export function intentEnd(metadata: string, offset: number): number | null {
+  return parsePlace(metadata, offset)?.intent?.to ?? null;
+}
+
 function parseIntent({ to, out, rows, bytes, crc, at, block }: Record<string, unknown>, from: number): Intent | null {
   if (!isWhole(to) || to <= from || !Array.isArray(out) || !out.every(isRun)) return null;
   if (!isWhole(rows) || !isWhole(bytes) || !isWhole(crc) || typeof at !== 'string' || !Number.isSafeInteger(block)) return null;

@@ -10,7 +10,6 @@
  * The same range with the same token is harmless for as long as the tables remember the token. So an intent that is too many blocks old is not made
  * again, and no insert is begun more than two minutes after its owner has looked: that is what stops an owner that stood still meanwhile.
  */
-import type { ErrorCode } from '../../../errors/codes.js';
 import { TidegateError } from '../../../errors/tidegate-error.js';
 import { kafkaFailure } from '../../../gateway/events/kafka-client.js';
 import type { SpoolLog } from '../../../gateway/events/spool-log.js';
@@ -23,11 +22,13 @@ import { RangeInsert } from '../range-insert.js';
 import { StoredSeqs } from '../stored-seqs.js';
 import { encodePlace, rangeToken, type Intent, type LastStored } from './intent.js';
 import { KafkaQuarantine } from './kafka-quarantine.js';
-import { isNotReady, KafkaSession, PartitionLost, type KafkaLogOptions, type Offer } from './kafka-session.js';
+import { isNotReady, KafkaSession, type KafkaLogOptions } from './kafka-session.js';
 import { LogNotes } from './log-notes.js';
 import { LogPlaces, type OwnPlace } from './log-places.js';
+import { PartitionLost, type Offer } from './offer.js';
 import { PartitionStart } from './partition-start.js';
 import { RangeBuilder } from './range-builder.js';
+import { StoppedPartitions } from './stopped-partitions.js';
 
 export interface KafkaEventLogOptions {
   /** data_dir/collector */
@@ -48,6 +49,8 @@ interface Owned {
   failures: number;
   /** A range begun by whoever owned the partition before, and how much of it is built again. */
   again: { readonly intent: Intent; readonly builder: RangeBuilder } | null;
+  /** It was offered from further on, and is offered again from here; null: never. */
+  offeredAgain: number | null;
   /** Durable, and not known to be inserted. */
   pending: { readonly intent: Intent; readonly builder: RangeBuilder; readonly picked: PickedRows } | null;
 }
@@ -60,8 +63,6 @@ const INSERT_WITHIN_MS = 120_000;
 const MOST_BLOCKS = 5000;
 /** A group that is not ready for longer is a failure. */
 const READY_WITHIN_MS = 20_000;
-/** Time does not mend them; the other partitions go on. */
-const STOPS_PARTITION: ReadonlySet<string> = new Set<ErrorCode>(['log_place_lost', 'log_store_behind', 'log_intent_unreadable', 'log_range_gone', 'log_intent_old']);
 
 export class KafkaEventLog implements EventLog {
   readonly #options: KafkaEventLogOptions;
@@ -74,8 +75,7 @@ export class KafkaEventLog implements EventLog {
   readonly #places: LogPlaces;
   readonly #stored = new StoredSeqs();
   readonly #owned = new Map<number, Owned>();
-  /** Partitions that stay unread in this generation, and why. */
-  readonly #stopped = new Map<number, TidegateError>();
+  readonly #stopped: StoppedPartitions;
   #session: KafkaSession | null = null;
   #generation = 0;
   #notReadySinceMs: number | null = null;
@@ -92,6 +92,7 @@ export class KafkaEventLog implements EventLog {
     this.#streams = new StoredStreams(store);
     this.#start = new PartitionStart(store, kafka.settings.topic, kafka.settings.retentionMs);
     this.#places = new LogPlaces(store, kafka.settings.topic);
+    this.#stopped = new StoppedPartitions(log);
   }
 
   /** Kafka may be away: it is joined by the first step. @throws store_failed and its like */
@@ -127,11 +128,7 @@ export class KafkaEventLog implements EventLog {
   }
 
   standing(): Standing | null {
-    const [first] = this.#stopped;
-    if (first === undefined) return null;
-    const [partition, { code, message }] = first;
-    const others = this.#stopped.size - 1;
-    return { code, detail: `partition ${partition} is not read: ${message}${others > 0 ? ` (and ${others} more)` : ''}` };
+    return this.#stopped.standing();
   }
 
   async tidy(): Promise<void> {
@@ -183,7 +180,7 @@ export class KafkaEventLog implements EventLog {
       return { rows: await this.#advance(session, offer), mayStop: true, pauseMs: 0 };
     } catch (error) {
       if (error instanceof PartitionLost) offer.lose(error);
-      else if (error instanceof TidegateError && STOPS_PARTITION.has(error.code)) this.#leaveUnread(offer, error);
+      else if (StoppedPartitions.isOf(error)) this.#leaveUnread(offer, error);
       else {
         offer.rest();
         throw await this.#failed(session, error);
@@ -208,29 +205,35 @@ export class KafkaEventLog implements EventLog {
       this.#notReadySinceMs = null;
       this.#generation = 0;
     }
-    if (this.#session.generation !== this.#generation) {
-      const { generation } = this.#session;
+    this.#meet(this.#session);
+    return this.#session;
+  }
+
+  /** What a new generation changes, once it is known where it begins: nothing is on offer before. */
+  #meet(session: KafkaSession): void {
+    const { generation, partitionCount } = session;
+    if (generation !== this.#generation && partitionCount !== null) {
       // others may have stored what this one knows nothing of
       this.#owned.clear();
       this.#stored.clear();
       this.#stopped.clear();
-      try {
-        this.#places.setCount(await this.#session.partitionCount());
-      } catch (error) {
-        throw await this.#leave(error);
-      }
+      this.#places.setCount(partitionCount);
       this.#generation = generation;
     }
-    return this.#session;
+    if (generation !== this.#generation) return;
+    for (const partition of session.wentBack) {
+      this.#stopped.add(partition, () => new TidegateError('log_went_back', `partition ${partition} of ${this.#options.kafka.settings.topic} ends before what the group has read of it`));
+    }
   }
 
   /** Null: it has not come to the end of its partitions in this generation. */
   #own(): OwnPlace | null {
     const session = this.#session;
     if (session === null || session.generation !== this.#generation) return null;
-    const asOfMs = session.clock.caughtUpMs();
-    // what stays unread is not fetched, so nothing is known of it
-    return asOfMs === null ? null : { asOfMs, partitions: session.partitions.filter((partition) => !this.#stopped.has(partition)) };
+    // what stays unread is left to what was said of it before
+    const partitions = session.partitions.filter((partition) => !this.#stopped.has(partition));
+    const asOfMs = session.readThrough.asOfMs(partitions);
+    return asOfMs === null ? null : { asOfMs, partitions };
   }
 
   /** The session is over. @returns the error to throw */
@@ -254,8 +257,7 @@ export class KafkaEventLog implements EventLog {
   #leaveUnread(offer: Offer, error: TidegateError): void {
     // of a generation that is over: the next one looks anew
     if (offer.isLost) return;
-    this.#stopped.set(offer.partition, error);
-    this.#options.log.error({ code: error.code, partition: offer.partition, detail: error.message }, 'a partition is not read until this is mended');
+    this.#stopped.add(offer.partition, () => error);
     offer.leaveUnread();
   }
 
@@ -265,6 +267,12 @@ export class KafkaEventLog implements EventLog {
     if (owned.failures !== this.#failures) {
       await this.#start.mustHold(offer.partition, owned.lastStored);
       owned.failures = this.#failures;
+    }
+    const from = owned.again?.builder.to ?? owned.next;
+    if (owned.pending === null && from !== null && this.#isFromFurtherOn(session, offer, from) && owned.offeredAgain !== from) {
+      owned.offeredAgain = from;
+      offer.again(from);
+      return 0;
     }
     owned.pending ??= await this.#begin(offer, owned);
     if (owned.pending === null) {
@@ -281,6 +289,7 @@ export class KafkaEventLog implements EventLog {
     // what is stored of a range begun by another, and of streams forgotten meanwhile, is read from the coverage
     this.#stored.add(owned.again === null ? picked.runs.filter(({ stream }) => this.#stored.has(stream)) : []);
     for (const { facts } of builder.states) if (facts.seal !== null) this.#stored.forget(facts.stream);
+    session.readThrough.stored(offer.partition, builder.to);
     owned.next = builder.to;
     owned.again = null;
     owned.pending = null;
@@ -292,11 +301,20 @@ export class KafkaEventLog implements EventLog {
   async #ownedOf(session: KafkaSession, offer: Offer): Promise<Owned> {
     const known = this.#owned.get(offer.partition);
     if (known !== undefined) return known;
-    const { next, intent, lastStored } = await this.#start.of(offer.partition, await session.committed(offer.partition));
-    const owned: Owned = { next, lastStored, failures: this.#failures, again: intent === null ? null : { intent, builder: RangeBuilder.again(intent.from, intent.out) }, pending: null };
+    const { next, intent, lastStored } = await this.#start.of(offer.partition, session.place(offer.partition));
+    const owned: Owned = { next, lastStored, failures: this.#failures, again: intent === null ? null : { intent, builder: RangeBuilder.again(intent.from, intent.out) }, offeredAgain: null, pending: null };
     this.#owned.set(offer.partition, owned);
     if (intent !== null) this.#options.log.warn({ partition: offer.partition, from: intent.from, to: intent.to, rows: intent.rows }, 'a range was begun and not known to be stored: it is inserted again');
     return owned;
+  }
+
+  /**
+   * With several brokers, a fetch of the generation before can still come: of a partition that moves, from where that generation was, which had read on in a range
+   * begun. What lies between is in the log, and not gone from it; where it is gone, it is missing again the next time.
+   */
+  #isFromFurtherOn(session: KafkaSession, offer: Offer, from: number): boolean {
+    const first = offer.messages.find(({ offset }) => offset >= from);
+    return first !== undefined && first.offset > from && session.place(offer.partition).begins <= from;
   }
 
   /** Builds the next range of the offer, and makes it durable. Null: there is none in it, or not to its end. */

@@ -2,20 +2,17 @@
  * One membership in the consumer group, from joining to leaving. Batches are offered one at a time, and kafkajs waits with the next, and with joining a
  * new generation, until the offer is released: so whoever works on an offer owns its partition, or finds out at the next commit.
  *
- * Commits are fenced twice. Kafka refuses those of an old generation; but kafkajs sends a commit with the generation it is in when it is sent, and with several
- * brokers it can join a new one while a batch is worked on. So the generation of the offer is compared first, in the same turn of the event loop
- * (GROUP_JOIN is told in the turn in which the generation changes).
- *
  * A commit whose outcome is unknown ends the session: a request that lies in a stalled broker can be carried out later than one sent after it, and leaving the
  * group makes Kafka refuse it.
  */
-import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises';
-import type { Admin, Consumer, EachBatchPayload } from 'kafkajs';
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Consumer, EachBatchPayload, Kafka } from 'kafkajs';
 import { kafkaClient, type KafkaSettings } from '../../../gateway/events/kafka-client.js';
 import { prepareTopics } from '../../../gateway/events/shipper/topics.js';
 import type { SpoolLog } from '../../../gateway/events/spool-log.js';
-import { FetchClock } from './fetch-clock.js';
-import type { LogMessage } from './range-builder.js';
+import { GroupPlaces, wentBack, type GroupPlace } from './group-places.js';
+import { Offer, PartitionLost } from './offer.js';
+import { ReadThrough } from './read-through.js';
 
 export interface KafkaLogOptions {
   readonly settings: KafkaSettings;
@@ -27,17 +24,7 @@ export interface KafkaLogOptions {
   readonly fetchBytes?: number;
 }
 
-export interface Committed {
-  /** -1: none. */
-  readonly offset: number;
-  /** '': none. */
-  readonly metadata: string;
-}
-
-const NONE: Committed = { offset: -1, metadata: '' };
-
-/** The partition is another's, or will be: what was begun is for its next owner. */
-export class PartitionLost extends Error {}
+const NONE: GroupPlace = { offset: -1, metadata: '', begins: 0, ends: 0 };
 
 const SESSION_TIMEOUT_MS = 30_000;
 const REBALANCE_TIMEOUT_MS = 30_000;
@@ -50,14 +37,16 @@ const GATHER_BYTES = 1024 * 1024;
 /** Compressed; about 200,000 events. kafkajs holds what it has fetched in memory, four to ten times as large. */
 const FETCH_PARTITION_BYTES = 4 * 1024 * 1024;
 const FETCH_BYTES = 8 * 1024 * 1024;
+/** How often it is asked where the log ends. */
+const ENDS_EVERY_MS = 250;
+/** A partition whose leader has died has another within this time. */
+const PLACES_WITHIN_MS = 30_000;
+const PLACES_AGAIN_MS = 500;
 /** A fetch that brings nothing ends after GATHER_MS; one of a broker that is gone, with its connection. */
-const FETCH_ANEW_WITHIN_MS = 15_000;
+const FETCH_ENDS_WITHIN_MS = 15_000;
 const FETCH_LOOK_MS = 10;
 /** A broker that does not answer is not waited for when leaving. */
 const LEAVE_WITHIN_MS = 5000;
-
-/** Refusals that say who owns the partition, not that something is wrong. */
-const NOT_OURS: ReadonlySet<string> = new Set(['REBALANCE_IN_PROGRESS', 'ILLEGAL_GENERATION', 'UNKNOWN_MEMBER_ID', 'FENCED_INSTANCE_ID', 'NOT_COORDINATOR_FOR_GROUP']);
 
 /** What a coordinator says while it takes up its work, or hands it over. */
 const NOT_READY: ReadonlySet<string> = new Set(['GROUP_LOAD_IN_PROGRESS', 'GROUP_COORDINATOR_NOT_AVAILABLE', 'NOT_COORDINATOR_FOR_GROUP', 'REBALANCE_IN_PROGRESS']);
@@ -67,17 +56,22 @@ export function isNotReady(error: unknown): boolean {
 }
 
 export class KafkaSession {
-  readonly clock = new FetchClock();
+  readonly readThrough = new ReadThrough();
   readonly #options: KafkaLogOptions;
   readonly #consumer: Consumer;
-  readonly #admin: Admin;
+  readonly #client: Kafka;
   #generation = 0;
   #partitions: readonly number[] = [];
-  /** False: this generation has not read yet what is committed. */
+  /** As this generation began; null: they are not read yet. */
+  #places: ReadonlyMap<number, GroupPlace> | null = null;
+  readonly #wentBack = new Set<number>();
+  /** False: nothing is fetched yet in this generation. */
   #fetching = false;
-  /** Brokers from which a fetch has begun, in this generation or since partitions were sought in it. */
-  readonly #fetches = new Set<number | string>();
-  #committed: Promise<ReadonlyMap<number, Committed>> = Promise.resolve(new Map<number, Committed>());
+  /** Brokers from which a fetch is under way, and its number. */
+  readonly #fetches = new Map<number | string, number>();
+  #fetchesBegun = 0;
+  /** What is asked beside reading, in all generations. */
+  #asking: Promise<unknown> = Promise.resolve();
   #offer: Offer | null = null;
   #offered: () => void = () => undefined;
   #broken: Error | null = null;
@@ -85,9 +79,8 @@ export class KafkaSession {
 
   private constructor(options: KafkaLogOptions, log: SpoolLog) {
     this.#options = options;
-    const client = kafkaClient(options.settings, log);
-    this.#admin = client.admin();
-    this.#consumer = client.consumer({
+    this.#client = kafkaClient(options.settings, log);
+    this.#consumer = this.#client.consumer({
       groupId: options.settings.group, sessionTimeout: options.sessionTimeoutMs ?? SESSION_TIMEOUT_MS,
       rebalanceTimeout: options.rebalanceTimeoutMs ?? REBALANCE_TIMEOUT_MS, heartbeatInterval: HEARTBEAT_MS, maxWaitTimeInMs: GATHER_MS, minBytes: GATHER_BYTES,
       maxBytesPerPartition: options.fetchBytes ?? FETCH_PARTITION_BYTES, maxBytes: options.fetchBytes ?? FETCH_BYTES, allowAutoTopicCreation: false,
@@ -97,28 +90,25 @@ export class KafkaSession {
     this.#consumer.on(this.#consumer.events.GROUP_JOIN, ({ payload }) => {
       this.#generation++;
       this.#partitions = payload.memberAssignment[options.settings.topic] ?? [];
-      this.clock.forget();
+      this.#places = null;
+      this.#wentBack.clear();
+      this.readThrough.begin(new Map());
       this.#fetching = false;
-      this.#fetches.clear();
       this.#offer?.lose(new PartitionLost('a new generation of the group'));
-      this.#committed = this.#beforeFetching(this.#generation);
+      this.#asking = Promise.all([this.#asking, this.#ask(this.#generation)]);
       log.info({ partitions: this.#partitions.length, member: payload.memberId }, 'joined the group of collectors');
     });
     this.#consumer.on(this.#consumer.events.CRASH, ({ payload }) => { this.#break(payload.error); });
-    this.#consumer.on(this.#consumer.events.FETCH_START, ({ payload, timestamp }) => {
-      this.#fetches.add(payload.nodeId);
-      // of what is paused nothing is fetched, which is no sign of having caught up
-      if (this.#fetching) this.clock.fetches(payload.nodeId, timestamp);
-    });
+    // one that fails in earnest has no end, but another beginning
+    this.#consumer.on(this.#consumer.events.FETCH_START, ({ payload }) => { this.#fetches.set(payload.nodeId, this.#fetchesBegun++); });
+    this.#consumer.on(this.#consumer.events.FETCH, ({ payload }) => { this.#fetches.delete(payload.nodeId); });
   }
 
   /** Joins the group. @throws what kafkajs throws */
   static async open(options: KafkaLogOptions, log: SpoolLog): Promise<KafkaSession> {
     const session = new KafkaSession(options, log);
     try {
-      await session.#admin.connect();
-      // a collector may be there before any gateway
-      await prepareTopics(session.#admin, options.settings, log);
+      await session.#prepareTopics(log);
       await session.#consumer.connect();
       await session.#consumer.subscribe({ topics: [options.settings.topic], fromBeginning: true });
       await session.#consumer.run({ autoCommit: false, eachBatchAutoResolve: false, eachBatch: (payload) => session.#eachBatch(payload) });
@@ -140,10 +130,14 @@ export class KafkaSession {
     return this.#partitions;
   }
 
-  /** Of the topic, as of now: whoever adds some makes a new generation. @throws what kafkajs throws */
-  async partitionCount(): Promise<number> {
-    const { topics } = await this.#admin.fetchTopicMetadata({ topics: [this.#options.settings.topic] });
-    return topics[0]?.partitions.length ?? 0;
+  /** Of the topic, as this generation began: whoever adds some makes a new one. Null: not read yet, and nothing is on offer. */
+  get partitionCount(): number | null {
+    return this.#places?.size ?? null;
+  }
+
+  /** Partitions of this member of which the log ends before what the group has read: nothing is fetched of them. */
+  get wentBack(): ReadonlySet<number> {
+    return this.#wentBack;
   }
 
   /** @throws why the session is over */
@@ -166,11 +160,10 @@ export class KafkaSession {
     return this.#offer;
   }
 
-  /** What the group had committed when this generation began. @throws why the session is over */
-  async committed(partition: number): Promise<Committed> {
-    const committed = await this.#committed;
-    this.check();
-    return committed.get(partition) ?? NONE;
+  /** As this generation began. @throws PartitionLost: another has begun meanwhile */
+  place(partition: number): GroupPlace {
+    if (this.#places === null) throw new PartitionLost('a new generation of the group');
+    return this.#places.get(partition) ?? NONE;
   }
 
   /** Leaves the group. What is on offer is released unfinished. */
@@ -178,52 +171,101 @@ export class KafkaSession {
     this.#leaving = true;
     this.#break(new PartitionLost('left the group'));
     // it also ends where the group cannot be told: then its partitions are free after the session's time
-    const left = Promise.allSettled([this.#consumer.disconnect(), this.#admin.disconnect()]);
+    const left = Promise.allSettled([this.#consumer.disconnect(), this.#asking]);
     await Promise.race([left, pause(LEAVE_WITHIN_MS, undefined, { ref: false })]);
+  }
+
+  /** A collector may be there before any gateway. */
+  async #prepareTopics(log: SpoolLog): Promise<void> {
+    const admin = this.#client.admin();
+    try {
+      await admin.connect();
+      await prepareTopics(admin, this.#options.settings, log);
+    } finally {
+      await admin.disconnect();
+    }
+  }
+
+  /** For as long as a generation lasts: where it begins, and then where the log ends. */
+  async #ask(generation: number): Promise<void> {
+    const group = new GroupPlaces(this.#client, this.#options.settings);
+    const isOver = (): boolean => generation !== this.#generation || this.#broken !== null;
+    try {
+      await this.#beforeFetching(group, isOver);
+      while (!isOver()) {
+        await this.#askEnds(group, isOver);
+        await pause(ENDS_EVERY_MS);
+      }
+    } catch (error) {
+      if (!isOver()) this.#break(error instanceof Error ? error : new Error(String(error)));
+    } finally {
+      await group.close();
+    }
   }
 
   /**
    * Where the log begins behind a committed offset, kafkajs would find out by a fetch, commit "the beginning" over it, and the intent in its metadata would be
-   * gone: so both are read first, nothing is fetched meanwhile, and then from the log's beginning.
+   * gone: so both are read first, nothing is fetched meanwhile, and then from the log's beginning. It does the same where the log ends before that offset, and
+   * what came since the log went back would be taken for read: nothing is fetched of such a partition.
    */
-  async #beforeFetching(generation: number): Promise<ReadonlyMap<number, Committed>> {
+  async #beforeFetching(group: GroupPlaces, isOver: () => boolean): Promise<void> {
     const { topic } = this.#options.settings;
-    try {
-      this.#consumer.pause([{ topic }]);
-      const [committed, places] = await Promise.all([this.#fetchCommitted(), this.#admin.fetchTopicOffsets(topic)]);
-      const sought = places.filter(({ partition, low }) => {
-        const { offset } = committed.get(partition) ?? NONE;
-        return offset >= 0 && offset < Number(low) && this.#partitions.includes(partition);
-      });
-      const isOver = (): boolean => generation !== this.#generation || this.#broken !== null;
-      if (isOver()) return committed;
-      for (const { partition, low } of sought) this.#consumer.seek({ topic, partition, offset: low });
-      if (sought.length > 0) await this.#fetchesAnew(isOver);
-      if (isOver()) return committed;
-      this.#fetching = true;
-      this.#consumer.resume([{ topic }]);
-      return committed;
-    } catch (error) {
-      this.#break(error instanceof Error ? error : new Error(String(error)));
-      return new Map();
+    this.#consumer.pause([{ topic }]);
+    const places = await this.#readPlaces(group, isOver);
+    if (places === null || isOver()) return;
+    const own = [...places].filter(([partition]) => this.#partitions.includes(partition));
+    const sought = own.filter(([, { offset, begins }]) => offset >= 0 && offset < begins);
+    for (const [partition, { begins }] of sought) this.#consumer.seek({ topic, partition, offset: String(begins) });
+    if (sought.length > 0) await this.#fetchesEnd(isOver);
+    if (isOver()) return;
+    this.#places = places;
+    this.readThrough.begin(new Map(own.map(([partition, { offset, begins }]) => [partition, Math.max(offset, begins)])));
+    this.#fetching = true;
+    this.#consumer.resume([{ topic }]);
+    for (const [partition, place] of own) if (wentBack(place)) this.#leaveBack(partition);
+  }
+
+  /** Asked again where it fails: a leader may just be moving. Null: the generation is over. @throws what kafkajs throws */
+  async #readPlaces(group: GroupPlaces, isOver: () => boolean): Promise<ReadonlyMap<number, GroupPlace> | null> {
+    const deadlineMs = performance.now() + PLACES_WITHIN_MS;
+    while (!isOver()) {
+      try {
+        return await group.read();
+      } catch (error) {
+        if (performance.now() > deadlineMs) throw error;
+        await pause(PLACES_AGAIN_MS);
+      }
     }
+    return null;
+  }
+
+  /** Where it fails, nothing more is known to be read: as-of stands still. */
+  async #askEnds(group: GroupPlaces, isOver: () => boolean): Promise<void> {
+    const atMs = Date.now();
+    const { nexts } = this.readThrough;
+    const ends = await group.ends().catch(() => null);
+    if (ends === null || isOver()) return;
+    for (const [partition, next] of nexts) {
+      const end = ends.get(partition);
+      if (end === undefined) continue;
+      if (end < next) this.#leaveBack(partition);
+      else this.readThrough.ends(partition, end, atMs);
+    }
+  }
+
+  #leaveBack(partition: number): void {
+    this.#wentBack.add(partition);
+    this.#consumer.pause([{ topic: this.#options.settings.topic, partitions: [partition] }]);
   }
 
   /** A fetch that is under way may have taken up its offsets before these were sought (by kafkajs's code: it looks what is paused only afterwards): so it is waited for its end. */
-  async #fetchesAnew(isOver: () => boolean): Promise<void> {
+  async #fetchesEnd(isOver: () => boolean): Promise<void> {
     const underWay = [...this.#fetches];
-    this.#fetches.clear();
-    const deadlineMs = performance.now() + FETCH_ANEW_WITHIN_MS;
-    while (underWay.some((broker) => !this.#fetches.has(broker)) && !isOver()) {
-      if (performance.now() > deadlineMs) throw new Error('a broker is not fetched from any more');
+    const deadlineMs = performance.now() + FETCH_ENDS_WITHIN_MS;
+    while (underWay.some(([broker, fetch]) => this.#fetches.get(broker) === fetch) && !isOver()) {
+      if (performance.now() > deadlineMs) throw new Error('a fetch does not end');
       await pause(FETCH_LOOK_MS);
     }
-  }
-
-  async #fetchCommitted(): Promise<ReadonlyMap<number, Committed>> {
-    const { group: groupId, topic } = this.#options.settings;
-    const topics = await this.#admin.fetchOffsets({ groupId, topics: [topic] });
-    return new Map(topics.flatMap(({ partitions }) => partitions).map(({ partition, offset, metadata }) => [partition, { offset: Number(offset), metadata: metadata ?? '' }]));
   }
 
   #break(error: Error): void {
@@ -239,8 +281,8 @@ export class KafkaSession {
     const offer = new Offer(payload, this.#generation, {
       generation: () => this.#generation,
       failed: (error) => { this.#break(error); },
+      seek: (partition, offset) => { this.#consumer.seek({ topic: payload.batch.topic, partition, offset: String(offset) }); },
     });
-    this.clock.takes(offer.lastOffset + 1 >= Number(payload.batch.highWatermark));
     const timer = setInterval(() => { payload.heartbeat().catch((error: unknown) => { offer.lose(error); }); }, HEARTBEAT_MS);
     this.#offer = offer;
     this.#offered();
@@ -249,102 +291,6 @@ export class KafkaSession {
     } finally {
       clearInterval(timer);
       this.#offer = null;
-    }
-  }
-}
-
-interface OfferWays {
-  generation(): number;
-  failed(error: Error): void;
-}
-
-/** A batch of one partition. */
-export class Offer {
-  readonly partition: number;
-  readonly messages: readonly LogMessage[];
-  readonly released: Promise<void>;
-  readonly #payload: EachBatchPayload;
-  readonly #generation: number;
-  readonly #ways: OfferWays;
-  #resolve: () => void = () => undefined;
-  #reject: (error: unknown) => void = () => undefined;
-  #lost: unknown = null;
-  #held = false;
-
-  constructor(payload: EachBatchPayload, generation: number, ways: OfferWays) {
-    const { partition, messages } = payload.batch;
-    this.partition = partition;
-    this.messages = messages.map((message) => ({ key: message.key, value: message.value, headers: message.headers, offset: Number(message.offset) }));
-    this.#payload = payload;
-    this.#generation = generation;
-    this.#ways = ways;
-    this.released = new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
-  }
-
-  get generation(): number {
-    return this.#generation;
-  }
-
-  get lastOffset(): number {
-    return this.messages.at(-1)?.offset ?? -1;
-  }
-
-  /** While it is worked on, it is not let go of when it is lost: the next commit tells. */
-  hold(): void {
-    this.#held = true;
-  }
-
-  /** The work rests: a lost offer goes now. */
-  rest(): void {
-    this.#held = false;
-    if (this.#lost !== null) this.#reject(this.#lost);
-  }
-
-  get isLost(): boolean {
-    return this.#lost !== null;
-  }
-
-  lose(error: unknown): void {
-    this.#lost ??= error;
-    if (!this.#held) this.#reject(error);
-  }
-
-  /** Done: kafkajs may go on. */
-  release(): void {
-    if (this.#lost === null) this.#resolve();
-    else this.#reject(this.#lost);
-  }
-
-  /** Everything up to `offset`, without it, need not be offered again in this generation. */
-  taken(offset: number): void {
-    this.#payload.resolveOffset(String(offset - 1));
-  }
-
-  /** The partition is not read on in this generation. */
-  leaveUnread(): void {
-    this.#payload.pause();
-    this.release();
-  }
-
-  /** @throws PartitionLost: it was not committed; anything else: nobody knows, and the session is over */
-  async commit(offset: number, metadata: string): Promise<void> {
-    await nextTurn();
-    if (this.#ways.generation() !== this.#generation) throw new PartitionLost('a new generation of the group');
-    const { topic } = this.#payload.batch;
-    const partitions = [{ partition: this.partition, offset: String(offset), metadata }];
-    try {
-      await this.#payload.commitOffsetsIfNecessary({ topics: [{ topic, partitions }] });
-    } catch (cause) {
-      if (NOT_OURS.has((cause as { readonly type?: string }).type ?? '')) {
-        this.lose(cause);
-        throw new PartitionLost('the group refused the commit', { cause });
-      }
-      const error = cause instanceof Error ? cause : new Error(String(cause));
-      this.#ways.failed(error);
-      throw error;
     }
   }
 }

@@ -5,13 +5,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { EachBatchPayload } from 'kafkajs';
-import { Offer, PartitionLost } from './kafka-session.js';
+import { Offer, PartitionLost } from './offer.js';
 
 interface Commit { readonly topics: readonly { readonly topic: string; readonly partitions: readonly object[] }[] }
 
-function offered(refusal: Error | null = null): { offer: Offer; commits: Commit[]; failed: Error[]; join: () => void } {
+function offered(refusal: Error | null = null): { offer: Offer; commits: Commit[]; failed: Error[]; sought: number[]; join: () => void } {
   const commits: Commit[] = [];
   const failed: Error[] = [];
+  const sought: number[] = [];
   let generation = 3;
   const payload = {
     batch: { topic: 'events', partition: 2, messages: [{ offset: '7', key: null, value: null, headers: {} }], highWatermark: '8' },
@@ -23,9 +24,9 @@ function offered(refusal: Error | null = null): { offer: Offer; commits: Commit[
       return Promise.resolve();
     },
   } as unknown as EachBatchPayload;
-  const offer = new Offer(payload, generation, { generation: () => generation, failed: (error) => { failed.push(error); } });
+  const offer = new Offer(payload, generation, { generation: () => generation, failed: (error) => { failed.push(error); }, seek: (_, offset) => { sought.push(offset); } });
   offer.released.catch(() => undefined);
-  return { offer, commits, failed, join: () => { generation++; } };
+  return { offer, commits, failed, sought, join: () => { generation++; } };
 }
 
 test('an offset is committed with its metadata', async () => {
@@ -59,4 +60,15 @@ test('an offer that is lost while it is worked on is let go of when the work res
   assert.equal(await Promise.race([offer.released, Promise.resolve('held')]), 'held');
   offer.rest();
   await assert.rejects(offer.released, /rebalancing/);
+});
+
+test('what is offered again is sought, and no more once the partition may be another\'s', async () => {
+  const { offer, sought } = offered();
+  offer.again(5);
+  await offer.released;
+  const lost = offered();
+  lost.offer.lose(new Error('rebalancing'));
+  lost.offer.again(5);
+  await assert.rejects(lost.offer.released, /rebalancing/);
+  assert.deepEqual([sought, lost.sought], [[5], []]);
 });

@@ -2,8 +2,8 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { TidegateError } from '../../../errors/tidegate-error.js';
 import type { Store } from '../../store/store.js';
+import type { GroupPlace } from './group-places.js';
 import { parsePlace, type Intent, type LastStored } from './intent.js';
-import type { Committed } from './kafka-session.js';
 
 export interface PartitionPlace {
   /** Null: the first message there is. */
@@ -37,7 +37,7 @@ export class PartitionStart {
    * @throws log_place_lost: the group knows no place, and the store holds events of the partition; log_store_behind: the store lacks what the group's place
    * says it holds; log_intent_unreadable; store_failed
    */
-  async of(partition: number, { offset, metadata }: Committed): Promise<PartitionPlace> {
+  async of(partition: number, { offset, metadata }: Pick<GroupPlace, 'offset' | 'metadata'>): Promise<PartitionPlace> {
     // the log went beyond it while it was read, kafkajs wrote "the beginning" over it, and nobody has stored anything since
     if (offset < -1) throw new TidegateError('log_place_lost', `the group's place in ${logOf(this.#topic, partition)} was before the beginning of the log, and is not known any more`);
     if (offset < 0) {

@@ -76,6 +76,13 @@ export class TestTopic {
     return made;
   }
 
+  /** The same topic, by other brokers. */
+  static async at({ settings }: TestTopic, brokers: readonly string[]): Promise<TestTopic> {
+    const other = new TestTopic({ ...settings, brokers });
+    await other.#producer.connect();
+    return other;
+  }
+
   options(timings: Omit<KafkaLogOptions, 'settings'> = {}): KafkaLogOptions {
     return { settings: this.settings, sessionTimeoutMs: 10_000, ...timings };
   }
@@ -112,6 +119,12 @@ export class TestTopic {
       const offsets = await admin.fetchTopicOffsets(topic);
       await admin.setOffsets({ groupId, topic, partitions: offsets.map(({ partition, low }) => ({ partition, offset: low })) });
     });
+  }
+
+  /** As kafka-consumer-groups --reset-offsets --to-offset: the group has no members meanwhile. */
+  async moveGroup(partition: number, offset: number): Promise<void> {
+    const { topic, group: groupId } = this.settings;
+    await this.#withAdmin((admin) => admin.setOffsets({ groupId, topic, partitions: [{ partition, offset: String(offset) }] }));
   }
 
   /** The group has no members, and then no places. */

@@ -125,6 +125,7 @@ test('wrong credentials and wrong certificates have codes of their own', { skip 
     await refused(secured({ sasl: { mechanism, username: KAFKA_USER.username, password: 'guess' } }), 'kafka_unauthenticated');
   }
   await refused(secured({ sasl: { mechanism: 'plain', username: 'nobody', password: 'guess' } }), 'kafka_unauthenticated');
+  assert.match(await refused(secured({ sasl: null }), 'kafka_unauthenticated'), /wants? SASL/);
   await refused(secured({ ssl: { ca: readFileSync(join(kafka.folder, 'other-ca.pem'), 'utf8') } }), 'kafka_tls');
   await refused(secured({ ssl: true }), 'kafka_tls');
 });

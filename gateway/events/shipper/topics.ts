@@ -25,7 +25,7 @@ const QUARANTINE_LEAST_RETENTION_MS = 30 * 86_400_000;
 /** @throws TidegateError kafka_topic_settings, kafka_topic_refused, and what kafkaFailure knows */
 export async function prepareTopics(admin: Admin, settings: KafkaSettings, log: SpoolLog): Promise<LogTopics> {
   try {
-    const { clusterId, brokers } = await admin.describeCluster();
+    const { clusterId, brokers } = await describeCluster(admin, settings);
     const wanted = [
       wantedTopic(settings.topic, settings.partitions, settings.retentionMs, settings, brokers.length),
       wantedTopic(settings.quarantineTopic, QUARANTINE_PARTITIONS, Math.max(settings.retentionMs, QUARANTINE_LEAST_RETENTION_MS), settings, brokers.length),
@@ -37,6 +37,30 @@ export async function prepareTopics(admin: Admin, settings: KafkaSettings, log: 
   } catch (error) {
     throw kafkaFailure(error);
   }
+}
+
+/**
+ * A listener that wants SASL tells anybody which versions it speaks, and closes the connection at the first question after that, without a word. One that has died
+ * meanwhile does not get so far again.
+ */
+async function describeCluster(admin: Admin, { sasl }: KafkaSettings): ReturnType<Admin['describeCluster']> {
+  try {
+    return await admin.describeCluster();
+  } catch (error) {
+    if (sasl !== null || !isClosed(error)) throw error;
+  }
+  await admin.connect();
+  try {
+    return await admin.describeCluster();
+  } catch (error) {
+    if (!isClosed(error)) throw error;
+    throw new TidegateError('kafka_unauthenticated', `${error.broker} closes connections that show no credentials, as brokers do that want SASL`, { cause: error });
+  }
+}
+
+/** kafkajs's types do not have its class. */
+function isClosed(error: unknown): error is Error & { readonly broker: string } {
+  return error instanceof Error && error.name === 'KafkaJSConnectionClosedError';
 }
 
 interface WantedTopic {

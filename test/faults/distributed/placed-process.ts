@@ -18,7 +18,8 @@ import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import { basename, join } from 'node:path';
 import { isBegun } from '../../../collector/log/kafka/intent.js';
-import { Offer, KafkaSession } from '../../../collector/log/kafka/kafka-session.js';
+import { KafkaSession } from '../../../collector/log/kafka/kafka-session.js';
+import { Offer } from '../../../collector/log/kafka/offer.js';
 import { ClickHouseStore } from '../../../collector/store/clickhouse-store.js';
 import { KafkaSender } from '../../../gateway/events/shipper/kafka-sender.js';
 

@@ -1,0 +1,61 @@
+/**
+ * Up to when everything in the partitions of this collector is stored. Kafka is asked where each partition ends; once all before that is stored, it is stored
+ * as of the asking. Fetches tell nothing of the kind: of a broker that has died or stands still they end, too, without having read anything.
+ */
+interface Read {
+  /** All before this offset is stored. */
+  next: number;
+  /** When it was asked, and what is to be stored until then; null: nothing is waited for. */
+  waits: { readonly atMs: number; readonly end: number } | null;
+  /** Null: not known. */
+  doneMs: number | null;
+}
+
+export class ReadThrough {
+  readonly #partitions = new Map<number, Read>();
+
+  /** Partitions were dealt out anew. @param next offset at which each is read on */
+  begin(next: ReadonlyMap<number, number>): void {
+    this.#partitions.clear();
+    for (const [partition, offset] of next) this.#partitions.set(partition, { next: offset, waits: null, doneMs: null });
+  }
+
+  /** Where the partitions are read on. */
+  get nexts(): ReadonlyMap<number, number> {
+    return new Map([...this.#partitions].map(([partition, { next }]) => [partition, next]));
+  }
+
+  /** A partition's end. @param atMs when it was asked for, ms since the epoch */
+  ends(partition: number, end: number, atMs: number): void {
+    const read = this.#partitions.get(partition);
+    if (read === undefined) return;
+    // one that is waited for is reached some time, however fast the log grows
+    read.waits ??= { atMs, end };
+    settle(read);
+  }
+
+  /** All before the offset is stored. */
+  stored(partition: number, next: number): void {
+    const read = this.#partitions.get(partition);
+    if (read === undefined) return;
+    read.next = Math.max(read.next, next);
+    settle(read);
+  }
+
+  /** ms since the epoch; null: not known yet of all of these, or there are none. */
+  asOfMs(partitions: readonly number[]): number | null {
+    let asOf: number | null = null;
+    for (const partition of partitions) {
+      const doneMs = this.#partitions.get(partition)?.doneMs ?? null;
+      if (doneMs === null) return null;
+      asOf = Math.min(asOf ?? doneMs, doneMs);
+    }
+    return asOf;
+  }
+}
+
+function settle(read: Read): void {
+  if (read.waits === null || read.next < read.waits.end) return;
+  read.doneMs = read.waits.atMs;
+  read.waits = null;
+}
