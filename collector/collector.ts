@@ -211,7 +211,7 @@ export class Collector {
 
   async #retain(nowMs: number): Promise<void> {
     await applyRetention(this.store, this.#retention, nowMs, this.#log);
-    for (const stream of await pruneStreams(this.store, this.#retention, this.#eventLog.inUse(), nowMs, this.#log)) this.#eventLog.forget(stream);
+    for (const stream of await pruneStreams(this.store, this.#retention, { inUse: this.#eventLog.inUse(), comesAgainMs: this.#eventLog.comesAgainMs }, nowMs, this.#log)) this.#eventLog.forget(stream);
     await pruneQuarantine(this.store, join(this.#collectorDir, 'quarantine'), this.#retention, nowMs, this.#log);
   }
 

@@ -60,6 +60,9 @@ export interface EventLog {
   /** Streams whose coverage is needed. */
   inUse(): ReadonlySet<string>;
 
+  /** For how long after it was stored an event may come again, ms; 0: no longer than its stream is in use. */
+  readonly comesAgainMs: number;
+
   /** Forgets a stream that nothing is kept of any more. */
   forget(stream: string): void;
 

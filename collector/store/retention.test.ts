@@ -18,10 +18,10 @@ for (const backend of BACKENDS) test(`${backend}: notes of streams go with the l
   const { store, folder: directory } = opened;
   await migrate(store);
 
-  const note = async (stream: string, sealedDaysAgo: number | null, newestDaysAgo: number): Promise<void> => {
+  const note = async (stream: string, sealedDaysAgo: number | null, newestDaysAgo: number, notedDaysAgo = sealedDaysAgo ?? 0): Promise<void> => {
     const at = `fromUnixTimestamp64Milli(${NOW - newestDaysAgo * DAY_MS}, 'UTC')`;
     const sealed = sealedDaysAgo === null ? 'NULL' : `fromUnixTimestamp64Milli(${NOW - sealedDaysAgo * DAY_MS}, 'UTC')`;
-    await store.command(`INSERT INTO tidegate.streams (stream, node, worker, opened_at, sealed_at, last_seq, proven) SELECT 0x${stream}, 'n', 1, ${at}, ${sealed}, 9, true`);
+    await store.command(`INSERT INTO tidegate.streams (stream, node, worker, opened_at, sealed_at, last_seq, proven, noted_at) SELECT 0x${stream}, 'n', 1, ${at}, ${sealed}, 9, true, fromUnixTimestamp64Milli(${NOW - notedDaysAgo * DAY_MS})`);
     for (const [edge, delta] of [[0, 1], [10, -1]]) await store.command(`INSERT INTO tidegate.coverage (stream, edge, delta, at, node, worker) SELECT 0x${stream}, ${edge}, ${delta}, ${at}, 'n', 1`);
     await store.command(`INSERT INTO tidegate.drops (stream, app, count, first, last) SELECT 0x${stream}, 'acme', 1, ${at}, ${at}`);
     await store.command(`INSERT INTO tidegate.repeats (stream, first_seq, last_seq, range) SELECT 0x${stream}, 0, 1, 1`);
@@ -30,18 +30,21 @@ for (const backend of BACKENDS) test(`${backend}: notes of streams go with the l
     (await store.query<{ name: string }>(`SELECT DISTINCT leftPad(lower(hex(stream)), 16, '0') AS name FROM tidegate.${table} ORDER BY name`)).map(({ name }) => name)));
 
   await t.test('streams', async () => {
-    const [past, used, unsealed, lately, skewed, pastToo] = ['a1', 'a2', 'a3', 'a4', 'a5', 'fedcba9876543210'].map((name) => name.padStart(16, '0')) as [string, string, string, string, string, string];
+    const [past, used, unsealed, lately, skewed, late, pastToo] = ['a1', 'a2', 'a3', 'a4', 'a5', 'a6', 'fedcba9876543210'].map((name) => name.padStart(16, '0')) as [string, string, string, string, string, string, string];
     await note(past, 1101, 1102);
     await note(used, 1101, 1102);
     await note(unsealed, null, 1102);
     await note(lately, 1099, 1102);
     // the clock was set between its last event and its seal
     await note(skewed, 1101, 1);
-    await note(pastToo, 2000, 2000);
-    assert.deepEqual([...await pruneStreams(store, RETENTION, new Set([used]), NOW, log)].sort(), [past, pastToo].sort());
-    for (const names of await noted()) assert.deepEqual(names, [used, unsealed, lately, skewed]);
-    assert.deepEqual(await pruneStreams(store, RETENTION, new Set([used]), NOW, log), []);
-    assert.deepEqual(await pruneStreams(store, { ...RETENTION, eventsMs: 4000 * DAY_MS }, new Set(), NOW, log), [], 'the longest of the three is what counts');
+    // it waited in the spool, and the log has it yet
+    await note(late, 1101, 1102, 6);
+    await note(pastToo, 2000, 2000, 8);
+    const needed = { inUse: new Set([used]), comesAgainMs: 7 * DAY_MS };
+    assert.deepEqual([...await pruneStreams(store, RETENTION, needed, NOW, log)].sort(), [past, pastToo].sort());
+    for (const names of await noted()) assert.deepEqual(names, [used, unsealed, lately, skewed, late]);
+    assert.deepEqual(await pruneStreams(store, RETENTION, needed, NOW, log), []);
+    assert.deepEqual(await pruneStreams(store, { ...RETENTION, eventsMs: 4000 * DAY_MS }, { inUse: new Set(), comesAgainMs: 0 }, NOW, log), [], 'the longest of the three is what counts');
   });
 
   await t.test('quarantine', async () => {

@@ -54,18 +54,26 @@ const NOTED_BY_STREAM = ['coverage', 'drops', 'repeats', 'streams'] as const;
 /** So many in one statement, and so many each time. */
 const STREAMS_AT_ONCE = 1000;
 
+/** What of the notes is needed, however old the events are that they speak of. */
+export interface NeededNotes {
+  /** Streams that the spool or the manifest names: the collector holds their places against their coverage when it starts. */
+  readonly inUse: ReadonlySet<string>;
+  /** For so long after a stream's end was noted its events may come again, or be asked for (partition-start.ts), ms. */
+  readonly comesAgainMs: number;
+}
+
 /**
  * Removes what is noted of streams that were sealed, and whose newest event ended, before everything that is kept. Streams that are not sealed stay: nobody
  * knows what they held.
- * @param inUse streams that the spool or the manifest names: the collector holds their places against their coverage when it starts
  * @returns those removed. @throws store_failed
  */
-export async function pruneStreams(store: Store, { eventsMs, minutesMs, quarterHoursMs }: Retention, inUse: ReadonlySet<string>, nowMs: number, log: SpoolLog): Promise<readonly string[]> {
+export async function pruneStreams(store: Store, { eventsMs, minutesMs, quarterHoursMs }: Retention, { inUse, comesAgainMs }: NeededNotes, nowMs: number, log: SpoolLog): Promise<readonly string[]> {
   const before = nowMs - Math.max(eventsMs, minutesMs, quarterHoursMs);
   const past = await store.query<{ stream: string }>(
     `SELECT leftPad(lower(hex(stream)), 16, '0') AS stream FROM tidegate.streams AS streams FINAL
-     WHERE sealed_at < fromUnixTimestamp64Milli({before:Int64}) AND streams.stream NOT IN (SELECT stream FROM tidegate.coverage WHERE at >= fromUnixTimestamp64Milli({before:Int64}))
-     ORDER BY sealed_at LIMIT ${STREAMS_AT_ONCE + inUse.size}`, { before });
+     WHERE sealed_at < fromUnixTimestamp64Milli({before:Int64}) AND noted_at < fromUnixTimestamp64Milli({noted_before:Int64})
+       AND streams.stream NOT IN (SELECT stream FROM tidegate.coverage WHERE at >= fromUnixTimestamp64Milli({before:Int64}))
+     ORDER BY sealed_at LIMIT ${STREAMS_AT_ONCE + inUse.size}`, { before, noted_before: nowMs - comesAgainMs });
   const gone = past.map(({ stream }) => stream).filter((stream) => !inUse.has(stream)).slice(0, STREAMS_AT_ONCE);
   if (gone.length === 0) return gone;
   const where = `stream IN (${gone.map((stream) => `0x${stream}`).join(', ')})`;

@@ -61,6 +61,8 @@ const WAIT_MS = 250;
 const INSERT_WITHIN_MS = 120_000;
 /** Half of what the tables remember (non_replicated_deduplication_window, in migrations/0001_traffic.sql). */
 const MOST_BLOCKS = 5000;
+/** The clocks of collectors and of the store differ by less. */
+const CLOCKS_WITHIN_MS = 86_400_000;
 /** A group that is not ready for longer is a failure. */
 const READY_WITHIN_MS = 20_000;
 
@@ -140,8 +142,12 @@ export class KafkaEventLog implements EventLog {
   }
 
   inUse(): ReadonlySet<string> {
-    // a stream is pruned long after it was sealed, and its coverage is read anew by whoever meets it again
+    // what the log still holds is within `comesAgainMs`, and its coverage is read anew by whoever meets it again
     return new Set();
+  }
+
+  get comesAgainMs(): number {
+    return this.#options.kafka.settings.retentionMs + CLOCKS_WITHIN_MS;
   }
 
   forget(stream: string): void {

@@ -67,7 +67,7 @@ export class PartitionStart {
     }
   }
 
-  /** What is older than the log keeps counts as held: it may have been pruned, and would not come again either. */
+  /** What is older than the log keeps counts as held: it may have been pruned (pruneStreams waits for that long), and would not come again either. */
   async #holds({ stream, seq, atMs }: LastStored): Promise<boolean> {
     if (Date.now() - atMs > this.#retentionMs) return true;
     const [row] = await this.#store.query<{ open: number }>(`SELECT sum(delta) AS open FROM tidegate.coverage WHERE stream = 0x${stream} AND edge <= {seq:UInt64}`, { seq });

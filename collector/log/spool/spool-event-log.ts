@@ -32,6 +32,7 @@ export interface SpoolEventLogOptions {
 }
 
 export class SpoolEventLog implements EventLog {
+  readonly comesAgainMs = 0;
   readonly #options: SpoolEventLogOptions;
   readonly #collect: Collect;
   readonly #cleaner: SpoolCleaner;
