@@ -2,7 +2,7 @@
 import type { ErrorCode } from '../../errors/codes.js';
 import type { StreamFacts } from '../completeness/stream-coverage.js';
 
-/** Since this process began. */
+/** Of the ranges that are done, since this process began. */
 export interface LogTotals {
   storedRows: number;
   /** Met again and left out. */

@@ -40,17 +40,22 @@ export class RangeInsert {
     return this.#store.insertRows(plan, this.file(name), notAfterMs);
   }
 
-  /** The rows are stored. @param name null: nothing was staged */
-  finished(name: string | null, runs: readonly SeqRunOfStream[]): void {
-    this.totals.storedRows += runs.reduce((sum, run) => sum + run.last - run.first + 1, 0);
+  /**
+   * The range is done, and only now counted: what fails is picked, and put aside, again.
+   * @param name null: nothing was staged
+   * @param picked null: an insert made again of a range that an earlier process had picked
+   */
+  finished(name: string | null, picked: PickedRows | null, quarantined: number): void {
+    this.totals.storedRows += rowsIn(picked?.runs ?? []);
+    this.totals.repeatedRows += rowsIn(picked === null ? [] : metAgain(picked));
+    this.totals.quarantined += quarantined;
     this.totals.ranges++;
     if (name !== null) unlinkSync(this.file(name));
   }
 
   /** @param range the range's number, or offset: noted again, it is the same row */
-  async noteRepeats(repeats: readonly SeqRunOfStream[], range: number): Promise<void> {
-    this.totals.repeatedRows += repeats.reduce((sum, run) => sum + run.last - run.first + 1, 0);
-    for (const { stream, first, last } of joined(repeats)) {
+  async noteRepeats(picked: PickedRows, range: number): Promise<void> {
+    for (const { stream, first, last } of joined(metAgain(picked))) {
       this.#log.warn({ stream, first, last }, 'rows that are stored already were left out');
       await this.#store.command(
         `INSERT INTO tidegate.repeats (stream, first_seq, last_seq, range) SELECT 0x${stream}, {first:UInt64}, {last:UInt64}, {range:UInt64}`,
@@ -64,6 +69,9 @@ export class RangeInsert {
     mkdirSync(this.#stagingDir, { mode: 0o750 });
   }
 }
+
+const metAgain = ({ repeats, leaveOut }: PickedRows): SeqRunOfStream[] => [...repeats, ...leaveOut];
+const rowsIn = (runs: readonly SeqRunOfStream[]): number => runs.reduce((sum, run) => sum + run.last - run.first + 1, 0);
 
 /** Runs that touch as one. */
 function joined(runs: readonly SeqRunOfStream[]): SeqRunOfStream[] {

@@ -291,7 +291,7 @@ export class KafkaEventLog implements EventLog {
     await this.#notes.states(offer.partition, builder.states);
     owned.lastStored = lastOf(picked) ?? owned.lastStored;
     await offer.commit(builder.to, encodePlace({ intent: null, lastStored: owned.lastStored }));
-    this.#inserts.finished(intent.rows > 0 ? nameOf(offer.partition, intent) : null, picked.runs);
+    this.#inserts.finished(intent.rows > 0 ? nameOf(offer.partition, intent) : null, picked, builder.poison.length);
     // what is stored of a range begun by another, and of streams forgotten meanwhile, is read from the coverage
     this.#stored.add(owned.again === null ? picked.runs.filter(({ stream }) => this.#stored.has(stream)) : []);
     for (const { facts } of builder.states) if (facts.seal !== null) this.#stored.forget(facts.stream);
@@ -330,9 +330,8 @@ export class KafkaEventLog implements EventLog {
     const builder = again === null ? this.#build(offer, owned) : this.#rebuild(offer, again);
     if (builder === null) return null;
     for (const poison of builder.poison) await this.#quarantine.putAside(poison, offer.partition);
-    this.totals.quarantined += builder.poison.length;
     const picked = builder.picked();
-    await this.#inserts.noteRepeats([...picked.repeats, ...picked.leaveOut], builder.from);
+    await this.#inserts.noteRepeats(picked, builder.from);
     const { from, to, out } = builder;
     const { nowMs, block } = await this.#notes.look();
     const staged = picked.rows === 0 ? { bytes: 0, crc: 0 } : await this.#inserts.stage(nameOf(offer.partition, builder), picked);

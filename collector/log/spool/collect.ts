@@ -119,9 +119,8 @@ export class Collect {
     }
     const { store, log } = this.#options;
     for (const { source, item } of picked.unreadable) await quarantine(join(this.#options.collectorDir, 'quarantine'), store, log, source, item);
-    this.totals.quarantined += picked.unreadable.length;
     const range = this.#range + 1;
-    await this.#inserts.noteRepeats([...picked.repeats, ...picked.leaveOut], range);
+    await this.#inserts.noteRepeats(picked, range);
     const staged = await this.#inserts.stage(String(range), picked);
     const plan = this.#inserts.plan(`range-${range}-${this.#firstSpanName(picked)}`, picked);
     const manifest: Manifest = { format: 1, range, plan, spans: picked.spans, repeats: picked.repeats, rows: picked.rows, ...staged };
@@ -138,10 +137,9 @@ export class Collect {
     const name = String(manifest.range);
     if (manifest.rows > 0) await this.#inserts.insert(manifest.plan, name);
     for (const { stream, to } of manifest.spans) this.#places.set(stream, to);
-    const runs = picked?.runs ?? [];
-    this.#stored.add(runs);
+    this.#stored.add(picked?.runs ?? []);
     this.#intent = null;
-    this.#inserts.finished(name, runs);
+    this.#inserts.finished(name, picked, picked?.unreadable.length ?? 0);
   }
 
   async #resume(manifest: Manifest): Promise<void> {
