@@ -22,6 +22,11 @@ await life.run(async () => {
     dataDir: inForce.dataDir, kafka: kafka === null ? null : { settings: kafka }, clickhouse: clickHouseConnection(store, inForce.secrets), retention: retentionOf(store), nodes, log: life.log, signal: stopping.signal,
     onWaiting: ({ code, message }) => { life.send({ type: 'waiting', code, detail: message }); },
   });
+  const redis = redisSettings(inForce.config, inForce.secrets);
+  const publisher = redis === null ? null : new LivePublisher({
+    settings: redis, query: (sql, params) => collector.store.query(sql, params), log: life.log,
+    quotas: () => apps.filter(({ limits }) => limits.qpd !== undefined).map(({ name, time_zone }) => ({ app: name, timeZone: time_zone })),
+  });
   const api = createCollectorApi({
     store: collector.store, log: life.log,
     asOfMs: () => collector.asOfMs(),
@@ -30,15 +35,11 @@ await life.run(async () => {
     kept: () => retentionOf(store),
     status: () => {
       const { stored, gaps, gapsTotal, repeats, quarantined, lagSeconds, caughtUpMs, failing } = collector.status();
-      return { stored, gaps, gaps_total: gapsTotal, repeats, quarantined, lag_seconds: lagSeconds, caught_up_at: new Date(caughtUpMs).toISOString(), failing };
+      const publishing = publisher === null ? null : { ever: publisher.standing.everDone, failing: publisher.standing.failing };
+      return { stored, gaps, gaps_total: gapsTotal, repeats, quarantined, lag_seconds: lagSeconds, caught_up_at: new Date(caughtUpMs).toISOString(), failing, publishing };
     },
   });
   await listenCollectorApi(api, collectorSocket(life.runDir));
-  const redis = redisSettings(inForce.config, inForce.secrets);
-  const publisher = redis === null ? null : new LivePublisher({
-    settings: redis, query: (sql, params) => collector.store.query(sql, params), log: life.log,
-    quotas: () => apps.filter(({ limits }) => limits.qpd !== undefined).map(({ name, time_zone }) => ({ app: name, timeZone: time_zone })),
-  });
   life.on('reloaded', () => {
     ({ store, apps, nodes } = readConfigInForce(life.runDir)?.config ?? { store, apps, nodes });
     collector.setRetention(retentionOf(store));

@@ -81,6 +81,7 @@ function record(terminal: Terminal, { shape, spool, shipping, collector, collect
   return line('spool', `${binaryBytes(spool.bytes)} of ${binaryBytes(spool.max_bytes)}, ${count(spool.streams)} streams${dropped}`)
     + (shipping === null ? '' : line('kafka', shippingText(terminal, shipping)))
     + line('collector', collector !== null ? collectorText(terminal, collector) : shape.part === 'gateway' ? 'elsewhere' : styled(terminal, 'red', printable(absentText(shape, fault))))
+    + (collector === null || collector.publishing === null || collector.publishing.failing === null ? '' : line('counters', styled(terminal, 'red', printable(publishingText(collector.publishing.failing)))))
     + (today === null ? '' : line('today', `${today.complete ? styled(terminal, 'green', 'complete so far') : styled(terminal, 'yellow', 'incomplete')} (${today.time_zone})`)
       + (today.complete ? '' : today.reasons.slice(0, 10).map((reason) => line('', printable(reason))).join('')));
 }
@@ -102,6 +103,8 @@ function collectorText(terminal: Terminal, { stored, lag_seconds: lag, gaps, rep
   const wrong = counts.filter(([number]) => number > 0).map(([number, name]) => `${count(number)} ${name}`).join(', ');
   return `${count(stored)} events stored since it began${lag === null ? '' : `, lag ${lag.toFixed(1)} s`}, ${wrong === '' ? 'no gap, no repeat' : styled(terminal, 'red', wrong)}`;
 }
+
+const publishingText = ({ code, detail, since }: CollectorFault): string => `live counters are not published since ${since}: ${detail} (${code}); nothing is lost by it`;
 
 function known(value: number | null, text: (value: number) => string): string {
   return value === null ? '-' : text(value);

@@ -9,6 +9,7 @@ import { requires } from '../../test/harness/requires.js';
 import { migrate } from '../store/migrate.js';
 import { ChdbStore } from '../store/chdb-store.js';
 import { insertEvents } from '../store/insert-events.fixture.js';
+import { silentLog } from '../log/random-events.fixture.js';
 import type { Store } from '../store/store.js';
 import { LivePublisher } from './live-publisher.js';
 
@@ -38,7 +39,7 @@ test('live counters are what the store holds: by app, service and site, by day a
   await using redis = await TestRedis.start();
   const options = {
     settings: { urls: [redis.url], cluster: false, prefix: 'tidegate', timeoutMs: 250 }, query: (sql: string, params: Parameters<Store['query']>[1]) => opened.query(sql, params),
-    quotas: () => [{ app: 'acme', timeZone: 'UTC' }], log: { warn: () => {} }, nowMs: () => NOON,
+    quotas: () => [{ app: 'acme', timeZone: 'UTC' }], log: silentLog, nowMs: () => NOON,
   };
   const first = new LivePublisher(options);
   const second = new LivePublisher(options);

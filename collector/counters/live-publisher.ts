@@ -7,7 +7,10 @@
  * It also tells the limits' scripts what the store has of each node, for when Redis has forgotten and the node itself is away.
  */
 import { randomBytes } from 'node:crypto';
+import { TidegateError } from '../../errors/tidegate-error.js';
+import { lookOver, redisFailure, type RedisFault } from '../../gateway/config/redis-fitness.js';
 import { openRedis, type RedisClient, type RedisSettings } from '../../gateway/config/redis-settings.js';
+import type { SpoolLog } from '../../gateway/events/spool-log.js';
 import { bucketBounds } from '../reports/calendar.js';
 import type { QueryParams } from '../store/store.js';
 
@@ -16,8 +19,15 @@ export interface LivePublisherOptions {
   readonly query: (sql: string, params: QueryParams) => Promise<readonly unknown[]>;
   /** Apps with a quota, as the configuration in force has them. */
   readonly quotas: () => readonly { readonly app: string; readonly timeZone: string }[];
-  readonly log: { warn(fields: object, message: string): void };
+  readonly log: SpoolLog;
   readonly nowMs?: () => number;
+}
+
+export interface PublishingStanding {
+  /** A round has come to its end at least once in this life. */
+  readonly everDone: boolean;
+  /** Why the last did not; null: it did. */
+  readonly failing: RedisFault | null;
 }
 
 const EVERY_MS = 1000;
@@ -86,7 +96,13 @@ export class LivePublisher {
   #bothDaysAtMs = 0;
   #recordedAtMs = 0;
   #running: Promise<void> | null = null;
-  #failed = false;
+  /** Looked over, in this connection. */
+  #fit = false;
+  /** Why there is no connection, where there is none. */
+  #lastError: unknown = new TidegateError('shared_state_unavailable', 'not reached yet');
+  #everDone = false;
+  #failing: RedisFault | null = { code: 'shared_state_unavailable', detail: 'not reached yet', since: new Date().toISOString() };
+  #saidCode = '';
   readonly #timer: NodeJS.Timeout;
 
   constructor(options: LivePublisherOptions) {
@@ -94,7 +110,13 @@ export class LivePublisher {
     this.#nowMs = options.nowMs ?? Date.now;
     const client = openRedis(options.settings, 'tidegate-counters');
     // each round says what is wrong
-    client.on('error', () => {});
+    client.on('error', (error: Error) => { this.#lastError = error; });
+    client.on('node error', (error: Error) => { this.#lastError = error; });
+    client.on('ready', () => {
+      this.#fit = false;
+      this.#lastError = new TidegateError('shared_state_unavailable', 'the connection was closed');
+      void this.publish();
+    });
     client.defineCommand('holdLock', { numberOfKeys: 1, lua: LOCK_SCRIPT });
     client.defineCommand('raise', { numberOfKeys: 1, lua: RAISE_SCRIPT });
     client.defineCommand('record', { numberOfKeys: 1, lua: RECORD_SCRIPT });
@@ -105,13 +127,17 @@ export class LivePublisher {
 
   /** One round, if this collector is the one that publishes. Never throws: the next round is a second away. */
   publish(): Promise<void> {
-    this.#running ??= this.#round().then(() => { this.#failed = false; }, (error: unknown) => {
-      if (!this.#failed) this.#options.log.warn({ reason: error instanceof Error ? error.message : String(error) }, 'live counters cannot be published; nothing is lost by it');
-      this.#failed = true;
-      // whatever was sent may not have come
+    this.#running ??= this.#round().then(() => { this.#done(); }, (error: unknown) => {
+      this.#accuse(redisFailure(error));
+      // whatever was sent may not have come, and the server may have changed
       this.#epoch = '';
+      this.#fit = false;
     }).finally(() => { this.#running = null; });
     return this.#running;
+  }
+
+  get standing(): PublishingStanding {
+    return { everDone: this.#everDone, failing: this.#failing };
   }
 
   async close(): Promise<void> {
@@ -120,8 +146,28 @@ export class LivePublisher {
     this.#client.disconnect();
   }
 
+  #done(): void {
+    if (this.#saidCode !== '') this.#options.log.info({}, 'live counters are published again');
+    this.#saidCode = '';
+    this.#failing = null;
+    this.#everDone = true;
+  }
+
+  #accuse({ code, message, remedy }: TidegateError): void {
+    if (code === this.#saidCode) return;
+    this.#saidCode = code;
+    this.#failing = { code, detail: message, since: new Date().toISOString() };
+    this.#options.log.error({ code, detail: message }, `live counters are not published, by which nothing is lost: ${remedy}`);
+  }
+
   async #round(): Promise<void> {
     const { prefix } = this.#options.settings;
+    if (this.#client.status !== 'ready') throw this.#lastError;
+    if (!this.#fit) {
+      // before the answer: a connection made meanwhile is another
+      this.#fit = true;
+      await lookOver(this.#client, this.#options.settings);
+    }
     if (await this.#client.holdLock(`${prefix}:publisher`, this.#id, LOCK_MS) !== 1) {
       // who takes over begins anew
       this.#epoch = '';

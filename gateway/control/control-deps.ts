@@ -184,4 +184,12 @@ export interface CollectorStatus {
   readonly quarantined: number;
   /** Why storing fails, since when; null: it works. */
   readonly failing: { readonly code: string; readonly detail: string; readonly since: string } | null;
+  /** Live counters in Redis; null: none is configured. */
+  readonly publishing: PublishingStatus | null;
+}
+export interface PublishingStatus {
+  /** They were published at least once since the collector's start. */
+  readonly ever: boolean;
+  /** Why they are not, since when; null: they are. */
+  readonly failing: { readonly code: string; readonly detail: string; readonly since: string } | null;
 }

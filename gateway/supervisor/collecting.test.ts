@@ -13,7 +13,7 @@ import { collectorLagFile, collectorSocket } from './run-files.js';
 
 const FIXTURE = fileURLToPath(new URL(`answering-collector.fixture${extname(import.meta.url)}`, import.meta.url));
 
-const WELL: CollectorStatus = { lag_seconds: 0, stored: 1, gaps: 0, gaps_total: 0, repeats: 0, quarantined: 0, failing: null };
+const WELL: CollectorStatus = { lag_seconds: 0, stored: 1, gaps: 0, gaps_total: 0, repeats: 0, quarantined: 0, failing: null, publishing: null };
 const fault = (code: string): { readonly code: string; readonly detail: string; readonly since: string } => ({ code, detail: 'why', since: '2026-11-21T10:00:00.000Z' });
 const REASON = 'events are not stored: why';
 
@@ -41,6 +41,10 @@ test('a collector alone is ready while it stores; a gateway alone neither asks n
   assert.equal(starting.ready, false);
   assert.match(starting.reasons.join(), /does not answer.*\(collector_unavailable\)$/);
   assert.deepEqual(collector.readiness({ ...WELL, failing: fault('kafka_unreachable') }), { ready: false, reasons: [`${REASON} (kafka_unreachable)`] });
+  const unpublished = { ...WELL, publishing: { ever: false, failing: fault('shared_state_eviction') } };
+  assert.deepEqual(collector.readiness(unpublished), { ready: false, reasons: ['live counters are not published: why (shared_state_eviction)'] });
+  assert.deepEqual(collector.readiness({ ...unpublished, publishing: { ...unpublished.publishing, ever: true } }), { ready: true, reasons: ['live counters are not published: why (shared_state_eviction)'] }, 'it stores');
+  assert.deepEqual(collector.readiness({ ...WELL, publishing: { ever: true, failing: null } }), { ready: true, reasons: [] });
   collector.take({ fault: fault('store_unavailable'), everRan: true });
   assert.deepEqual(collector.readiness(null), { ready: false, reasons: [`${REASON} (store_unavailable)`] });
   assert.equal(collector.lagSeconds, null, 'it has not answered yet');

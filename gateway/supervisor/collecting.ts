@@ -51,7 +51,7 @@ export class Collecting {
 
   /**
    * A node that serves requests goes on without a collector, because it records them all the same: only what people must mend, met before a collector has
-   * ever run, keeps requests away. A collector alone is ready while it stores.
+   * ever run, keeps requests away. A collector alone is ready while it stores, once live counters were published if they shall be.
    * @param status as `read` answers; by default as of the last second, which waits for nobody
    */
   readiness(status: CollectorStatus | null = this.#lag.status): Readiness {
@@ -59,7 +59,10 @@ export class Collecting {
     const failing = status === null ? this.#news.fault : status.failing;
     const reasons = failing !== null ? [`events are not stored: ${failing.detail} (${failing.code})`]
       : status === null && !serves(this.#part) ? ['the collector does not answer: it starts; its log says how far it is (collector_unavailable)'] : [];
-    if (!serves(this.#part)) return { ready: reasons.length === 0, reasons };
+    const stores = reasons.length === 0;
+    const publishing = status?.publishing ?? null;
+    if (publishing !== null && publishing.failing !== null) reasons.push(`live counters are not published: ${publishing.failing.detail} (${publishing.failing.code})`);
+    if (!serves(this.#part)) return { ready: stores && publishing?.ever !== false, reasons };
     const mustMend = status === null && failing !== null && !this.#news.everRan && MUST_MEND.has(failing.code);
     return { ready: !mustMend, reasons };
   }

@@ -56,7 +56,7 @@ test('the lag is not known until the collector has told it; then it grows, throu
   const lag = made();
   await lag.ask();
   assert.equal(lag.seconds, null);
-  answer = { status: { ...COUNTS, failing: null }, caughtUpMs: 999_500 };
+  answer = { status: { ...COUNTS, failing: null, publishing: null }, caughtUpMs: 999_500 };
   await lag.ask();
   assert.equal(lag.seconds, 0.5);
   answer = null;
@@ -76,10 +76,11 @@ test('the collector says what it stores, up to when, and why storing fails; what
   await serve();
   const client = new CollectorStatusClient(collectorSocket(folder));
   const at = '2026-11-21T10:00:01.250Z';
-  told = { ...COUNTS, caught_up_at: at, failing: FAILING };
-  assert.deepEqual(await client.read(), { status: { ...COUNTS, failing: FAILING }, caughtUpMs: Date.parse(at) });
+  const publishing = { ever: false, failing: FAILING };
+  told = { ...COUNTS, caught_up_at: at, failing: FAILING, publishing };
+  assert.deepEqual(await client.read(), { status: { ...COUNTS, failing: FAILING, publishing }, caughtUpMs: Date.parse(at) });
   told = { ...COUNTS, caught_up_at: 'soon', failing: null };
-  assert.deepEqual(await client.read(), { status: { ...COUNTS, failing: null }, caughtUpMs: null });
+  assert.deepEqual(await client.read(), { status: { ...COUNTS, failing: null, publishing: null }, caughtUpMs: null });
   told = { failing: null };
   assert.equal(await client.read(), null);
   told = null;
@@ -114,7 +115,7 @@ test('/metrics says no lag before a collector has answered, and one that grows o
     assert.ok(before >= 90, String(before));
     told = { ...COUNTS, caught_up_at: new Date().toISOString(), failing: FAILING };
     const { collector: said } = JSON.parse(await get('/v1/status')) as NodeStatus;
-    assert.deepEqual(said, { ...COUNTS, failing: FAILING });
+    assert.deepEqual(said, { ...COUNTS, failing: FAILING, publishing: null });
     before = await lag() as number;
     assert.ok(before < 90, String(before));
     await away();

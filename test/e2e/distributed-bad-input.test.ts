@@ -106,6 +106,22 @@ test('a topic with too few replicas that must be in sync keeps a collector from 
   await saysWhy(node, [['kafka_topic_settings', /not stored: topic unsafe: min\.insync\.replicas=1, should be 2/]]);
 });
 
+test('a Redis that may evict, and one that refuses the password, keep a collector from being ready; once the one is mended, it is ready by itself', { skip, timeout: 300_000 }, async () => {
+  await redis.with((client) => client.call('ACL', ['SETUSER', 'counting', 'on', '>its-password', '~*', '&*', '+@all']));
+  await redis.with((client) => client.config('SET', 'maxmemory-policy', 'allkeys-lru'));
+  try {
+    await using node = await start('collector', {});
+    await saysWhy(node, [['shared_state_eviction', new RegExp(`counters are not published: port ${redis.port}: maxmemory-policy is allkeys-lru`)]]);
+    await using guessing = await start('collector', { redis: { username: 'counting', password: GUESS } });
+    await saysWhy(guessing, [['shared_state_access', /counters are not published: .*WRONGPASS/]]);
+    assert.equal(await redis.with((client) => client.exists('tidegate:publisher')), 0, 'nothing is written into it');
+    await redis.with((client) => client.config('SET', 'maxmemory-policy', 'noeviction'));
+    await isReady(node);
+  } finally {
+    await redis.with((client) => client.config('SET', 'maxmemory-policy', 'noeviction'));
+  }
+});
+
 test('a store whose schema is older, and a user who may not change it: the node says so, and goes on once another has', { skip, timeout: 300_000 }, async () => {
   const { name: user, password } = TEST_USERS.writer;
   await using fresh = await TestClickHouse.start();

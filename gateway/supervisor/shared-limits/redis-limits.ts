@@ -7,13 +7,14 @@
  *   given   KEY UNITS  the answer; Redis has them
  */
 import { setTimeout as pause } from 'node:timers/promises';
+import type { RedisFault } from '../../config/redis-fitness.js';
 import type { RedisSettings } from '../../config/redis-settings.js';
 import type { LimitClock } from '../../policies/limits/clock.js';
 import type { SharedLimits, SharingLedger } from '../ledger/shared-limits.js';
 import type { LimitKey } from '../protocol.js';
 import { callQuota, callRate, type CallResult, type Caller } from './calls.js';
 import { ALIVE_MS, KnownNodes } from './known-nodes.js';
-import { RedisLink, type RedisFault, type SharedLog } from './redis-link.js';
+import { RedisLink, type SharedLog } from './redis-link.js';
 import { EARLY_MS, HEARTBEAT_SCRIPT, LEAVE_SCRIPT, SETTLE_MS } from './scripts.js';
 import { SharedKey } from './shared-key.js';
 

@@ -3,20 +3,14 @@
  * for each way in which it can be unfit. It mends itself: nothing here ever gives up.
  */
 import CircuitBreaker from 'opossum';
-import type { ErrorCode } from '../../../errors/codes.js';
 import { TidegateError } from '../../../errors/tidegate-error.js';
+import { lookOver, redisFailure, type RedisFault } from '../../config/redis-fitness.js';
 import { openRedis, type RedisClient, type RedisSettings } from '../../config/redis-settings.js';
 
 export interface SharedLog {
   info(fields: object, message: string): void;
   warn(fields: object, message: string): void;
   error(fields: object, message: string): void;
-}
-
-export interface RedisFault {
-  readonly code: ErrorCode;
-  readonly detail: string;
-  readonly since: string;
 }
 
 export interface RedisLinkEvents {
@@ -28,7 +22,6 @@ export interface RedisLinkEvents {
 }
 
 const LOOK_AGAIN_MS = 1000;
-const LEAST_MAJOR_VERSION = 7;
 
 export class RedisLink {
   readonly #settings: RedisSettings;
@@ -81,7 +74,7 @@ export class RedisLink {
     try {
       return await this.#breaker.fire(script, keys, args);
     } catch (error) {
-      const fault = faultOf(error);
+      const fault = redisFailure(error);
       this.#lastError = fault.message;
       // said by the server: the next look finds out what has changed
       if (fault.code !== 'shared_state_unavailable') this.#unfit(fault);
@@ -116,7 +109,7 @@ export class RedisLink {
   }
 
   #failed(error: Error): void {
-    const fault = faultOf(error);
+    const fault = redisFailure(error);
     this.#lastError = fault.message;
     if (!this.#fit) this.#unfit(fault);
   }
@@ -141,11 +134,7 @@ export class RedisLink {
     if (client === null || this.#looking || client.status !== 'ready') return;
     this.#looking = true;
     try {
-      if ('nodes' in client) {
-        const masters = client.nodes('master');
-        if (masters.length === 0) throw new TidegateError('shared_state_unavailable', 'no master of the cluster is known');
-        for (const node of masters) await lookOver(() => node.info(), this.#settings);
-      } else await lookOver(() => client.info(), this.#settings);
+      await lookOver(client, this.#settings);
       const probe = `${this.#settings.prefix}:{probe}`;
       await this.#within(this.#evaluate('redis.call(\'SET\', KEYS[1], \'1\', \'PX\', 1000) redis.call(\'HGETALL\', KEYS[2]) redis.call(\'TIME\') return redis.call(\'INFO\', \'server\')', [probe, `${probe}:hash`], []));
       this.#fit = true;
@@ -153,7 +142,7 @@ export class RedisLink {
       this.#breaker.close();
       this.#judge();
     } catch (error) {
-      this.#unfit(faultOf(error));
+      this.#unfit(redisFailure(error));
     } finally {
       this.#looking = false;
     }
@@ -201,32 +190,4 @@ export class RedisLink {
       this.#events.onDown();
     }
   }
-}
-
-/** @throws TidegateError */
-async function lookOver(info: () => Promise<string>, settings: RedisSettings): Promise<void> {
-  const text = await info();
-  const value = (name: string): string => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(text)?.[1] ?? '';
-  const where = `port ${value('tcp_port')}`;
-  if (Number.parseInt(value('redis_version'), 10) < LEAST_MAJOR_VERSION) throw new TidegateError('shared_state_old_server', `${where}: version ${value('redis_version')}`);
-  if ((value('cluster_enabled') === '1') !== settings.cluster) throw new TidegateError('shared_state_settings', `${where} is ${settings.cluster ? 'a single server' : 'a node of a Redis Cluster'}`);
-  if (value('role') !== 'master') throw new TidegateError('shared_state_replica', `${where} follows ${value('master_host')}:${value('master_port')}`);
-  const policy = value('maxmemory_policy');
-  if (policy !== 'noeviction') throw new TidegateError('shared_state_eviction', `${where}: maxmemory-policy is ${policy}`);
-}
-
-/** What ioredis and Redis say, as one of ours. Redis's first word is its code. */
-function faultOf(error: unknown): TidegateError {
-  if (error instanceof TidegateError) return error;
-  const { lastNodeError } = error as { readonly lastNodeError?: unknown };
-  // of a cluster: what the node that was asked last said
-  if (lastNodeError instanceof Error) return faultOf(lastNodeError);
-  const message = error instanceof Error ? error.message : String(error);
-  const [word = ''] = message.split(' ');
-  const at = (code: ErrorCode): TidegateError => new TidegateError(code, message, { cause: error });
-  if (['WRONGPASS', 'NOAUTH', 'NOPERM'].includes(word)) return at('shared_state_access');
-  if (/\bNOPERM\b|invalid username-password|without any password configured/.test(message)) return at('shared_state_access');
-  if (/\bREADONLY\b/.test(message)) return at('shared_state_replica');
-  if (['MOVED', 'CROSSSLOT'].includes(word) || /cluster support disabled/.test(message)) return at('shared_state_settings');
-  return at('shared_state_unavailable');
 }
