@@ -27,8 +27,9 @@ export class RangeInsert {
     return join(this.#stagingDir, `${name}.rows`);
   }
 
-  stage(name: string, { pieces }: Pick<PickedRows, 'pieces'>): Promise<StagedRows> {
-    return writeStaging(this.file(name), pieces);
+  /** @param durable true: on disk when it resolves */
+  stage(name: string, { pieces }: Pick<PickedRows, 'pieces'>, durable: boolean): Promise<StagedRows> {
+    return writeStaging(this.file(name), pieces, durable);
   }
 
   plan(token: string, { paces, leaveOut }: PickedRows): InsertPlan {

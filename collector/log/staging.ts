@@ -1,9 +1,11 @@
 /**
- * The staging file: the rows of one range as the INSERT reads them. It is not flushed to disk: the manifest holds its checksum, and the spool the
- * rows, until the insert has returned.
+ * The staging file: the rows of one range as the INSERT reads them. Of the spool's ranges it is flushed to disk before the manifest is: the spool's own
+ * pages may not be there yet, and a manifest that outlives its rows (a power cut, a disk gone read-only) names an insert that nobody can make again. Kafka
+ * keeps the rows of its ranges.
  */
-import { closeSync, openSync, readFileSync, writevSync } from 'node:fs';
+import { closeSync, fdatasync, openSync, readFileSync, writevSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { crc32 } from 'node:zlib';
 
 export interface StagedRows {
@@ -14,8 +16,10 @@ export interface StagedRows {
 /** About a megabyte, after which the event loop is let go. */
 const PIECES_A_WRITE = 256;
 
-/** Writes the file anew. Throws what the file system says. */
-export async function writeStaging(path: string, pieces: readonly Buffer[]): Promise<StagedRows> {
+const flushData = promisify(fdatasync);
+
+/** Writes the file anew. @param durable true: on disk when it resolves. Throws what the file system says. */
+export async function writeStaging(path: string, pieces: readonly Buffer[], durable: boolean): Promise<StagedRows> {
   const fd = openSync(path, 'w', 0o640);
   let bytes = 0;
   let crc = 0;
@@ -30,6 +34,7 @@ export async function writeStaging(path: string, pieces: readonly Buffer[]): Pro
       for (const piece of some) crc = crc32(piece, crc);
       await nextTurn();
     }
+    if (durable) await flushData(fd);
   } finally {
     closeSync(fd);
   }

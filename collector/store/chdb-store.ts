@@ -6,6 +6,8 @@
  * a few ms (tried; store.test.ts).
  */
 import { mkdirSync } from 'node:fs';
+import { open, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { ClickHouseClient, createClient } from '@clickhouse/client';
 import { TidegateError } from '../../errors/tidegate-error.js';
 import { insertFromFile, type InsertPlan } from './insert-statement.js';
@@ -22,6 +24,8 @@ export class ChdbStore implements Store {
   readonly #reader: ClickHouseClient;
   #lastWrite: Promise<unknown> = Promise.resolve();
   #lastRead: Promise<unknown> = Promise.resolve();
+  /** Where the tables remember the tokens of their inserts; null: not asked for yet. */
+  #tokenDirs: readonly string[] | null = null;
 
   private constructor(writer: ClickHouseClient, reader: ClickHouseClient) {
     this.#writer = writer;
@@ -65,6 +69,17 @@ export class ChdbStore implements Store {
   /** The engine reads the file itself: bodies that come through the client are taken as text, which mangles RowBinary. */
   async insertRows(plan: InsertPlan, file: string, notAfterMs?: number): Promise<void> {
     await this.command(insertFromFile(plan, file, notAfterMs));
+    await translated(this.#flushTokens(), 'the tokens of inserts, to disk');
+  }
+
+  /**
+   * The engine flushes the rows to disk (fsync_after_insert), and not the token that it knows them by: after a power cut the insert that is made again would be
+   * stored a second time. Once this has returned it is known.
+   */
+  async #flushTokens(): Promise<void> {
+    this.#tokenDirs ??= (await this.query<{ path: string }>("SELECT arrayJoin(data_paths) AS path FROM system.tables WHERE database = 'tidegate'"))
+      .map(({ path }) => join(path, 'deduplication_logs'));
+    await Promise.all(this.#tokenDirs.map(flushFiles));
   }
 
   async close(): Promise<void> {
@@ -78,5 +93,21 @@ async function translated<T>(run: Promise<T>, statement: string): Promise<T> {
     return await run;
   } catch (cause) {
     throw storeError(cause, statement, 'store_failed');
+  }
+}
+
+/** Those of a folder, to disk. A table that remembers no tokens has none. */
+async function flushFiles(folder: string): Promise<void> {
+  const names = await readdir(folder).catch((error: unknown) => {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  });
+  for (const name of names) {
+    const file = await open(join(folder, name), 'r');
+    try {
+      await file.datasync();
+    } finally {
+      await file.close();
+    }
   }
 }

@@ -1,13 +1,19 @@
 /**
  * What a test needs beyond node and the packages. A test that lacks it is skipped by name and says how to get it; with TEST_REQUIRE=all,
- * as in CI, it fails instead.
+ * as in CI, it fails instead, unless what it lacks is the kernel's or the container's to give.
  */
+import { spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { delimiter, join } from 'node:path';
 import { kafkaJars } from './kafka.js';
 
-interface Requirement { readonly present: () => boolean; readonly get: string }
+interface Requirement {
+  readonly present: () => boolean;
+  readonly get: string;
+  /** No package brings it: a test that lacks it is skipped with TEST_REQUIRE=all too. */
+  readonly ofTheHost?: true;
+}
 
 const REQUIREMENTS = {
   nginx: { present: () => onPath('nginx'), get: 'apt-get install nginx-light (or nginx)' },
@@ -23,19 +29,21 @@ const REQUIREMENTS = {
   faketime: { present: () => libfaketime() !== null, get: 'apt-get install faketime' },
   linux: { present: () => process.platform === 'linux' && existsSync('/proc/self/stat'), get: 'run on Linux: the test reads /proc' },
   root: { present: () => process.getuid?.() === 0, get: 'run as root: the test mounts a file system' },
+  loop: { present: hasLoopDevices, get: 'run as root on Linux where loop devices can be had, with mkfs.ext4: the test makes a disk that fails', ofTheHost: true },
 } as const satisfies Record<string, Requirement>;
 
 export type RequirementName = keyof typeof REQUIREMENTS;
 
 /**
  * For `test(name, { skip: requires('nginx', 'hey') }, …)`: false if all is there, else why the test is skipped.
- * @throws Error with TEST_REQUIRE=all
+ * @throws Error with TEST_REQUIRE=all, unless only what no package brings is missing
  */
 export function requires(...names: readonly RequirementName[]): string | false {
   const missing = names.filter((name) => !REQUIREMENTS[name].present());
   if (missing.length === 0) return false;
   const reason = missing.map((name) => `${name} is missing: ${REQUIREMENTS[name].get}`).join('; ');
-  if (process.env['TEST_REQUIRE'] === 'all') throw new Error(`TEST_REQUIRE=all, and ${reason}`);
+  const mustBeThere = missing.some((name) => !('ofTheHost' in REQUIREMENTS[name]));
+  if (mustBeThere && process.env['TEST_REQUIRE'] === 'all') throw new Error(`TEST_REQUIRE=all, and ${reason}`);
   return reason;
 }
 
@@ -54,6 +62,10 @@ export function libfaketime(): string | null {
 
 function onPath(name: string): boolean {
   return programPath(name) !== null;
+}
+
+function hasLoopDevices(): boolean {
+  return process.platform === 'linux' && process.getuid?.() === 0 && onPath('mkfs.ext4') && spawnSync('losetup', ['--find']).status === 0;
 }
 
 function isExecutable(path: string): boolean {

@@ -334,7 +334,7 @@ export class KafkaEventLog implements EventLog {
     await this.#inserts.noteRepeats(picked, builder.from);
     const { from, to, out } = builder;
     const { nowMs, block } = await this.#notes.look();
-    const staged = picked.rows === 0 ? { bytes: 0, crc: 0 } : await this.#inserts.stage(nameOf(offer.partition, builder), picked);
+    const staged = picked.rows === 0 ? { bytes: 0, crc: 0 } : await this.#inserts.stage(nameOf(offer.partition, builder), picked, false);
     const intent = again?.intent ?? { from, to, out, rows: picked.rows, ...staged, at: new Date(nowMs).toISOString(), block };
     if (intent.rows !== picked.rows || intent.crc !== staged.crc || intent.bytes !== staged.bytes) {
       throw new TidegateError('log_intent_unreadable', `offsets ${from} to ${to} of partition ${offer.partition} hold ${picked.rows} rows (${staged.crc}), and ${intent.rows} (${intent.crc}) were to be inserted`);

@@ -121,7 +121,7 @@ export class Collect {
     for (const { source, item } of picked.unreadable) await quarantine(join(this.#options.collectorDir, 'quarantine'), store, log, source, item);
     const range = this.#range + 1;
     await this.#inserts.noteRepeats(picked, range);
-    const staged = await this.#inserts.stage(String(range), picked);
+    const staged = await this.#inserts.stage(String(range), picked, true);
     const plan = this.#inserts.plan(`range-${range}-${this.#firstSpanName(picked)}`, picked);
     const manifest: Manifest = { format: 1, range, plan, spans: picked.spans, repeats: picked.repeats, rows: picked.rows, ...staged };
     writeManifest(this.#manifestPath, manifest);
@@ -164,7 +164,7 @@ export class Collect {
     const spans = manifest.spans.filter(({ from, to }) => from.segment !== to.segment || from.offset !== to.offset);
     const pieces = spans.map((span) => readAgain(join(this.#options.spoolDir, span.stream), span, manifest.repeats));
     if (pieces.includes(null)) return false;
-    await this.#inserts.stage(name, { pieces: pieces.flatMap((some) => some ?? []) });
+    await this.#inserts.stage(name, { pieces: pieces.flatMap((some) => some ?? []) }, true);
     return isStaged(file, manifest);
   }
 
