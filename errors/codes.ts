@@ -74,7 +74,7 @@ export const ERROR_CODES = {
   data_dir_in_use: entry(0, 'The data directory is in use by another process', 'Stop that node (tidegate start or npm start, not the child that is named: it would be started again), or choose another data_dir.'),
   data_dir_unusable: entry(0, 'The data directory cannot be used', 'Check that it exists, is writable and has room.'),
   spool_full: entry(0, 'The spool is full; events are dropped and tallied', 'Make room, raise event_log.spool.max_bytes, or mend the collector.'),
-  spool_write_failed: entry(0, 'The spool cannot be written; events are dropped and tallied', 'Check the disk.'),
+  spool_write_failed: entry(0, 'The spool cannot be written; events are dropped and tallied', 'Check the disk: is it full, or read-only? See docs/operations.md.'),
   spool_version: entry(0, 'A spool segment was written by a newer version', 'Run that version, or a later one, to read it.'),
   spool_corrupt: entry(0, 'Part of a spool segment cannot be read; it went to quarantine', 'See GET /v1/completeness and docs/operations.md.'),
   store_unavailable: entry(0, 'The store cannot be opened or reached', 'chDB: install the optional dependency chdb (npm ci without --omit=optional), on Linux with glibc or macOS. ClickHouse: check store.clickhouse.url and that a server answers there.'),

@@ -1,7 +1,7 @@
 /**
  * The tally of events that could not be written, per app. The page is made with real bytes when the stream opens, so that a full disk cannot refuse it.
  *
- *      0  header, 128 bytes: magic "TIDEDROP" | stream u64 | last dropped seq i64 (-1: none) | rows by reason u64 x 3 | told seq + 1 u64 (0: none) |
+ *      0  header, 128 bytes: magic "TIDEDROP" | stream u64 | last seq i64 (-1: none) | rows by reason u64 x 3 | told seq + 1 u64 (0: none) |
  *         rows as of told seq u64 | 0s | crc u32 at 124
  *    128  entry of all apps that found no room
  *    256  entry, entry, …: one an app, in the order of their first drop
@@ -11,6 +11,9 @@
  *
  * All little endian; crc is the CRC-32 of the 124 bytes before it. An entry is written by one pwrite and never crosses a memory page, so a kill leaves
  * the old one or the new one. First the entries, then the header, and only then are the answers let go: what was answered is tallied.
+ *
+ * `last seq` is that of the last dropped row, or of the last row written when the segments could not be flushed to disk: rows before it may be gone with
+ * the page cache, and are missing then.
  *
  * `told seq` is up to where the ledger has been told what was used. When the worker dies, the ledger needs what was dropped after that: so it is noted just
  * before it is told, the header first. A told seq beyond the ledger's own mark then says that the word did not arrive, and that the figures are no help.
@@ -56,7 +59,7 @@ export interface DroppedOfApp {
 
 export interface StreamDrops {
   readonly stream: string;
-  /** -1: none. */
+  /** Of the page's header. -1: none. */
   readonly lastSeq: number;
   readonly rows: number;
   /** Up to where the ledger has been told, as of the last drop before; -1: not since the first drop. */
@@ -69,12 +72,16 @@ export interface StreamDrops {
   readonly damaged: number;
 }
 
+/** Writes at a position, as `writeSync`. */
+export type PageWrite = (fd: number, bytes: Buffer, offset: number, length: number, position: number) => number;
+
 interface Tally { slot: number; name: Buffer; rows: number; requests: number; counted: number; firstMs: number; lastMs: number; toldCounted: number; changed: boolean }
 
 /** The worker's side of the page. */
 export class DropPage {
   readonly #fd: number;
   readonly #stream: string;
+  readonly #write: PageWrite;
   readonly #tallies = new Map<string, Tally>();
   readonly #overflow: Tally = newTally(1, '');
   readonly #byReason: Record<DropReason, number> = { spool_full: 0, disk_full: 0, write_failed: 0 };
@@ -86,15 +93,16 @@ export class DropPage {
   #toldRows = 0;
   #headerWritten = true;
 
-  private constructor(fd: number, stream: string) {
+  private constructor(fd: number, stream: string, write: PageWrite) {
     this.#fd = fd;
     this.#stream = stream;
+    this.#write = write;
   }
 
-  /** Makes the page in the stream's directory, flushed to disk. */
-  static create(streamDir: string, stream: string): DropPage {
+  /** Makes the page in the stream's directory, flushed to disk. @param write for tests: a call that fails */
+  static create(streamDir: string, stream: string, write: PageWrite = writeSync): DropPage {
     const fd = openSync(join(streamDir, DROPS_FILE), 'wx', 0o640);
-    const page = new DropPage(fd, stream);
+    const page = new DropPage(fd, stream, write);
     const zeros = Buffer.alloc(PAGE_BYTES);
     for (let at = 0; at < PAGE_BYTES;) at += writeSync(fd, zeros, at, PAGE_BYTES - at, at);
     page.#headerWritten = false;
@@ -105,7 +113,7 @@ export class DropPage {
 
   /** Opens the page of a stream that nothing was tallied of yet. */
   static open(streamDir: string, stream: string): DropPage {
-    return new DropPage(openSync(join(streamDir, DROPS_FILE), 'r+'), stream);
+    return new DropPage(openSync(join(streamDir, DROPS_FILE), 'r+'), stream, writeSync);
   }
 
   /** Rows tallied since the stream was opened. The object is live. */
@@ -130,6 +138,13 @@ export class DropPage {
     this.#byReason[reason]++;
     this.#rows++;
     this.#lastSeq = Math.max(this.#lastSeq, row.seq);
+    this.#headerWritten = false;
+  }
+
+  /** The stream has come to this seq, in memory: `commit` writes. What is not stored up to it is missing then, whatever becomes of the segments. */
+  reach(seq: number): void {
+    if (seq <= this.#lastSeq) return;
+    this.#lastSeq = seq;
     this.#headerWritten = false;
   }
 
@@ -162,11 +177,36 @@ export class DropPage {
     }
   }
 
+  /** What was committed is on disk when it returns. Throws what the file system says. */
+  flush(): void {
+    fdatasyncSync(this.#fd);
+  }
+
+  /** The page as it would be after a commit, as far as it is filled. */
+  snapshot(): Buffer {
+    const entries = [this.#header(), entryOf(this.#overflow), ...[...this.#tallies.values()].map(entryOf)];
+    if (this.#overflow.rows === 0) entries[this.#overflow.slot] = Buffer.alloc(ENTRY_BYTES);
+    return Buffer.concat(entries);
+  }
+
   close(): void {
     closeSync(this.#fd);
   }
 
   #writeHeader(): void {
+    this.#writeEntry(0, this.#header());
+  }
+
+  #writeTally(tally: Tally): void {
+    this.#writeEntry(tally.slot, entryOf(tally));
+  }
+
+  #writeEntry(slot: number, entry: Buffer): void {
+    const written = this.#write(this.#fd, entry, 0, ENTRY_BYTES, slot * ENTRY_BYTES);
+    if (written !== ENTRY_BYTES) throw new Error(`wrote ${written} of ${ENTRY_BYTES} bytes of an entry`);
+  }
+
+  #header(): Buffer {
     const header = Buffer.alloc(ENTRY_BYTES);
     const { high, low } = streamNumber(this.#stream);
     header.write(MAGIC, 0, 'latin1');
@@ -176,24 +216,24 @@ export class DropPage {
     DROP_REASONS.forEach((reason, i) => header.writeBigUInt64LE(BigInt(this.#byReason[reason]), 24 + 8 * i));
     header.writeBigUInt64LE(BigInt(this.#toldSeq + 1), 48);
     header.writeBigUInt64LE(BigInt(this.#toldRows), 56);
-    this.#writeEntry(0, header);
+    return sealed(header);
   }
+}
 
-  #writeTally(tally: Tally): void {
-    const entry = Buffer.alloc(ENTRY_BYTES);
-    entry.writeUInt8(tally.name.length, 0);
-    tally.name.copy(entry, 1);
-    [tally.rows, tally.requests, tally.counted].forEach((value, i) => entry.writeBigUInt64LE(BigInt(value), 72 + 8 * i));
-    [tally.firstMs, tally.lastMs].forEach((value, i) => entry.writeBigInt64LE(BigInt(Math.floor(value)), 96 + 8 * i));
-    entry.writeBigUInt64LE(BigInt(tally.toldCounted), 112);
-    this.#writeEntry(tally.slot, entry);
-  }
+function entryOf(tally: Tally): Buffer {
+  const entry = Buffer.alloc(ENTRY_BYTES);
+  entry.writeUInt8(tally.name.length, 0);
+  tally.name.copy(entry, 1);
+  [tally.rows, tally.requests, tally.counted].forEach((value, i) => entry.writeBigUInt64LE(BigInt(value), 72 + 8 * i));
+  [tally.firstMs, tally.lastMs].forEach((value, i) => entry.writeBigInt64LE(BigInt(Math.floor(value)), 96 + 8 * i));
+  entry.writeBigUInt64LE(BigInt(tally.toldCounted), 112);
+  return sealed(entry);
+}
 
-  #writeEntry(slot: number, entry: Buffer): void {
-    entry.writeUInt32LE(crc32(entry.subarray(0, 124)), 124);
-    const written = writeSync(this.#fd, entry, 0, ENTRY_BYTES, slot * ENTRY_BYTES);
-    if (written !== ENTRY_BYTES) throw new Error(`wrote ${written} of ${ENTRY_BYTES} bytes of an entry`);
-  }
+/** With its checksum. */
+function sealed(entry: Buffer): Buffer {
+  entry.writeUInt32LE(crc32(entry.subarray(0, 124)), 124);
+  return entry;
 }
 
 /** The tally of a stream, or null if there is no page, or none that can be read. Reads well while the worker writes. */
@@ -205,6 +245,11 @@ export function readDrops(streamDir: string): StreamDrops | null {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
     throw error;
   }
+  return decodeDrops(page);
+}
+
+/** Null: it is no page, or its header is damaged. */
+export function decodeDrops(page: Buffer): StreamDrops | null {
   if (page.length < ENTRY_BYTES || !isSound(page.subarray(0, ENTRY_BYTES)) || page.toString('latin1', 0, 8) !== MAGIC) return null;
   const apps: DroppedOfApp[] = [];
   let damaged = 0;

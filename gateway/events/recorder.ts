@@ -9,9 +9,10 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { TidegateError } from '../../errors/tidegate-error.js';
-import { DropPage, type DropReason } from './drop-page.js';
+import { DropPage, type DropReason, type PageWrite } from './drop-page.js';
 import { RowEncoder } from './encoder.js';
 import type { EventFacts } from './event.js';
+import { makeFolder } from './make-folder.js';
 import { ownIdentity } from './process-life.js';
 import { decodeRows } from './read-rows.js';
 import { prepareFirstSegment, SegmentWriter, type SegmentCalls } from './segment-writer.js';
@@ -20,6 +21,7 @@ import { OPENING_PREFIX } from './spool.js';
 import { createPlace } from './shipper/ship-place.js';
 import type { SpoolLog } from './spool-log.js';
 import { createState, flushDirectory, type StreamState } from './stream-state.js';
+import { keepElsewhere, removeElsewhere } from './tally-elsewhere.js';
 
 /** The last piece of an answer, held back until its row is written. */
 export interface Held {
@@ -38,6 +40,7 @@ export interface RecorderOptions {
   readonly log: SpoolLog;
   /** For tests: system calls that fail. */
   readonly calls?: SegmentCalls;
+  readonly writePage?: PageWrite;
 }
 
 /** A turn with more bytes than this is written as several frames, far below the largest that readers take. */
@@ -71,6 +74,8 @@ export class Recorder {
   #recorded = 0;
   #spoolBytes = 0;
   #maxBytes = Number.POSITIVE_INFINITY;
+  /** Since when the tally cannot be written to the stream's page, and when that was last said, by performance.now(); null: it is written. */
+  #untallied: { saidAtMs: number; keptIn: string | null } | null = null;
   #failing: { readonly code: string; rows: number; saidAtMs: number } | null = null;
 
   private constructor(stream: string, options: RecorderOptions, drops: DropPage, segments: SegmentWriter) {
@@ -156,7 +161,7 @@ export class Recorder {
     try {
       this.#drops.noteTold(this.#lastWrittenSeq);
     } catch (error) {
-      this.#log.error({ code: 'spool_write_failed', err: error, stream: this.stream }, 'the tally of dropped events could not be written');
+      this.#tallyElsewhere(error);
     }
   }
 
@@ -190,7 +195,7 @@ export class Recorder {
     this.#closed = true;
     clearInterval(this.#timer);
     this.#commitDrops();
-    await this.#segments.close();
+    if (!await this.#segments.close()) this.#notFlushed(this.#lastWrittenSeq);
     this.#drops.close();
   }
 
@@ -228,15 +233,47 @@ export class Recorder {
   #commitDrops(): void {
     try {
       this.#drops.commit();
+      if (this.#untallied !== null) this.#talliedAgain();
     } catch (error) {
-      // it is written again each second; until then the tally would not outlive this process
-      this.#log.error({ code: 'spool_write_failed', err: error, stream: this.stream }, 'the tally of dropped events could not be written');
+      this.#tallyElsewhere(error);
     }
   }
 
+  /** The page cannot be written: it is tried again each second. Until then the tally is kept where it outlives this process, if there is such a place. */
+  #tallyElsewhere(error: unknown): void {
+    const failing = this.#untallied ??= { saidAtMs: Number.NEGATIVE_INFINITY, keptIn: null };
+    let keepError: unknown = null;
+    try {
+      failing.keptIn = keepElsewhere(this.stream, this.#drops.snapshot());
+    } catch (caught) {
+      keepError = caught;
+    }
+    const now = performance.now();
+    if (now - failing.saidAtMs < COMPLAIN_EVERY_MS) return;
+    failing.saidAtMs = now;
+    const rows = Object.values(this.dropped).reduce((sum, count) => sum + count, 0);
+    const fields = { code: 'spool_write_failed', err: error, stream: this.stream, dropped: rows };
+    if (keepError === null) this.#log.error({ ...fields, keptIn: failing.keptIn }, 'the tally of dropped events cannot be written to the spool; it is kept elsewhere until it can: mend the disk');
+    else this.#log.error({ ...fields, elsewhere: keepError }, 'the tally of dropped events can be written nowhere and will be lost with this process: mend the disk');
+  }
+
+  #talliedAgain(): void {
+    this.#drops.flush();
+    removeElsewhere(this.stream);
+    this.#untallied = null;
+    this.#log.info({ stream: this.stream }, 'the tally of dropped events is in the spool again');
+  }
+
+  /** Rows up to this one may be gone when the file system is mounted again: the page says that they were there. */
+  #notFlushed(seq: number): void {
+    this.#drops.reach(seq);
+    this.#commitDrops();
+  }
+
   #everySecond(): void {
-    if (!this.#drops.committed) this.#commitDrops();
-    void this.#segments.flush();
+    if (!this.#drops.committed || this.#untallied !== null) this.#commitDrops();
+    const seq = this.#lastWrittenSeq;
+    void this.#segments.flush().then((flushed) => { if (!flushed && !this.#closed) this.#notFlushed(seq); });
   }
 
   #complain(code: string, rows: number, error: unknown): void {
@@ -272,14 +309,15 @@ function openStream(options: RecorderOptions): TakenSpare {
   }
 }
 
-function makeStream({ spoolDir, calls }: RecorderOptions, stateOf: (stream: string) => StreamState): TakenSpare {
+function makeStream({ spoolDir, calls, writePage }: RecorderOptions, stateOf: (stream: string) => StreamState): TakenSpare {
   const stream = randomBytes(8).toString('hex');
   const opening = join(spoolDir, OPENING_PREFIX + stream);
   try {
-    mkdirSync(opening, { recursive: true, mode: 0o750 });
+    makeFolder(spoolDir);
+    mkdirSync(opening, { mode: 0o750 });
     createState(opening, stateOf(stream));
     createPlace(opening);
-    const drops = DropPage.create(opening, stream);
+    const drops = DropPage.create(opening, stream, writePage);
     // made here, so that a disk that has no room for it is met before the stream has its name
     prepareFirstSegment(opening, stream, calls);
     flushDirectory(opening);

@@ -37,7 +37,9 @@ export class SegmentWriter {
   /** Full segments, still to be flushed and closed. */
   #full: number[] = [];
   #unflushed = true;
-  #flushing: Promise<void> | null = null;
+  #flushing: Promise<boolean> | null = null;
+  /** What fails at each write while it cannot be written has been told since the last that did not. */
+  #told = false;
 
   /**
    * Opens the first segment, which `prepareFirstSegment` made; throws what the file system says.
@@ -65,21 +67,21 @@ export class SegmentWriter {
     }
   }
 
-  /** Flushes what was appended to disk; resolves when it is there, or when the failure is logged. Never rejects. */
-  flush(): Promise<void> {
+  /** Flushes what was appended to disk; resolves with true when it is there, with false when the failure is logged. Never rejects. */
+  flush(): Promise<boolean> {
     this.#flushing ??= this.#flush().finally(() => { this.#flushing = null; });
     return this.#flushing;
   }
 
-  /** Flushes and closes. Nothing may be appended afterwards. */
-  async close(): Promise<void> {
+  /** Flushes, as `flush`, and closes. Nothing may be appended afterwards. */
+  async close(): Promise<boolean> {
     await this.#flushing;
     this.#full.push(this.#fd);
     this.#unflushed = false;
-    await this.flush();
+    return this.flush();
   }
 
-  async #flush(): Promise<void> {
+  async #flush(): Promise<boolean> {
     const full = this.#full;
     this.#full = [];
     try {
@@ -88,9 +90,11 @@ export class SegmentWriter {
         await flushData(this.#fd);
       }
       for (const fd of full) await flushData(fd);
+      return true;
     } catch (error) {
-      // the kernel reports a lost page once; what a power cut would take is what the seal then calls unproven
+      // the kernel reports a lost page once
       this.#log.error({ code: 'spool_write_failed', err: error, stream: this.#stream }, 'the spool could not be flushed to disk');
+      return false;
     } finally {
       for (const fd of full) await closeFile(fd).catch(() => undefined);
     }
@@ -105,6 +109,7 @@ export class SegmentWriter {
     }
     this.#position += frame.length;
     this.#unflushed = true;
+    this.#told = false;
   }
 
   /** Goes on in a new segment, or, if none can be made (false), in the old one. */
@@ -118,7 +123,7 @@ export class SegmentWriter {
       this.#unflushed = true;
       return true;
     } catch (error) {
-      this.#log.warn({ err: error, stream: this.#stream }, 'no new segment could be made; the old one goes on');
+      this.#warnOnce(error, 'no new segment could be made; the old one goes on');
       return false;
     }
   }
@@ -128,8 +133,14 @@ export class SegmentWriter {
       this.#calls.truncate(this.#fd, this.#position);
     } catch (error) {
       // what is left is half a frame, which readers wait at; the next frame is written over it
-      this.#log.warn({ err: error, stream: this.#stream }, 'half a frame could not be cut off');
+      this.#warnOnce(error, 'half a frame could not be cut off');
     }
+  }
+
+  /** A disk that has gone read-only refuses each of a second's hundreds of writes. */
+  #warnOnce(error: unknown, message: string): void {
+    if (!this.#told) this.#log.warn({ err: error, stream: this.#stream }, message);
+    this.#told = true;
   }
 }
 

@@ -6,6 +6,8 @@ import { createServer, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { KeptLog, NOTHING_HELD, sampleFacts } from '../events/event-samples.fixture.js';
+import { requires } from '../../test/harness/requires.js';
+import { SmallDisk } from '../../test/harness/small-disk.js';
 import { Recorder } from '../events/recorder.js';
 import { readStreamEvents } from '../events/read-rows.js';
 import { readState, writeState } from '../events/stream-state.js';
@@ -104,6 +106,28 @@ test('a stream that cannot be settled is not sealed, is told of once, and is tri
   broken = false;
   kept.tick();
   assert.equal(readState(dirOf(dead))?.seal?.lastSeq, 0);
+});
+
+test('a disk that refuses the marks is a fault until it takes them again', { skip: requires('root', 'linux') }, async () => {
+  using disk = SmallDisk.mount(spoolDirOf(dataDir), 8);
+  const recorder = openStream();
+  record(recorder, 3);
+  // a tmpfs with an open file is not made read-only; the stream's process lives on, and so does the stream
+  await recorder.close();
+  const kept = keeper([]);
+  const marked = (): void => {
+    kept.noteMark(recorder.stream, 2);
+    kept.tick();
+  };
+  marked();
+  assert.equal(kept.fault, null);
+  disk.makeReadOnly();
+  marked();
+  kept.tick();
+  assert.match(kept.fault ?? '', /EROFS/, 'also while no mark comes');
+  disk.makeWritable();
+  marked();
+  assert.equal(kept.fault, null);
 });
 
 test('what was recorded of a day is counted from the spool where there is no store', async () => {

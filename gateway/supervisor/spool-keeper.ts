@@ -10,6 +10,8 @@ import { sealStream, updateMark } from '../events/seal.js';
 import { removeLeftovers, scanStreams, type SpooledStream } from '../events/spool.js';
 import { makeSpare, spareStreams } from '../events/spare-streams.js';
 import type { SpoolLog } from '../events/spool-log.js';
+import type { StreamState } from '../events/stream-state.js';
+import { bringBack } from '../events/tally-elsewhere.js';
 
 export interface SpoolKeeperOptions {
   readonly spoolDir: string;
@@ -37,6 +39,8 @@ export class SpoolKeeper {
   /** Streams whose trouble has been told. */
   readonly #troubled = new Set<string>();
   #spareTold = false;
+  /** Streams of living workers whose mark could not be written, and why: of such a stream nothing can be. */
+  readonly #unwritten = new Map<string, string>();
 
   constructor(options: SpoolKeeperOptions) {
     this.#options = options;
@@ -44,6 +48,11 @@ export class SpoolKeeper {
 
   get bytes(): number { return this.#bytes; }
   get streams(): number { return this.#streams; }
+
+  /** Why events of living workers can be neither recorded nor tallied, in the file system's words; null: they can. A full disk is no such reason: marks and tallies need no room. */
+  get fault(): string | null {
+    return [...this.#unwritten.values()][0] ?? null;
+  }
 
   /** Settles and seals what an earlier run left, then goes on each second. */
   start(): void {
@@ -66,6 +75,8 @@ export class SpoolKeeper {
     const streams = scanStreams(this.#options.spoolDir);
     this.#streams = streams.length;
     this.#bytes = streams.reduce((sum, stream) => sum + stream.bytes, 0);
+    const living = new Set(streams.filter(({ state }) => lives(state)).map(({ stream }) => stream));
+    for (const stream of this.#unwritten.keys()) if (!living.has(stream)) this.#unwritten.delete(stream);
     for (const stream of streams) {
       if (stream.state !== null && stream.state.seal !== null) continue;
       try {
@@ -94,14 +105,28 @@ export class SpoolKeeper {
   }
 
   #keep(stream: SpooledStream): void {
-    const { state } = stream;
-    if (state !== null && isAlive(state.pid, state.pidStart, state.bootId)) {
+    if (lives(stream.state)) {
       // no news: the mark's age shows it
       const mark = this.#marks.get(stream.stream);
-      if (mark !== undefined) updateMark(stream.dir, mark);
+      if (mark !== undefined) this.#mark(stream, mark);
       return;
     }
+    bringBack(stream.dir, stream.stream, this.#options.log);
     this.#options.beforeSeal(stream);
     if (sealStream(stream.dir, this.#options.log) !== null) this.#options.onSealed(stream.stream);
   }
+  #mark({ stream, dir }: SpooledStream, lastSeq: number): void {
+    try {
+      updateMark(dir, lastSeq);
+      this.#unwritten.delete(stream);
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException;
+      if (code !== 'ENOSPC' && code !== 'EDQUOT') this.#unwritten.set(stream, message);
+      throw error;
+    }
+  }
+}
+
+function lives(state: StreamState | null): boolean {
+  return state !== null && state.seal === null && isAlive(state.pid, state.pidStart, state.bootId);
 }

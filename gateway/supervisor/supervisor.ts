@@ -282,12 +282,14 @@ export class Supervisor {
     const reasons: string[] = [];
     if (this.#stopping) reasons.push('the node is shutting down');
     if (serving < this.wantedWorkers) reasons.push(`${serving} of ${this.wantedWorkers} workers serve`);
+    const unwritten = this.#keeper.fault;
+    if (unwritten !== null) reasons.push(`requests are answered and not recorded, because the spool cannot be written: ${unwritten} (spool_write_failed)`);
     const shipping = this.#shipping.readiness();
     const sharing = this.#sharing.standing();
     const collecting = this.#collecting.readiness(collector);
     const workersReady = !serves(this.#options.part) || (serving > 0 && (this.#wasComplete || serving >= this.wantedWorkers));
     reasons.push(...shipping.reasons, ...sharing.reasons, ...collecting.reasons);
-    return { ready: !this.#stopping && shipping.ready && sharing.ready && collecting.ready && workersReady, reasons };
+    return { ready: !this.#stopping && unwritten === null && shipping.ready && sharing.ready && collecting.ready && workersReady, reasons };
   }
 
   async #status(): Promise<NodeStatus> {

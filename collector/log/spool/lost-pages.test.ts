@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { KeptLog, NOTHING_HELD, sampleFacts } from '../../../gateway/events/event-samples.fixture.js';
 import { Recorder } from '../../../gateway/events/recorder.js';
+import { removeElsewhere } from '../../../gateway/events/tally-elsewhere.js';
 import { FailingDisk } from '../../../test/harness/failing-disk.js';
 import { requires } from '../../../test/harness/requires.js';
 import { Collect } from './collect.js';
@@ -36,6 +37,8 @@ test('rows that were about to be inserted are stored after the disk has lost wha
     const collect = await Collect.open({ spoolDir, collectorDir, store: atTheInsert, log });
     await assert.rejects(collect.step());
     await recorder.close();
+    // no supervisor runs here to bring it back
+    removeElsewhere(recorder.stream);
     disk.mountAgain();
     await Collect.open({ spoolDir, collectorDir, store, log });
     assert.deepEqual((await storedRows(store)).rows, 100);

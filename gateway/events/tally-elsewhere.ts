@@ -1,0 +1,81 @@
+/**
+ * Where a worker keeps the tally of its dropped events while the stream's own page cannot be written: a file system that has gone read-only refuses every
+ * write, and what was tallied in memory alone would be gone with the worker, and with it the word that anything is missing. It is kept below the system's
+ * folder for temporary files ($TMPDIR, else /tmp), on another disk as a rule, and brought back before the stream is sealed.
+ *
+ *   $TMPDIR/tidegate-tally-<uid>/<stream>    the page (drop-page.ts) as far as it is filled
+ */
+import { closeSync, constants, fsyncSync, lstatSync, mkdirSync, openSync, readFileSync, renameSync, rmdirSync, rmSync, writeSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { decodeDrops, DROPS_FILE, readDrops, type StreamDrops } from './drop-page.js';
+import type { SpoolLog } from './spool-log.js';
+
+const tallyDir = (): string => join(tmpdir(), `tidegate-tally-${String(process.getuid?.() ?? 'user')}`);
+
+/** Keeps the page's bytes, whole or not at all, where they outlive the kill of any process; returns the file. Throws what the file system says. */
+export function keepElsewhere(stream: string, page: Buffer): string {
+  const dir = tallyDir();
+  mustBeOurs(dir, true);
+  const path = join(dir, stream);
+  writeWhole(`${path}.new`, constants.O_TRUNC, page, false);
+  renameSync(`${path}.new`, path);
+  return path;
+}
+
+/** The tally is in the stream's own page, on disk. */
+export function removeElsewhere(stream: string): void {
+  const dir = tallyDir();
+  rmSync(join(dir, stream), { force: true });
+  try {
+    rmdirSync(dir);
+  } catch {
+    // others' tallies are in it
+  }
+}
+
+/** Puts what was kept elsewhere of a dead worker's tally into the stream's page, on disk. Throws what the file system says: call again later. */
+export function bringBack(streamDir: string, stream: string, log: SpoolLog): void {
+  const page = readKept(stream);
+  if (page === null) return;
+  const kept = decodeDrops(page);
+  if (kept?.stream === stream && isNewer(kept, readDrops(streamDir))) {
+    writeWhole(join(streamDir, DROPS_FILE), 0, page, true);
+    log.warn({ stream, dropped: kept.rows, lastSeq: kept.lastSeq }, 'the tally of dropped events was kept elsewhere while the spool could not be written; it is brought back');
+  }
+  removeElsewhere(stream);
+}
+
+function isNewer(kept: StreamDrops, page: StreamDrops | null): boolean {
+  return page === null || kept.rows > page.rows || kept.lastSeq > page.lastSeq;
+}
+
+/** Null: there is none. */
+function readKept(stream: string): Buffer | null {
+  const dir = tallyDir();
+  try {
+    mustBeOurs(dir, false);
+    return readFileSync(join(dir, stream));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    throw error;
+  }
+}
+
+/** The folder lies where everybody may write: another user's would be believed, or filled, by us. */
+function mustBeOurs(dir: string, make: boolean): void {
+  if (make) mkdirSync(dir, { recursive: true, mode: 0o700 });
+  const stat = lstatSync(dir);
+  const { uid = process.getuid?.() } = stat;
+  if (!stat.isDirectory() || uid !== process.getuid?.() || (stat.mode & 0o022) !== 0) throw new Error(`${dir} is another user's`);
+}
+
+function writeWhole(path: string, flags: number, bytes: Buffer, durable: boolean): void {
+  const fd = openSync(path, constants.O_WRONLY | constants.O_CREAT | flags, 0o640);
+  try {
+    for (let done = 0; done < bytes.length;) done += writeSync(fd, bytes, done, bytes.length - done, done);
+    if (durable) fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
