@@ -9,7 +9,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, openSync, closeSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Kafka, logLevel, type Admin } from 'kafkajs';
+import { Kafka, logLevel, type Admin, type PartitionMetadata } from 'kafkajs';
 import { eventually } from './deadline.js';
 import { freePorts } from './tidegate.js';
 
@@ -131,6 +131,22 @@ export class TestKafka implements AsyncDisposable {
     }
   }
 
+  /** The broker that leads a partition, as those that answer know it. @throws Error: none does */
+  async leaderOf(topic: string, partition: number): Promise<number> {
+    const partitions = await this.#partitionsOf(topic);
+    const leader = partitions.find(({ partitionId }) => partitionId === partition)?.leader ?? 0;
+    if (leader < 1) throw new Error(`nobody leads ${topic}/${partition}`);
+    return leader;
+  }
+
+  /** The broker that knows a consumer group: the leader of the partition where Kafka keeps what the group has committed. @throws Error: none does */
+  async coordinatorOf(group: string): Promise<number> {
+    // as Kafka finds it: Java's String.hashCode, without its sign
+    let hash = 0;
+    for (const letter of group) hash = (Math.imul(hash, 31) + letter.charCodeAt(0)) | 0;
+    return this.leaderOf(OFFSETS_TOPIC, (hash & 0x7fffffff) % (await this.#partitionsOf(OFFSETS_TOPIC)).length);
+  }
+
   /** Ends all brokers and removes their data. */
   async stop(): Promise<void> {
     await this.kill();
@@ -139,6 +155,10 @@ export class TestKafka implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.stop();
+  }
+
+  #partitionsOf(topic: string): Promise<readonly PartitionMetadata[]> {
+    return this.withAdmin(async (admin) => (await admin.fetchTopicMetadata({ topics: [topic] })).topics[0]?.partitions ?? []);
   }
 
   #which(node?: number): number[] {
@@ -236,6 +256,8 @@ export class TestKafka implements AsyncDisposable {
     await gone;
   }
 }
+
+const OFFSETS_TOPIC = '__consumer_offsets';
 
 /** Quick to start rather than quick for long. */
 const JVM = ['-Xmx256m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-Xshare:auto'] as const;

@@ -7,6 +7,7 @@
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Consumer, EachBatchPayload, Kafka } from 'kafkajs';
+import { TidegateError } from '../../../errors/tidegate-error.js';
 import { kafkaClient, type KafkaSettings } from '../../../gateway/events/kafka-client.js';
 import { prepareTopics } from '../../../gateway/events/shipper/topics.js';
 import type { SpoolLog } from '../../../gateway/events/spool-log.js';
@@ -41,7 +42,8 @@ const FETCH_BYTES = 8 * 1024 * 1024;
 const ENDS_EVERY_MS = 250;
 /** A partition whose leader has died has another within this time. */
 const PLACES_WITHIN_MS = 30_000;
-const PLACES_AGAIN_MS = 500;
+/** After a question that failed. */
+const ASK_AGAIN_MS = 1000;
 /** A fetch that brings nothing ends after GATHER_MS; one of a broker that is gone, with its connection. */
 const FETCH_ENDS_WITHIN_MS = 15_000;
 const FETCH_LOOK_MS = 10;
@@ -99,6 +101,10 @@ export class KafkaSession {
       log.info({ partitions: this.#partitions.length, member: payload.memberId }, 'joined the group of collectors');
     });
     this.#consumer.on(this.#consumer.events.CRASH, ({ payload }) => { this.#break(payload.error); });
+    // another may lead its partitions meanwhile, and kafkajs would ask this one five times more
+    this.#consumer.on(this.#consumer.events.REQUEST_TIMEOUT, ({ payload: { apiName, broker } }) => {
+      if (apiName === 'Fetch') this.#break(new TidegateError('kafka_unreachable', `${broker} does not answer a fetch`));
+    });
     // one that fails in earnest has no end, but another beginning
     this.#consumer.on(this.#consumer.events.FETCH_START, ({ payload }) => { this.#fetches.set(payload.nodeId, this.#fetchesBegun++); });
     this.#consumer.on(this.#consumer.events.FETCH, ({ payload }) => { this.#fetches.delete(payload.nodeId); });
@@ -193,8 +199,8 @@ export class KafkaSession {
     try {
       await this.#beforeFetching(group, isOver);
       while (!isOver()) {
-        await this.#askEnds(group, isOver);
-        await pause(ENDS_EVERY_MS);
+        const answered = await this.#askEnds(group, isOver);
+        await pause(answered ? ENDS_EVERY_MS : ASK_AGAIN_MS);
       }
     } catch (error) {
       if (!isOver()) this.#break(error instanceof Error ? error : new Error(String(error)));
@@ -233,24 +239,25 @@ export class KafkaSession {
         return await group.read();
       } catch (error) {
         if (performance.now() > deadlineMs) throw error;
-        await pause(PLACES_AGAIN_MS);
+        await pause(ASK_AGAIN_MS);
       }
     }
     return null;
   }
 
-  /** Where it fails, nothing more is known to be read: as-of stands still. */
-  async #askEnds(group: GroupPlaces, isOver: () => boolean): Promise<void> {
+  /** False: no answer. Then nothing more is known to be read, and as-of stands still. */
+  async #askEnds(group: GroupPlaces, isOver: () => boolean): Promise<boolean> {
     const atMs = Date.now();
     const { nexts } = this.readThrough;
     const ends = await group.ends().catch(() => null);
-    if (ends === null || isOver()) return;
+    if (ends === null || isOver()) return ends !== null;
     for (const [partition, next] of nexts) {
       const end = ends.get(partition);
       if (end === undefined) continue;
       if (end < next) this.#leaveBack(partition);
       else this.readThrough.ends(partition, end, atMs);
     }
+    return true;
   }
 
   #leaveBack(partition: number): void {
