@@ -59,12 +59,17 @@ const REQUEST_WITHIN_MS = 12_000;
 /** Of what fails at once, such as a broker that refuses the connection: as often as it takes to have asked each. What fails still is for the caller to try again. */
 const RETRY = { initialRetryTime: 100, maxRetryTime: 1000, multiplier: 2, factor: 0.2 } as const;
 
-/** A client; nothing connects before it is told to. `changes`: kafkajs's options in place of these. */
+/**
+ * A client; nothing connects before it is told to. `changes`: kafkajs's options in place of these.
+ *
+ * Each asks another broker first: kafkajs leaves one that takes connections and does not answer (a stopped process) neither for the next question nor for the
+ * next client, which would begin at the first of the list again. So who fails with one client makes another.
+ */
 export function kafkaClient(settings: KafkaSettings, log: SpoolLog, changes: Partial<ClientOptions> = {}): KafkaClient {
   CompressionCodecs[CompressionTypes.GZIP] = () => GZIP;
   const { ssl, sasl } = settings;
   const options: ClientOptions = {
-    clientId: settings.clientId, brokers: [...settings.brokers], connectionTimeout: CONNECT_WITHIN_MS, authenticationTimeout: CONNECT_WITHIN_MS, requestTimeout: REQUEST_WITHIN_MS,
+    clientId: settings.clientId, brokers: fromAnyOn(settings.brokers), connectionTimeout: CONNECT_WITHIN_MS, authenticationTimeout: CONNECT_WITHIN_MS, requestTimeout: REQUEST_WITHIN_MS,
     retry: { ...RETRY, retries: Math.max(2, settings.brokers.length) },
     ssl: typeof ssl === 'boolean' ? ssl : { ...ssl, ...(ssl.ca === undefined ? {} : { ca: [ssl.ca] }) },
     logLevel: logLevel.INFO, logCreator: pinoOf(log),
@@ -73,6 +78,12 @@ export function kafkaClient(settings: KafkaSettings, log: SpoolLog, changes: Par
   // a union of one shape a mechanism, which an object with a union inside does not fit
   if (sasl !== null) options.sasl = sasl as NonNullable<ClientOptions['sasl']>;
   return new Kafka(options);
+}
+
+/** The same in the same order, the last followed by the first. */
+function fromAnyOn(brokers: readonly string[]): string[] {
+  const first = Math.floor(Math.random() * brokers.length);
+  return [...brokers.slice(first), ...brokers.slice(0, first)];
 }
 
 /**
@@ -148,5 +159,7 @@ function codeOf({ name, type, code, message }: Failure): ErrorCode | null {
   if (typeof type === 'string' && Object.hasOwn(PROTOCOL_CODES, type)) return PROTOCOL_CODES[type] ?? null;
   // the only word of kafkajs for a server that answers no version of the first question
   if (message === 'API Versions not supported') return 'kafka_version';
+  // and for one that takes connections and has not answered that question
+  if (message === 'Broker not connected') return 'kafka_unreachable';
   return NAME_CODES[name] ?? null;
 }

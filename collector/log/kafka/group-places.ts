@@ -1,9 +1,10 @@
 /**
  * What Kafka says of the topic and of the group's places in it, asked beside what is read. kafkajs's admin goes on asking whom it knew as leader for minutes
- * after another has become it; so after a failure the next question goes by a new connection, which knows the leaders of that moment.
+ * after another has become it; so after a failure the next question goes by a new client, which knows the leaders of that moment.
  */
-import type { Admin, Kafka } from 'kafkajs';
-import type { KafkaSettings } from '../../../gateway/events/kafka-client.js';
+import type { Admin } from 'kafkajs';
+import { kafkaClient, type KafkaSettings } from '../../../gateway/events/kafka-client.js';
+import type { SpoolLog } from '../../../gateway/events/spool-log.js';
 import { intentEnd } from './intent.js';
 
 export interface GroupPlace {
@@ -24,31 +25,30 @@ export function wentBack({ offset, metadata, ends }: GroupPlace): boolean {
 
 /** Asked one question at a time. */
 export class GroupPlaces {
-  readonly #client: Kafka;
-  readonly #topic: string;
-  readonly #group: string;
+  readonly #settings: KafkaSettings;
+  readonly #log: SpoolLog;
   #admin: Admin | null = null;
 
-  constructor(client: Kafka, { topic, group }: KafkaSettings) {
-    this.#client = client;
-    this.#topic = topic;
-    this.#group = group;
+  constructor(settings: KafkaSettings, log: SpoolLog) {
+    this.#settings = settings;
+    this.#log = log;
   }
 
   /** Every partition of the topic. @throws what kafkajs throws */
   async read(): Promise<ReadonlyMap<number, GroupPlace>> {
+    const { topic, group } = this.#settings;
     return this.#ask(async (admin) => {
-      const [committed] = await admin.fetchOffsets({ groupId: this.#group, topics: [this.#topic] });
+      const [committed] = await admin.fetchOffsets({ groupId: group, topics: [topic] });
       const places = new Map(committed?.partitions.map(({ partition, offset, metadata }) => [partition, { offset: Number(offset), metadata: metadata ?? '' }]));
       // afterwards: whoever had the partition before may still commit what it has read, and then the log ends there or later
-      const bounds = await admin.fetchTopicOffsets(this.#topic);
+      const bounds = await admin.fetchTopicOffsets(topic);
       return new Map(bounds.map(({ partition, low, high }) => [partition, { offset: -1, metadata: '', ...places.get(partition), begins: Number(low), ends: Number(high) }]));
     });
   }
 
   /** Of each partition the offset behind its last message. @throws what kafkajs throws */
   async ends(): Promise<ReadonlyMap<number, number>> {
-    return this.#ask(async (admin) => new Map((await admin.fetchTopicOffsets(this.#topic)).map(({ partition, high }) => [partition, Number(high)])));
+    return this.#ask(async (admin) => new Map((await admin.fetchTopicOffsets(this.#settings.topic)).map(({ partition, high }) => [partition, Number(high)])));
   }
 
   /** Never rejects. */
@@ -59,7 +59,7 @@ export class GroupPlaces {
   }
 
   async #ask<T>(question: (admin: Admin) => Promise<T>): Promise<T> {
-    this.#admin ??= this.#client.admin();
+    this.#admin ??= kafkaClient(this.#settings, this.#log).admin();
     try {
       await this.#admin.connect();
       return await question(this.#admin);

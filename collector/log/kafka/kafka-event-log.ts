@@ -169,6 +169,7 @@ export class KafkaEventLog implements EventLog {
     await this.#places.share(this.#own());
     const session = await this.#joined();
     if (session === null) return { rows: 0, mayStop: true, pauseMs: WAIT_MS };
+    await this.#startAll(session);
     let offer: Offer | null;
     try {
       offer = await session.next(WAIT_MS);
@@ -238,6 +239,7 @@ export class KafkaEventLog implements EventLog {
     if (session === null || session.generation !== this.#generation) return null;
     // what stays unread is left to what was said of it before
     const partitions = session.partitions.filter((partition) => !this.#stopped.has(partition));
+    if (!partitions.every((partition) => this.#owned.has(partition))) return null;
     const asOfMs = session.readThrough.asOfMs(partitions);
     return asOfMs === null ? null : { asOfMs, partitions };
   }
@@ -269,7 +271,7 @@ export class KafkaEventLog implements EventLog {
 
   /** One range, or a part of one that is made again. @returns rows stored */
   async #advance(session: KafkaSession, offer: Offer): Promise<number> {
-    const owned = await this.#ownedOf(session, offer);
+    const owned = await this.#ownedOf(session, offer.partition);
     if (owned.failures !== this.#failures) {
       await this.#start.mustHold(offer.partition, owned.lastStored);
       owned.failures = this.#failures;
@@ -304,13 +306,29 @@ export class KafkaEventLog implements EventLog {
     return intent.rows;
   }
 
-  async #ownedOf(session: KafkaSession, offer: Offer): Promise<Owned> {
-    const known = this.#owned.get(offer.partition);
+  /** What each partition begins with is looked at before anything is said of it: of one that is quiet there comes no offer. @throws store_failed */
+  async #startAll(session: KafkaSession): Promise<void> {
+    if (session.generation !== this.#generation) return;
+    for (const partition of session.partitions) {
+      if (this.#stopped.has(partition)) continue;
+      try {
+        await this.#ownedOf(session, partition);
+      } catch (error) {
+        if (error instanceof PartitionLost) return;
+        if (!StoppedPartitions.isOf(error)) throw error;
+        // what comes of it is left unread by #step
+        this.#stopped.add(partition, () => error);
+      }
+    }
+  }
+
+  async #ownedOf(session: KafkaSession, partition: number): Promise<Owned> {
+    const known = this.#owned.get(partition);
     if (known !== undefined) return known;
-    const { next, intent, lastStored } = await this.#start.of(offer.partition, session.place(offer.partition));
+    const { next, intent, lastStored } = await this.#start.of(partition, session.place(partition));
     const owned: Owned = { next, lastStored, failures: this.#failures, again: intent === null ? null : { intent, builder: RangeBuilder.again(intent.from, intent.out) }, offeredAgain: null, pending: null };
-    this.#owned.set(offer.partition, owned);
-    if (intent !== null) this.#options.log.warn({ partition: offer.partition, from: intent.from, to: intent.to, rows: intent.rows }, 'a range was begun and not known to be stored: it is inserted again');
+    this.#owned.set(partition, owned);
+    if (intent !== null) this.#options.log.warn({ partition, from: intent.from, to: intent.to, rows: intent.rows }, 'a range was begun and not known to be stored: it is inserted again');
     return owned;
   }
 

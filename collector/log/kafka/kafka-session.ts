@@ -25,8 +25,6 @@ export interface KafkaLogOptions {
   readonly fetchBytes?: number;
 }
 
-const NONE: GroupPlace = { offset: -1, metadata: '', begins: 0, ends: 0 };
-
 const SESSION_TIMEOUT_MS = 30_000;
 const REBALANCE_TIMEOUT_MS = 30_000;
 /** How often it is looked whether a heartbeat is due. */
@@ -41,7 +39,7 @@ const FETCH_BYTES = 8 * 1024 * 1024;
 /** How often it is asked where the log ends. */
 const ENDS_EVERY_MS = 250;
 /** A partition whose leader has died has another within this time. */
-const PLACES_WITHIN_MS = 30_000;
+const ANSWERS_WITHIN_MS = 30_000;
 /** After a question that failed. */
 const ASK_AGAIN_MS = 1000;
 /** A fetch that brings nothing ends after GATHER_MS; one of a broker that is gone, with its connection. */
@@ -62,6 +60,7 @@ export class KafkaSession {
   readonly #options: KafkaLogOptions;
   readonly #consumer: Consumer;
   readonly #client: Kafka;
+  readonly #log: SpoolLog;
   #generation = 0;
   #partitions: readonly number[] = [];
   /** As this generation began; null: they are not read yet. */
@@ -81,6 +80,7 @@ export class KafkaSession {
 
   private constructor(options: KafkaLogOptions, log: SpoolLog) {
     this.#options = options;
+    this.#log = log;
     this.#client = kafkaClient(options.settings, log);
     this.#consumer = this.#client.consumer({
       groupId: options.settings.group, sessionTimeout: options.sessionTimeoutMs ?? SESSION_TIMEOUT_MS,
@@ -97,7 +97,7 @@ export class KafkaSession {
       this.readThrough.begin(new Map());
       this.#fetching = false;
       this.#offer?.lose(new PartitionLost('a new generation of the group'));
-      this.#asking = Promise.all([this.#asking, this.#ask(this.#generation)]);
+      this.#asking = Promise.all([this.#asking, this.#ask(this.#generation)]).then(() => undefined);
       log.info({ partitions: this.#partitions.length, member: payload.memberId }, 'joined the group of collectors');
     });
     this.#consumer.on(this.#consumer.events.CRASH, ({ payload }) => { this.#break(payload.error); });
@@ -114,7 +114,7 @@ export class KafkaSession {
   static async open(options: KafkaLogOptions, log: SpoolLog): Promise<KafkaSession> {
     const session = new KafkaSession(options, log);
     try {
-      await session.#prepareTopics(log);
+      await session.#prepareTopics();
       await session.#consumer.connect();
       await session.#consumer.subscribe({ topics: [options.settings.topic], fromBeginning: true });
       await session.#consumer.run({ autoCommit: false, eachBatchAutoResolve: false, eachBatch: (payload) => session.#eachBatch(payload) });
@@ -168,8 +168,9 @@ export class KafkaSession {
 
   /** As this generation began. @throws PartitionLost: another has begun meanwhile */
   place(partition: number): GroupPlace {
-    if (this.#places === null) throw new PartitionLost('a new generation of the group');
-    return this.#places.get(partition) ?? NONE;
+    const place = this.#places?.get(partition);
+    if (place === undefined) throw new PartitionLost('a new generation of the group');
+    return place;
   }
 
   /** Leaves the group. What is on offer is released unfinished. */
@@ -182,11 +183,11 @@ export class KafkaSession {
   }
 
   /** A collector may be there before any gateway. */
-  async #prepareTopics(log: SpoolLog): Promise<void> {
+  async #prepareTopics(): Promise<void> {
     const admin = this.#client.admin();
     try {
       await admin.connect();
-      await prepareTopics(admin, this.#options.settings, log);
+      await prepareTopics(admin, this.#options.settings, this.#log);
     } finally {
       await admin.disconnect();
     }
@@ -194,13 +195,13 @@ export class KafkaSession {
 
   /** For as long as a generation lasts: where it begins, and then where the log ends. */
   async #ask(generation: number): Promise<void> {
-    const group = new GroupPlaces(this.#client, this.#options.settings);
+    const group = new GroupPlaces(this.#options.settings, this.#log);
     const isOver = (): boolean => generation !== this.#generation || this.#broken !== null;
     try {
       await this.#beforeFetching(group, isOver);
       while (!isOver()) {
-        const answered = await this.#askEnds(group, isOver);
-        await pause(answered ? ENDS_EVERY_MS : ASK_AGAIN_MS);
+        await this.#askEnds(group, isOver);
+        await pause(ENDS_EVERY_MS);
       }
     } catch (error) {
       if (!isOver()) this.#break(error instanceof Error ? error : new Error(String(error)));
@@ -231,33 +232,44 @@ export class KafkaSession {
     for (const [partition, place] of own) if (wentBack(place)) this.#leaveBack(partition);
   }
 
-  /** Asked again where it fails: a leader may just be moving. Null: the generation is over. @throws what kafkajs throws */
+  /** Null: the generation is over. @throws what kafkajs throws */
   async #readPlaces(group: GroupPlaces, isOver: () => boolean): Promise<ReadonlyMap<number, GroupPlace> | null> {
-    const deadlineMs = performance.now() + PLACES_WITHIN_MS;
+    return this.#answer(isOver, async () => {
+      const places = await group.read();
+      // a broker that has not heard yet of partitions that were added
+      if (!this.#partitions.every((partition) => places.has(partition))) throw new Error('a broker does not know partitions that the group has dealt out');
+      return places;
+    });
+  }
+
+  /** @throws what kafkajs throws */
+  async #askEnds(group: GroupPlaces, isOver: () => boolean): Promise<void> {
+    const asked = await this.#answer(isOver, async () => {
+      const atMs = Date.now();
+      const { nexts } = this.readThrough;
+      return { atMs, nexts, ends: await group.ends() };
+    });
+    if (asked === null || isOver()) return;
+    for (const [partition, next] of asked.nexts) {
+      const end = asked.ends.get(partition);
+      if (end === undefined) continue;
+      if (end < next) this.#leaveBack(partition);
+      else this.readThrough.ends(partition, end, asked.atMs);
+    }
+  }
+
+  /** Asked again where it fails: a leader may just be moving. Null: the generation is over. @throws what kafkajs throws, once it has failed for long */
+  async #answer<T>(isOver: () => boolean, question: () => Promise<T>): Promise<T | null> {
+    const deadlineMs = performance.now() + ANSWERS_WITHIN_MS;
     while (!isOver()) {
       try {
-        return await group.read();
+        return await question();
       } catch (error) {
         if (performance.now() > deadlineMs) throw error;
         await pause(ASK_AGAIN_MS);
       }
     }
     return null;
-  }
-
-  /** False: no answer. Then nothing more is known to be read, and as-of stands still. */
-  async #askEnds(group: GroupPlaces, isOver: () => boolean): Promise<boolean> {
-    const atMs = Date.now();
-    const { nexts } = this.readThrough;
-    const ends = await group.ends().catch(() => null);
-    if (ends === null || isOver()) return ends !== null;
-    for (const [partition, next] of nexts) {
-      const end = ends.get(partition);
-      if (end === undefined) continue;
-      if (end < next) this.#leaveBack(partition);
-      else this.readThrough.ends(partition, end, atMs);
-    }
-    return true;
   }
 
   #leaveBack(partition: number): void {
@@ -284,7 +296,7 @@ export class KafkaSession {
   async #eachBatch(payload: EachBatchPayload): Promise<void> {
     if (this.#broken !== null || this.#leaving) return;
     // with several brokers, what the generation before has fetched can come now: of a partition of another's, or from another place than this one begins at
-    if (!this.#fetching || !this.#partitions.includes(payload.batch.partition)) return;
+    if (!this.#fetching || !this.#partitions.includes(payload.batch.partition) || this.#wentBack.has(payload.batch.partition)) return;
     const offer = new Offer(payload, this.#generation, {
       generation: () => this.#generation,
       failed: (error) => { this.#break(error); },

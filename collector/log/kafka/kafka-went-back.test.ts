@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, test, type TestContext } from 'node:test';
 import { TidegateError } from '../../../errors/tidegate-error.js';
 import { eventually } from '../../../test/harness/deadline.js';
+import { TestClickHouse } from '../../../test/harness/clickhouse-server.js';
 import { TestKafka } from '../../../test/harness/kafka.js';
 import { requires } from '../../../test/harness/requires.js';
 import { openStore } from '../../store/open-store.js';
@@ -80,6 +81,34 @@ test('a log that ends before the group\'s place is said, not passed over up to t
   await stored(620);
   await assertExact(store, [stream]);
   assert.equal(log.standing(), null);
+});
+
+test('a store that lacks what the group has stored is said where nothing comes any more, too, and is as of nothing', { skip, timeout: 300_000 }, async () => {
+  const stream = made().write(310).seal();
+  await topic.send([...chunksOf(stream.dir), stateOf(stream.dir)]);
+  await stored(310);
+  await eventually('it is stored as of the end', async () => {
+    await log.step();
+    return log.asOfMs() > Date.now() - 5000 || null;
+  }, 60_000, 0);
+  await log.stop();
+  const other = await TestClickHouse.start();
+  const emptied = await openStore({ dataDir, clickhouse: { urls: [other.url], user: 'default', password: '', ca: null, cluster: null, insertQuorum: 0, timeoutMs: 30_000, compression: false }, log: silentLog });
+  try {
+    log = await opened(emptied);
+    const standing = await eventually('it is said', async () => {
+      await log.step();
+      return log.standing();
+    }, 60_000, 0);
+    assert.equal(standing.code, 'log_store_behind');
+    for (let steps = 0; steps < 8; steps++) await log.step();
+    assert.deepEqual(await emptied.query('SELECT log FROM tidegate.log_places'), [], 'nobody is told that it holds all');
+    await log.stop();
+  } finally {
+    await emptied.close();
+    await other[Symbol.asyncDispose]();
+    log = await opened();
+  }
 });
 
 for (const [name, begun] of [['that is begun', true], ['to come', false]] as const) {

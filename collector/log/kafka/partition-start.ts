@@ -35,9 +35,9 @@ export class PartitionStart {
   /**
    * @param committed as of the beginning of this generation
    * @throws log_place_lost: the group knows no place, and the store holds events of the partition; log_store_behind: the store lacks what the group's place
-   * says it holds; log_intent_unreadable; store_failed
+   * says it holds; log_range_gone: a range was begun there, and the log has let go of it; log_intent_unreadable; store_failed
    */
-  async of(partition: number, { offset, metadata }: Pick<GroupPlace, 'offset' | 'metadata'>): Promise<PartitionPlace> {
+  async of(partition: number, { offset, metadata, begins }: Pick<GroupPlace, 'offset' | 'metadata' | 'begins'>): Promise<PartitionPlace> {
     // the log went beyond it while it was read, kafkajs wrote "the beginning" over it, and nobody has stored anything since
     if (offset < -1) throw new TidegateError('log_place_lost', `the group's place in ${logOf(this.#topic, partition)} was before the beginning of the log, and is not known any more`);
     if (offset < 0) {
@@ -50,6 +50,9 @@ export class PartitionStart {
     const place = parsePlace(metadata, offset);
     if (place === null) throw new TidegateError('log_intent_unreadable', `offset ${offset} of ${logOf(this.#topic, partition)} is committed with what is no intent of this version: ${metadata.slice(0, 200)}`);
     const { intent, lastStored } = place;
+    if (intent !== null && begins > intent.from) {
+      throw new TidegateError('log_range_gone', `offsets ${intent.from} to ${intent.to} of ${logOf(this.#topic, partition)} were being inserted, and the log begins at ${begins}`);
+    }
     await this.mustHold(partition, lastStored);
     return { next: offset, intent, lastStored };
   }

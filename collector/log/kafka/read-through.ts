@@ -29,8 +29,8 @@ export class ReadThrough {
   ends(partition: number, end: number, atMs: number): void {
     const read = this.#partitions.get(partition);
     if (read === undefined) return;
-    // one that is waited for is reached some time, however fast the log grows
-    read.waits ??= { atMs, end };
+    // one that is waited for is reached some time, however fast the log grows; unless it went back
+    if (read.waits === null || end < read.waits.end) read.waits = { atMs, end };
     settle(read);
   }
 
