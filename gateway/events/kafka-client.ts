@@ -91,9 +91,14 @@ function fromAnyOn(brokers: readonly string[]): string[] {
  * routes): level 1 31.0 and 1.0 us | 19.1 and 0.5; level 3 28.5 and 1.4 | 16.6 and 0.5; level 6 26.3 and 3.9 | 14.8 and 2.0.
  */
 const GZIP_LEVEL = 3;
+/**
+ * Of what gunzip gives out at once: with Node's own, 16 KiB, a message set of 1.5 MB takes a hundred hops between threads. Measured with Node 20.20, us of
+ * CPU an event in chunks of 1,000, 200 apps x 20 routes: 16 KiB 0.66, 64 KiB 0.38, 256 KiB 0.29, 1 MiB 0.28.
+ */
+const GUNZIP_BYTES = 256 * 1024;
 const GZIP = {
   compress: (encoder: { readonly buffer: Buffer }): Promise<Buffer> => promisify(gzip)(encoder.buffer, { level: GZIP_LEVEL }),
-  decompress: (bytes: Buffer): Promise<Buffer> => promisify(gunzip)(bytes),
+  decompress: (bytes: Buffer): Promise<Buffer> => promisify(gunzip)(bytes, { chunkSize: GUNZIP_BYTES }),
 };
 
 /**

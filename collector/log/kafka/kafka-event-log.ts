@@ -17,7 +17,7 @@ import type { StreamFacts } from '../../completeness/stream-coverage.js';
 import { StoredStreams } from '../../completeness/stored-streams.js';
 import type { Store } from '../../store/store.js';
 import type { EventLog, LogPart, LogTotals, QuarantinedItem, Standing, StepResult } from '../event-log.js';
-import { DEFAULT_LIMITS, type PickedRows, type RangeLimits } from '../picked-rows.js';
+import type { PickedRows, RangeLimits } from '../picked-rows.js';
 import { RangeInsert } from '../range-insert.js';
 import { StoredSeqs } from '../stored-seqs.js';
 import { encodePlace, rangeToken, type Intent, type LastStored } from './intent.js';
@@ -55,6 +55,11 @@ interface Owned {
   pending: { readonly intent: Intent; readonly builder: RangeBuilder; readonly picked: PickedRows } | null;
 }
 
+/**
+ * A fetch of a partition is one range: what a smaller bound leaves of it would be a range of its own, and a small one costs nearly as much as a large one. Measured,
+ * seconds of CPU a million events in ranges of so many: 50,000 10.5, 100,000 7.4, 150,000 6.8, 200,000 5.9, 300,000 6.3.
+ */
+const LIMITS: RangeLimits = { rows: 400_000, bytes: 64 * 1024 * 1024 };
 /** A step waits so long for something to come. */
 const WAIT_MS = 250;
 /** An insert that is begun later than this after its owner has looked stores nothing. */
@@ -87,7 +92,7 @@ export class KafkaEventLog implements EventLog {
   private constructor(options: KafkaEventLogOptions) {
     const { store, log, collectorDir, kafka } = options;
     this.#options = options;
-    this.#limits = options.limits ?? DEFAULT_LIMITS;
+    this.#limits = options.limits ?? LIMITS;
     this.#inserts = new RangeInsert(store, collectorDir, log);
     this.#quarantine = new KafkaQuarantine(kafka.settings, store, log);
     this.#notes = new LogNotes(store, kafka.settings.topic);

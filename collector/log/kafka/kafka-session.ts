@@ -33,9 +33,9 @@ const HEARTBEAT_MS = 1000;
 const GATHER_MS = 250;
 /** So much, and it is not waited for more. */
 const GATHER_BYTES = 1024 * 1024;
-/** Compressed; about 200,000 events. kafkajs holds what it has fetched in memory, four to ten times as large. */
-const FETCH_PARTITION_BYTES = 4 * 1024 * 1024;
-const FETCH_BYTES = 8 * 1024 * 1024;
+/** Compressed; 190,000 to 320,000 events, and one range (kafka-event-log.ts). kafkajs holds what it has fetched in memory, five to ten times as large. */
+const FETCH_PARTITION_BYTES = 5 * 1024 * 1024;
+const FETCH_BYTES = 10 * 1024 * 1024;
 /** How often it is asked where the log ends. */
 const ENDS_EVERY_MS = 250;
 /** A partition whose leader has died has another within this time. */
