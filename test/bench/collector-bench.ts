@@ -44,7 +44,7 @@ export async function benchCollector(processes: Processes, folder: string, shape
   await run(processes, 'spool-maker', [spool, String(events), shape]);
   const spoolBytes = (readdirSync(spool, { recursive: true }) as string[]).reduce((sum, name) => sum + (name.endsWith('.seg') ? statSync(join(spool, name)).size : 0), 0);
   say('collecting it');
-  const output = await run(processes, 'collector-run', [join(own, 'data'), spool, String(events)]);
+  const output = await run(processes, 'collector-run', [join(own, 'data'), String(events), spool]);
   rmSync(own, { recursive: true, force: true });
   const figures = JSON.parse(output.trim().split('\n').at(-1) ?? '') as CollectorFigures;
   return { ...figures, shape, spoolBytes };

@@ -1,27 +1,38 @@
 /**
- * The real collector in a process of its own, on a spool that is moved under it once it has started, so that opening the store is not counted.
- * Arguments: data folder, folder of the made spool, events. Prints its figures as one line of JSON.
+ * The real collector in a process of its own. The log comes when it has started and rests, so that opening the store is not counted: a spool is moved under it, or
+ * a topic of Kafka that was held is let go of when `DATA.ready` is there, and `DATA.go` says so.
+ * Arguments: data folder DATA, events, and the folder of the made spool, or broker and topic. Prints its figures as one line of JSON.
  */
-import { mkdirSync, readdirSync, renameSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Collector } from '../../collector/collector.js';
 import { eventually } from '../harness/deadline.js';
+import { settingsOf } from './bench-kafka.js';
 import type { CollectorFigures } from './collector-bench.js';
 import { cpuSeconds, rssBytes, untilQuiet } from './proc-cpu.js';
+import { QUIET } from './quiet-log.js';
 
-const QUIET = { info() {}, warn() {}, error(fields: object, message: string) { console.error(message, fields); } };
 const DAY_MS = 86_400_000;
-const [dataDir, madeSpool, wanted] = [process.argv[2] as string, process.argv[3] as string, Number(process.argv[4])];
+const [dataDir, wanted, source, topic] = [process.argv[2] as string, Number(process.argv[3]), process.argv[4] as string, process.argv[5]];
 const own = [process.pid];
+let joined = topic === undefined;
 
 mkdirSync(dataDir, { recursive: true });
 const retention = { eventsMs: 30 * DAY_MS, minutesMs: 90 * DAY_MS, quarterHoursMs: 1100 * DAY_MS, maxBytes: 50 * 1024 ** 3 };
-const collector = await Collector.start({ dataDir, retention, log: QUIET });
+const collector = await Collector.start({
+  dataDir, retention, kafka: topic === undefined ? null : { settings: settingsOf(source, topic) },
+  // it says nothing else of its partitions
+  log: { ...QUIET, info: (fields) => { joined ||= 'partitions' in fields; } },
+});
+await eventually('the collector has joined its group', () => joined || null);
 await untilQuiet(() => own, 5000);
 
-const streams = readdirSync(madeSpool);
+if (topic !== undefined) {
+  writeFileSync(`${dataDir}.ready`, '');
+  await eventually('the log is let go of', () => existsSync(`${dataDir}.go`) || null, 60_000, 5);
+}
 const before = { cpu: cpuSeconds(own), ms: performance.now() };
-for (const stream of streams) renameSync(join(madeSpool, stream), join(dataDir, 'spool', stream));
+if (topic === undefined) for (const stream of readdirSync(source)) renameSync(join(source, stream), join(dataDir, 'spool', stream));
 await eventually(`${wanted} events in the store`, () => (collector.status().stored >= wanted ? true : null), 120_000, 10);
 const after = { cpu: cpuSeconds(own), ms: performance.now() };
 const rss = rssBytes(own);

@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- --quick] [-- --only request|recording|scale|collector]`: Tidegate beside its peers, in one run, on one machine. Progress goes to stderr, the report
+ * `npm run bench [-- --quick] [-- --only request|recording|scale|collector|kafka]`: Tidegate beside its peers, in one run, on one machine. Progress goes to stderr, the report
  * to stdout; a full run of the compiled program also writes it into docs/benchmarks.md. Ctrl-C ends all that it has started.
  * `npm run bench -- --against REVISION`: only this tree beside another revision of it.
  */
@@ -11,7 +11,9 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { freePorts } from '../harness/tidegate.js';
 import { programPath } from '../harness/requires.js';
+import { kafkaMissing, startKafka } from './bench-kafka.js';
 import { benchCollector, collectorMissing, collectorTable, type CollectorResult } from './collector-bench.js';
+import { benchKafka, kafkaMarks, kafkaTable } from './kafka-bench.js';
 import { describeMachine, describeVersions, loadAverage } from './machine.js';
 import { packageRoot } from './package-root.js';
 import { goPeer } from './peers/go.js';
@@ -20,6 +22,7 @@ import { fastifyPeer, undiciPeer } from './peers/node-proxies.js';
 import type { Peer } from './peers/peer.js';
 import { recordingPeer, unrecordedPeer } from './peers/recording.js';
 import { barePeer, revisionPeer, scalePeer, tidegatePeer } from './peers/tidegate.js';
+import { benchPipeline, pipelineMark, pipelineTable } from './pipeline-bench.js';
 import { Processes } from './processes.js';
 import { writeReport } from './report-file.js';
 import { CLIENT_CORE, CONNECTIONS, PROXY_CORE, runPairs, runRounds, startPeers, type Arm, type RequestPathTools, type RoundPlan } from './request-path.js';
@@ -27,24 +30,26 @@ import { againstTable, notes, peerMarks, peerTable, recordingTable, scaleTable }
 import { buildRevision } from './revision.js';
 
 const PEERS: readonly Peer[] = [tidegatePeer, barePeer, nginxPeer, goPeer, undiciPeer, fastifyPeer];
-const PARTS = ['request', 'recording', 'scale', 'collector'] as const;
+const PARTS = ['request', 'recording', 'scale', 'collector', 'kafka'] as const;
 type Part = (typeof PARTS)[number];
 
 interface Plan {
   readonly rounds: RoundPlan;
   readonly pairs: RoundPlan;
   readonly events: number;
+  /** Of a steady rate through Kafka. */
+  readonly steadySeconds: number;
 }
 
-const FULL: Plan = { rounds: { rounds: 5, seconds: 4 }, pairs: { rounds: 7, seconds: 2 }, events: 2_000_000 };
-const QUICK: Plan = { rounds: { rounds: 3, seconds: 2 }, pairs: { rounds: 3, seconds: 1 }, events: 400_000 };
+const FULL: Plan = { rounds: { rounds: 5, seconds: 4 }, pairs: { rounds: 7, seconds: 2 }, events: 2_000_000, steadySeconds: 30 };
+const QUICK: Plan = { rounds: { rounds: 3, seconds: 2 }, pairs: { rounds: 3, seconds: 1 }, events: 400_000, steadySeconds: 10 };
 /** What two revisions differ by is mostly little. */
 const AGAINST: RoundPlan = { rounds: 15, seconds: 2 };
 
 /** More, and ratios hold better than figures: they are not kept. */
 const QUIET_LOAD = 0.5;
 const QUIET_WITHIN_MS = 3 * 60_000;
-/** Nobody waits longer than this for a machine that cannot keep up. A full run takes under five minutes where nothing else runs. */
+/** Nobody waits longer than this for a machine that cannot keep up. A full run takes under eight minutes where nothing else runs. */
 const LONGEST_MS = 15 * 60_000;
 
 const say = (line: string): void => { console.error(`[${(performance.now() / 1000).toFixed(0).padStart(4)} s] ${line}`); };
@@ -96,6 +101,11 @@ async function bench(plan: Plan, parts: readonly Part[], processes: Processes, f
     const missing = collectorMissing();
     sections.push(missing === null ? collectorTable(await collectorResults(plan, processes, folder)) : `Left out: the collector (${missing} is not installed).`);
   }
+  if (parts.includes('kafka')) {
+    const missing = [kafkaMissing(), collectorMissing()].filter((what) => what !== null);
+    sections.push(...(missing.length === 0 ? await kafkaSections(plan, folder, tools) : [`Left out: Kafka (${missing.join(', ')} is not installed).`]));
+    await processes.stopAll();
+  }
   return `${sections.join('\n\n')}\n`;
 }
 
@@ -134,6 +144,18 @@ async function collectorResults(plan: Plan, processes: Processes, folder: string
     // for its bytes on disk: an event of a small deployment holds less noise
     await benchCollector(processes, folder, 'narrow', plan.events / 4, say),
   ];
+}
+
+async function kafkaSections(plan: Plan, folder: string, tools: RequestPathTools): Promise<string[]> {
+  const { processes } = tools;
+  say('starting Kafka');
+  const kafka = await startKafka(processes, folder);
+  const results = [
+    await benchKafka(kafka, processes, folder, 'wide', plan.events, say),
+    await benchKafka(kafka, processes, folder, 'narrow', plan.events / 4, say),
+  ];
+  const pipeline = await benchPipeline(kafka, folder, plan.steadySeconds, tools);
+  return [kafkaTable(results), kafkaMarks(results), pipelineTable(pipeline), pipelineMark(pipeline)];
 }
 
 /** What the bench itself cannot do without. */

@@ -2,7 +2,7 @@
 import { EVERYTHING_ON } from './peers/tidegate.js';
 import type { Arm, LeftOut, Sample } from './request-path.js';
 import { ratios, spreadOf } from './statistics.js';
-import { figure, grouped, markdownTable } from './table.js';
+import { atMost, figure, grouped, markdownTable } from './table.js';
 
 const HEAD = ['proxy', 'CPU a request, us', 'least-most', 'x nginx', 'x Go', 'requests/s', 'p50, ms', 'p99, ms', 'RSS, MB'];
 
@@ -29,7 +29,7 @@ export function peerMarks(arms: readonly Arm[], references: readonly [string, st
   const [own, nginx, go] = [EVERYTHING_ON, ...references].map(cpuOf);
   if (own === undefined || nginx === undefined || go === undefined) return '';
   const times = (other: readonly number[]): number => spreadOf(ratios(own, other)).median;
-  return `Marks, everything on: at most 3 times nginx: ${verdict(times(nginx), 3)}; less than Go: ${verdict(times(go), 1)}.`;
+  return `Marks, everything on: at most 3 times nginx: ${atMost(times(nginx), 3)}; less than Go: ${atMost(times(go), 1)}.`;
 }
 
 export function recordingTable(recording: Arm, without: Arm): string {
@@ -45,7 +45,7 @@ export function recordingTable(recording: Arm, without: Arm): string {
       row('recorded before answered, counted in metrics', recording),
     ]),
     '',
-    `Recording adds ${added.median.toFixed(1)} % of CPU a request (median of ${recording.samples.length} pairs, ${added.least.toFixed(1)} to ${added.most.toFixed(1)} %). Mark: at most 3 %: ${verdict(added.median, 3)}.`,
+    `Recording adds ${added.median.toFixed(1)} % of CPU a request (median of ${recording.samples.length} pairs, ${added.least.toFixed(1)} to ${added.most.toFixed(1)} %). Mark: at most 3 %: ${atMost(added.median, 3)}.`,
   ].join('\n');
 }
 
@@ -86,8 +86,6 @@ export function notes(arms: readonly Arm[], leftOut: readonly LeftOut[]): string
     ...failures.filter(({ failed }) => failed > 0).map(({ name, failed }) => `${name}: ${grouped(failed)} requests failed; its figures mean little.`),
   ];
 }
-
-const verdict = (value: number, most: number): string => `${figure(value)}, ${value <= most ? 'met' : 'missed'}`;
 
 function medianOf(arm: Arm, of: (sample: Sample) => number): number {
   return spreadOf(arm.samples.map(of)).median;

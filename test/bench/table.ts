@@ -16,3 +16,7 @@ export function grouped(value: number): string {
 export function figure(value: number): string {
   return value.toFixed(Math.abs(value) >= 100 ? 0 : Math.abs(value) >= 10 ? 1 : 2);
 }
+
+/** A figure beside its mark. */
+export const atMost = (value: number, most: number): string => `${figure(value)}, ${value <= most ? 'met' : 'missed'}`;
+export const atLeast = (value: number, least: number): string => `${grouped(value)}, ${value >= least ? 'met' : 'missed'}`;

@@ -11,13 +11,13 @@ import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { ChdbStore } from '../../collector/store/chdb-store.js';
 import { eventually } from '../harness/deadline.js';
+import { ENDS_SQL, lagsToReport, REPORT_EVERY_MS, type Ended, type Shown } from '../harness/report-lags.js';
 import { programPath, requires } from '../harness/requires.js';
 import { TestNode } from '../harness/tidegate.js';
 import { TestUpstream } from '../harness/upstream.js';
 
 const REQUESTS = Number(process.env['TEST_LOAD'] ?? 100_000);
 const APPS = ['north', 'east', 'south', 'west'];
-const REPORT_EVERY_MS = 200;
 /** From a request's end to the report that shows it. */
 const MARK_P99_MS = 2000;
 const keyOf = (app: string): string => `key-${app}-0123456789abcdef`;
@@ -32,7 +32,12 @@ test(`${REQUESTS} requests over 4 apps, 2 workers: every count agrees to the req
   const from = new Date(Date.now() - 60_000).toISOString();
   const report = `/v1/reports/traffic?from=${from}&to=${new Date(Date.now() + 3_600_000).toISOString()}&interval=total&group_by=app`;
   const shown: Shown[] = [];
-  const whole = watchReport(node, report, shown);
+  const whole = eventually('the whole count in the report', async () => {
+    const { rows } = await node.control<{ rows: readonly AppRow[] }>(report);
+    const requests = rows.reduce((sum, row) => sum + row.requests, 0);
+    shown.push({ atMs: Date.now(), requests });
+    return requests >= REQUESTS ? rows : null;
+  }, 600_000, REPORT_EVERY_MS);
   const startedMs = performance.now();
   await Promise.all(APPS.map(async (app) => {
     const { stdout } = await promisify(execFile)(programPath('hey') ?? 'hey', [
@@ -68,8 +73,7 @@ test(`${REQUESTS} requests over 4 apps, 2 workers: every count agrees to the req
     const [lag] = await store.query<{ p50: number; p99: number; worst: number }>(`SELECT quantile(0.5)(lag) AS p50, quantile(0.99)(lag) AS p99, max(lag) AS worst FROM
       (SELECT toUnixTimestamp64Milli(stored_at) - toUnixTimestamp64Milli(time) - duration_us / 1000 AS lag FROM tidegate.events)`);
     console.log(`${REQUESTS} requests at ${Math.round(REQUESTS / seconds)}/s: all counts agree; request end to insert: p50 ${lag?.p50.toFixed(0)} ms, p99 ${lag?.p99.toFixed(0)} ms, worst ${lag?.worst.toFixed(0)} ms`);
-    const ends = await store.query<{ end_ms: number; ended: number }>(`SELECT toFloat64(toUnixTimestamp64Milli(time) + intDiv(duration_us, 1000)) AS end_ms, toFloat64(count()) AS ended
-      FROM tidegate.events GROUP BY end_ms ORDER BY end_ms`);
+    const ends = await store.query<Ended>(ENDS_SQL);
     const { p50, p99, worst } = lagsToReport(ends, shown);
     console.log(`request end to the report that shows it, asked every ${REPORT_EVERY_MS} ms: p50 ${p50} ms, p99 ${p99} ms (mark: ${MARK_P99_MS} ms, ${p99 <= MARK_P99_MS ? 'PASS' : 'FAIL'}), worst ${worst} ms`);
     console.log(`admitted from units in hand: ${((1 - waited / REQUESTS) * 100).toFixed(2)} % (${waited} waits for the ledger; leases: ${leases.join(', ')})`);
@@ -80,36 +84,4 @@ test(`${REQUESTS} requests over 4 apps, 2 workers: every count agrees to the req
 });
 
 interface AppRow { readonly app: string; readonly requests: number; readonly bytes_out: number }
-/** What a report said, and when it was there. ms since the epoch. */
 interface Day { readonly complete: boolean; readonly reasons: readonly string[]; readonly streams: readonly { readonly missing: number; readonly twice: number; readonly dropped: number }[] }
-interface Shown { readonly atMs: number; readonly requests: number }
-
-/** Asks for the report again and again, and answers with its rows once it shows everything. */
-function watchReport(node: TestNode, report: string, shown: Shown[]): Promise<readonly AppRow[]> {
-  return eventually('the whole count in the report', async () => {
-    const { rows } = await node.control<{ rows: readonly AppRow[] }>(report);
-    const requests = rows.reduce((sum, row) => sum + row.requests, 0);
-    shown.push({ atMs: Date.now(), requests });
-    return requests >= REQUESTS ? rows : null;
-  }, 600_000, REPORT_EVERY_MS);
-}
-
-/**
- * p50, p99 and worst, in ms: the k-th request to end was shown when a report first said k. `ends`: how many ended in which millisecond, in order.
- */
-function lagsToReport(ends: readonly { readonly end_ms: number; readonly ended: number }[], shown: readonly Shown[]): { readonly p50: number; readonly p99: number; readonly worst: number } {
-  const lags: [lagMs: number, requests: number][] = [];
-  let ended = 0;
-  let next = 0;
-  for (const { end_ms: endMs, ended: here } of ends) {
-    ended += here;
-    while (next < shown.length - 1 && (shown[next] as Shown).requests < ended) next++;
-    lags.push([Math.max(0, (shown[next] as Shown).atMs - endMs), here]);
-  }
-  lags.sort(([a], [b]) => a - b);
-  const at = (part: number): number => {
-    let sum = 0;
-    return Math.round(lags.find(([, requests]) => (sum += requests) >= part * ended)?.[0] ?? 0);
-  };
-  return { p50: at(0.5), p99: at(0.99), worst: at(1) };
-}

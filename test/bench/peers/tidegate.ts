@@ -57,7 +57,15 @@ export const scalePeer = (count: number): Peer => ({
   },
 });
 
-async function startNode(name: string, context: PeerContext, authentication: readonly string[], more: object, headers: readonly string[], root: string | null = null): Promise<RunningPeer> {
+export interface BenchNode extends RunningPeer {
+  readonly dataDir: string;
+  /** Asks the control API as the operator. @throws Error: an answer that is not 2xx */
+  readonly control: (path: string, method?: string) => Promise<unknown>;
+  readonly stop: () => Promise<void>;
+}
+
+/** @param more keys of the configuration beside, or in place of, the usual ones */
+export async function startNode(name: string, context: PeerContext, authentication: readonly string[], more: object, headers: readonly string[], root: string | null = null): Promise<BenchNode> {
   const { processes, folder, upstream, port, core } = context;
   const own = join(folder, name);
   mkdirSync(own);
@@ -86,21 +94,24 @@ async function startNode(name: string, context: PeerContext, authentication: rea
   const all = processTree(launcher.pid);
   const workers = all.filter((pid) => commandLine(pid).includes('worker-process.'));
   if (workers.length !== 1) throw new Error(`${workers.length} workers instead of 1`);
-  return { url, headers, own: () => workers, all: () => all, reload: () => reload(file, config, `http://127.0.0.1:${String(controlPort)}`, token) };
-}
-
-/** Changes the configuration and waits until the worker runs it; answers with the seconds from the word to the worker's. */
-async function reload(file: string, config: Readonly<Record<string, unknown>>, control: string, token: string): Promise<number> {
-  const ask = async (path: string, method: string): Promise<unknown> => {
-    const answer = await fetch(control + path, { method, headers: { authorization: `Bearer ${token}` } });
+  const control = async (path: string, method = 'GET'): Promise<unknown> => {
+    const answer = await fetch(`http://127.0.0.1:${String(controlPort)}${path}`, { method, headers: { authorization: `Bearer ${token}` } });
     if (!answer.ok) throw new Error(`${path}: ${answer.status} ${await answer.text()}`);
     return await answer.json();
   };
+  return {
+    url, headers, own: () => workers, all: () => all, dataDir: config.data_dir, control, stop: () => launcher.stop(),
+    reload: () => reload(file, config, control),
+  };
+}
+
+/** Changes the configuration and waits until the worker runs it; answers with the seconds from the word to the worker's. */
+async function reload(file: string, config: Readonly<Record<string, unknown>>, control: BenchNode['control']): Promise<number> {
   writeFileSync(file, JSON.stringify({ ...config, trusted_proxies: [`10.${Math.floor(Math.random() * 256)}.${Math.floor(Math.random() * 256)}.0/24`] }, null, 2));
   const from = performance.now();
-  const { version } = await ask('/v1/reload', 'POST') as { version: string };
+  const { version } = await control('/v1/reload', 'POST') as { version: string };
   await eventually('the worker to run the new version', async () => {
-    const { workers } = await ask('/v1/status', 'GET') as { workers: readonly { config_version: string }[] };
+    const { workers } = await control('/v1/status') as { workers: readonly { config_version: string }[] };
     return workers.every((worker) => worker.config_version === version) ? true : null;
   }, 60_000, 20);
   return (performance.now() - from) / 1000;
