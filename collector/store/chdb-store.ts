@@ -103,7 +103,12 @@ async function flushFiles(folder: string): Promise<void> {
     throw error;
   });
   for (const name of names) {
-    const file = await open(join(folder, name), 'r');
+    // one that was rotated away meanwhile is not needed any more
+    const file = await open(join(folder, name), 'r').catch((error: unknown) => {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+      throw error;
+    });
+    if (file === null) continue;
     try {
       await file.datasync();
     } finally {

@@ -2,7 +2,8 @@
  * The tally of events that could not be written, per app. The page is made with real bytes when the stream opens, so that a full disk cannot refuse it.
  *
  *      0  header, 128 bytes: magic "TIDEDROP" | stream u64 | last seq i64 (-1: none) | rows by reason u64 x 3 | told seq + 1 u64 (0: none) |
- *         rows as of told seq u64 | 0s | crc u32 at 124
+ *         rows as of told seq u64 |
+ *         reached seq + 1 u64 (0: none) | 0s | crc u32 at 124
  *    128  entry of all apps that found no room
  *    256  entry, entry, …: one an app, in the order of their first drop
  *
@@ -18,8 +19,9 @@
  * `told seq` is up to where the ledger has been told what was used. When the worker dies, the ledger needs what was dropped after that: so it is noted just
  * before it is told, the header first. A told seq beyond the ledger's own mark then says that the word did not arrive, and that the figures are no help.
  */
-import { closeSync, fdatasyncSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, fdatasync, fdatasyncSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { crc32 } from 'node:zlib';
 import { streamName, streamNumber } from './frame.js';
 
@@ -27,6 +29,8 @@ export const DROPS_FILE = 'drops';
 /** In the order of the page's header; never reordered. */
 export const DROP_REASONS = ['spool_full', 'disk_full', 'write_failed'] as const;
 export type DropReason = (typeof DROP_REASONS)[number];
+
+const flushData = promisify(fdatasync);
 
 const ENTRY_BYTES = 128;
 const PAGE_BYTES = 256 * 1024;
@@ -59,8 +63,10 @@ export interface DroppedOfApp {
 
 export interface StreamDrops {
   readonly stream: string;
-  /** Of the page's header. -1: none. */
+  /** Of the page's header, dropped last. -1: none. */
   readonly lastSeq: number;
+  /** The stream is known to have come as far as this, written or dropped; at least `lastSeq`. */
+  readonly reachedSeq: number;
   readonly rows: number;
   /** Up to where the ledger has been told, as of the last drop before; -1: not since the first drop. */
   readonly toldSeq: number;
@@ -91,7 +97,11 @@ export class DropPage {
   #rows = 0;
   #toldSeq = -1;
   #toldRows = 0;
+  #reachedSeq = -1;
   #headerWritten = true;
+  /** Calls that wrote, and as many of them as are flushed. */
+  #writes = 0;
+  #flushed = 0;
 
   private constructor(fd: number, stream: string, write: PageWrite) {
     this.#fd = fd;
@@ -108,6 +118,7 @@ export class DropPage {
     page.#headerWritten = false;
     page.commit();
     fdatasyncSync(fd);
+    page.#flushed = page.#writes;
     return page;
   }
 
@@ -143,8 +154,8 @@ export class DropPage {
 
   /** The stream has come to this seq, in memory: `commit` writes. What is not stored up to it is missing then, whatever becomes of the segments. */
   reach(seq: number): void {
-    if (seq <= this.#lastSeq) return;
-    this.#lastSeq = seq;
+    if (seq <= this.#reachedSeq) return;
+    this.#reachedSeq = seq;
     this.#headerWritten = false;
   }
 
@@ -177,9 +188,26 @@ export class DropPage {
     }
   }
 
-  /** What was committed is on disk when it returns. Throws what the file system says. */
-  flush(): void {
-    fdatasyncSync(this.#fd);
+  /** True: all of it is written, and flushed. */
+  get onDisk(): boolean {
+    return this.#headerWritten && this.#flushed === this.#writes;
+  }
+
+  /** Flushes what was committed. What it rejects with leaves all to be written again: of a page that was lost the kernel tells once. */
+  async flush(): Promise<void> {
+    const writes = this.#writes;
+    try {
+      await flushData(this.#fd);
+      this.#flushed = writes;
+    } catch (error) {
+      this.#headerWritten = false;
+      for (const tally of [...this.#tallies.values(), this.#overflow]) {
+        if (tally.rows === 0 || tally.changed) continue;
+        tally.changed = true;
+        this.#changed.push(tally);
+      }
+      throw error;
+    }
   }
 
   /** The page as it would be after a commit, as far as it is filled. */
@@ -202,6 +230,7 @@ export class DropPage {
   }
 
   #writeEntry(slot: number, entry: Buffer): void {
+    this.#writes++;
     const written = this.#write(this.#fd, entry, 0, ENTRY_BYTES, slot * ENTRY_BYTES);
     if (written !== ENTRY_BYTES) throw new Error(`wrote ${written} of ${ENTRY_BYTES} bytes of an entry`);
   }
@@ -216,6 +245,7 @@ export class DropPage {
     DROP_REASONS.forEach((reason, i) => header.writeBigUInt64LE(BigInt(this.#byReason[reason]), 24 + 8 * i));
     header.writeBigUInt64LE(BigInt(this.#toldSeq + 1), 48);
     header.writeBigUInt64LE(BigInt(this.#toldRows), 56);
+    header.writeBigUInt64LE(BigInt(this.#reachedSeq + 1), 64);
     return sealed(header);
   }
 }
@@ -258,9 +288,11 @@ export function decodeDrops(page: Buffer): StreamDrops | null {
     if (isSound(entry)) apps.push(decodeEntry(entry, slot));
     else if (entry.some((byte) => byte !== 0)) damaged++;
   }
+  const lastSeq = Number(page.readBigInt64LE(16));
   return {
     stream: streamName(page.readUInt32LE(12), page.readUInt32LE(8)),
-    lastSeq: Number(page.readBigInt64LE(16)),
+    lastSeq,
+    reachedSeq: Math.max(lastSeq, Number(page.readBigUInt64LE(64)) - 1),
     rows: apps.reduce((sum, entry) => sum + entry.rows, 0),
     toldSeq: Number(page.readBigUInt64LE(48)) - 1,
     toldRows: Number(page.readBigUInt64LE(56)),

@@ -62,8 +62,8 @@ const RETRY = { initialRetryTime: 100, maxRetryTime: 1000, multiplier: 2, factor
 /**
  * A client; nothing connects before it is told to. `changes`: kafkajs's options in place of these.
  *
- * Each asks another broker first: kafkajs leaves one that takes connections and does not answer (a stopped process) neither for the next question nor for the
- * next client, which would begin at the first of the list again. So who fails with one client makes another.
+ * Each asks any of the brokers first: kafkajs leaves one that takes connections and does not answer (a stopped process) neither for the next question nor for
+ * the next client, which would begin at the first of the list again. So who fails with one client makes another, until it meets one that answers.
  */
 export function kafkaClient(settings: KafkaSettings, log: SpoolLog, changes: Partial<ClientOptions> = {}): KafkaClient {
   CompressionCodecs[CompressionTypes.GZIP] = () => GZIP;

@@ -76,6 +76,7 @@ export class Recorder {
   #maxBytes = Number.POSITIVE_INFINITY;
   /** Since when the tally cannot be written to the stream's page, and when that was last said, by performance.now(); null: it is written. */
   #untallied: { saidAtMs: number; keptIn: string | null } | null = null;
+  #flushingDrops: Promise<void> = Promise.resolve();
   #failing: { readonly code: string; rows: number; saidAtMs: number } | null = null;
 
   private constructor(stream: string, options: RecorderOptions, drops: DropPage, segments: SegmentWriter) {
@@ -196,6 +197,7 @@ export class Recorder {
     clearInterval(this.#timer);
     this.#commitDrops();
     if (!await this.#segments.close()) this.#notFlushed(this.#lastWrittenSeq);
+    await this.#flushDrops();
     this.#drops.close();
   }
 
@@ -233,7 +235,6 @@ export class Recorder {
   #commitDrops(): void {
     try {
       this.#drops.commit();
-      if (this.#untallied !== null) this.#talliedAgain();
     } catch (error) {
       this.#tallyElsewhere(error);
     }
@@ -257,11 +258,21 @@ export class Recorder {
     else this.#log.error({ ...fields, elsewhere: keepError }, 'the tally of dropped events can be written nowhere and will be lost with this process: mend the disk');
   }
 
-  #talliedAgain(): void {
-    this.#drops.flush();
-    removeElsewhere(this.stream);
-    this.#untallied = null;
-    this.#log.info({ stream: this.stream }, 'the tally of dropped events is in the spool again');
+  /** To disk, off the loop; resolves when it is there, or kept elsewhere. Never rejects. */
+  #flushDrops(): Promise<void> {
+    this.#flushingDrops = this.#flushingDrops.then(async () => {
+      if (this.#drops.onDisk) return;
+      try {
+        await this.#drops.flush();
+      } catch (error) {
+        this.#tallyElsewhere(error);
+      }
+      if (this.#untallied === null || !this.#drops.onDisk) return;
+      removeElsewhere(this.stream);
+      this.#untallied = null;
+      this.#log.info({ stream: this.stream }, 'the tally of dropped events is in the spool again');
+    });
+    return this.#flushingDrops;
   }
 
   /** Rows up to this one may be gone when the file system is mounted again: the page says that they were there. */
@@ -271,7 +282,8 @@ export class Recorder {
   }
 
   #everySecond(): void {
-    if (!this.#drops.committed || this.#untallied !== null) this.#commitDrops();
+    this.#commitDrops();
+    void this.#flushDrops();
     const seq = this.#lastWrittenSeq;
     void this.#segments.flush().then((flushed) => { if (!flushed && !this.#closed) this.#notFlushed(seq); });
   }

@@ -33,7 +33,7 @@ export function sealStream(streamDir: string, log: SpoolLog, alive: (state: Stre
   if (alive(state)) return null;
   const segments = readExtents(listSegments(streamDir), state.stream, log);
   const drops = readDrops(streamDir);
-  const lastSeq = Math.max(state.lastSeq, drops?.lastSeq ?? -1, ...segments.map((segment) => segment.lastSeq));
+  const lastSeq = Math.max(state.lastSeq, drops?.reachedSeq ?? -1, ...segments.map((segment) => segment.lastSeq));
   const proven = state.bootId !== null && state.bootId === bootId();
   const sealedAt = new Date().toISOString();
   const sealed: StreamState = { ...state, lastSeq, markedAt: sealedAt, seal: { sealedAt, lastSeq, proven, segments } };

@@ -75,10 +75,10 @@ export class SegmentWriter {
 
   /** Flushes, as `flush`, and closes. Nothing may be appended afterwards. */
   async close(): Promise<boolean> {
-    await this.#flushing;
+    const before = await this.#flushing;
     this.#full.push(this.#fd);
     this.#unflushed = false;
-    return this.flush();
+    return await this.flush() && before !== false;
   }
 
   async #flush(): Promise<boolean> {

@@ -5,7 +5,7 @@ import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeSync } fro
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { eventually } from '../../test/harness/deadline.js';
-import { readDrops } from './drop-page.js';
+import { DropPage, readDrops } from './drop-page.js';
 import { KeptLog, sampleFacts } from './event-samples.fixture.js';
 import { readStreamEvents } from './read-rows.js';
 import { Recorder } from './recorder.js';
@@ -92,7 +92,7 @@ test('of a worker that ends before the disk comes back, what it dropped is broug
 });
 
 test('a folder that others may write to is not used, and it is said that the tally is nowhere', async () => {
-  const { recorder, turn } = open();
+  const { recorder, turn, dir: streamDir } = open();
   const dir = join(folder, 'tmp', `tidegate-tally-${String(process.getuid?.() ?? 'user')}`);
   mkdirSync(dir);
   chmodSync(dir, 0o777);
@@ -100,5 +100,35 @@ test('a folder that others may write to is not used, and it is said that the tal
   turn('acme');
   assert.deepEqual(kept(), []);
   assert.ok(log.lines.some(({ level, message }) => level === 'error' && message.includes('nowhere')));
+  await recorder.close();
+  // anybody can make one: no stream waits for its seal because of it
+  bringBack(streamDir, recorder.stream, log);
+  assert.equal(sealStream(streamDir, log, () => false)?.seal?.lastSeq, -1);
+});
+
+test('that the stream had come further than what was flushed is in its page, and moves no drop', async () => {
+  const { recorder, dir, turn } = open();
+  turn('acme');
+  turn('acme');
+  const drops = DropPage.open(dir, recorder.stream);
+  drops.reach(1);
+  drops.commit();
+  drops.reach(0);
+  assert.equal(drops.onDisk, false);
+  await drops.flush();
+  assert.equal(drops.onDisk, true);
+  drops.close();
+  assert.deepEqual([readDrops(dir)?.lastSeq, readDrops(dir)?.reachedSeq, readDrops(dir)?.rows], [-1, 1, 0]);
+  await recorder.close();
+});
+
+test('of a page that could not be flushed all is written again', async () => {
+  const { recorder, dir } = open();
+  const page = DropPage.open(dir, recorder.stream);
+  page.add({ seq: 0, app: 'acme', timeMs: 1, requests: 1, counted: 1 }, 'disk_full');
+  page.commit();
+  page.close();
+  await assert.rejects(page.flush());
+  assert.deepEqual([page.committed, page.onDisk], [false, false]);
   await recorder.close();
 });

@@ -26,35 +26,46 @@ export function keepElsewhere(stream: string, page: Buffer): string {
 /** The tally is in the stream's own page, on disk. */
 export function removeElsewhere(stream: string): void {
   const dir = tallyDir();
-  rmSync(join(dir, stream), { force: true });
   try {
+    mustBeOurs(dir, false);
+    rmSync(join(dir, stream), { force: true });
     rmdirSync(dir);
   } catch {
-    // others' tallies are in it
+    // there is none, or others' tallies are in it
   }
 }
 
 /** Puts what was kept elsewhere of a dead worker's tally into the stream's page, on disk. Throws what the file system says: call again later. */
 export function bringBack(streamDir: string, stream: string, log: SpoolLog): void {
-  const page = readKept(stream);
+  const page = readKept(stream, log);
   if (page === null) return;
   const kept = decodeDrops(page);
-  if (kept?.stream === stream && isNewer(kept, readDrops(streamDir))) {
+  if (kept?.stream !== stream) {
+    log.error({ code: 'spool_corrupt', stream, dir: tallyDir() }, 'the tally of dropped events that was kept elsewhere cannot be read: what was dropped is not told');
+  } else if (isNewer(kept, readDrops(streamDir))) {
     writeWhole(join(streamDir, DROPS_FILE), 0, page, true);
-    log.warn({ stream, dropped: kept.rows, lastSeq: kept.lastSeq }, 'the tally of dropped events was kept elsewhere while the spool could not be written; it is brought back');
+    log.warn({ stream, dropped: kept.rows, lastSeq: kept.reachedSeq }, 'the tally of dropped events was kept elsewhere while the spool could not be written; it is brought back');
+  } else {
+    // it may be in memory only: an earlier try failed to flush it
+    writeWhole(join(streamDir, DROPS_FILE), 0, Buffer.alloc(0), true);
   }
   removeElsewhere(stream);
 }
 
 function isNewer(kept: StreamDrops, page: StreamDrops | null): boolean {
-  return page === null || kept.rows > page.rows || kept.lastSeq > page.lastSeq;
+  return page === null || (kept.rows >= page.rows && (kept.rows > page.rows || kept.reachedSeq > page.reachedSeq));
 }
 
-/** Null: there is none. */
-function readKept(stream: string): Buffer | null {
+/** Null: there is none. In a folder that is another's nothing was kept, and nothing of it is believed. */
+function readKept(stream: string, log: SpoolLog): Buffer | null {
   const dir = tallyDir();
   try {
     mustBeOurs(dir, false);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') log.warn({ err: error, stream }, 'no tally is looked for there');
+    return null;
+  }
+  try {
     return readFileSync(join(dir, stream));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;

@@ -42,7 +42,7 @@ export function recordedToday(dataDir: string, collectorSocket: string | null): 
       // before the rows: what was dropped later belongs to a worker that lives, and tells what it used
       const drops = readDrops(dir);
       for (const { app, counted, firstMs, lastMs } of drops?.apps ?? []) if (app !== null) tally.addDrops(app, firstMs, lastMs, stream, counted);
-      let last = Math.max(state?.lastSeq ?? -1, drops?.lastSeq ?? -1);
+      let last = Math.max(state?.lastSeq ?? -1, drops?.reachedSeq ?? -1);
       let rows = 0;
       for (const row of readStreamEvents(dir, 0)) {
         if (first === -1) first = row.seq;

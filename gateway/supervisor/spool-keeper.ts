@@ -115,6 +115,7 @@ export class SpoolKeeper {
     this.#options.beforeSeal(stream);
     if (sealStream(stream.dir, this.#options.log) !== null) this.#options.onSealed(stream.stream);
   }
+
   #mark({ stream, dir }: SpooledStream, lastSeq: number): void {
     try {
       updateMark(dir, lastSeq);

@@ -260,7 +260,7 @@ export class Supervisor {
 
   #settle({ stream, dir, state }: SpooledStream): void {
     const drops = readDrops(dir);
-    const lastSeq = Math.max(state?.lastSeq ?? -1, drops?.lastSeq ?? -1);
+    const lastSeq = Math.max(state?.lastSeq ?? -1, drops?.reachedSeq ?? -1);
     this.#ledger.settle(stream, (fromSeq) => readStreamEvents(dir, fromSeq), lastSeq, tailDrops(drops));
   }
 

@@ -189,6 +189,10 @@ export class KafkaEventLog implements EventLog {
     }
     offer.hold();
     try {
+      if (this.#stopped.has(offer.partition)) {
+        offer.leaveUnread();
+        return { rows: 0, mayStop: true, pauseMs: 0 };
+      }
       return { rows: await this.#advance(session, offer), mayStop: true, pauseMs: 0 };
     } catch (error) {
       if (error instanceof PartitionLost) offer.lose(error);
@@ -244,7 +248,7 @@ export class KafkaEventLog implements EventLog {
     if (session === null || session.generation !== this.#generation) return null;
     // what stays unread is left to what was said of it before
     const partitions = session.partitions.filter((partition) => !this.#stopped.has(partition));
-    if (!partitions.every((partition) => this.#owned.has(partition))) return null;
+    if (!partitions.every((partition) => this.#owned.get(partition)?.failures === this.#failures)) return null;
     const asOfMs = session.readThrough.asOfMs(partitions);
     return asOfMs === null ? null : { asOfMs, partitions };
   }
@@ -277,10 +281,6 @@ export class KafkaEventLog implements EventLog {
   /** One range, or a part of one that is made again. @returns rows stored */
   async #advance(session: KafkaSession, offer: Offer): Promise<number> {
     const owned = await this.#ownedOf(session, offer.partition);
-    if (owned.failures !== this.#failures) {
-      await this.#start.mustHold(offer.partition, owned.lastStored);
-      owned.failures = this.#failures;
-    }
     const from = owned.again?.builder.to ?? owned.next;
     if (owned.pending === null && from !== null && this.#isFromFurtherOn(session, offer, from) && owned.offeredAgain !== from) {
       owned.offeredAgain = from;
@@ -311,17 +311,20 @@ export class KafkaEventLog implements EventLog {
     return intent.rows;
   }
 
-  /** What each partition begins with is looked at before anything is said of it: of one that is quiet there comes no offer. @throws store_failed */
+  /**
+   * What each partition begins with is looked at before anything is said of it, and again after a step that failed, behind which the store may have been put
+   * back: of one that is quiet there comes no offer. @throws store_failed
+   */
   async #startAll(session: KafkaSession): Promise<void> {
-    if (session.generation !== this.#generation) return;
     for (const partition of session.partitions) {
+      // each look at a store that lacks something takes its time
+      if (session.generation !== this.#generation) return;
       if (this.#stopped.has(partition)) continue;
       try {
         await this.#ownedOf(session, partition);
       } catch (error) {
         if (error instanceof PartitionLost) return;
         if (!StoppedPartitions.isOf(error)) throw error;
-        // what comes of it is left unread by #step
         this.#stopped.add(partition, () => error);
       }
     }
@@ -329,7 +332,11 @@ export class KafkaEventLog implements EventLog {
 
   async #ownedOf(session: KafkaSession, partition: number): Promise<Owned> {
     const known = this.#owned.get(partition);
-    if (known !== undefined) return known;
+    if (known !== undefined) {
+      if (known.failures !== this.#failures) await this.#start.mustHold(partition, known.lastStored);
+      known.failures = this.#failures;
+      return known;
+    }
     const { next, intent, lastStored } = await this.#start.of(partition, session.place(partition));
     const owned: Owned = { next, lastStored, failures: this.#failures, again: intent === null ? null : { intent, builder: RangeBuilder.again(intent.from, intent.out) }, offeredAgain: null, pending: null };
     this.#owned.set(partition, owned);

@@ -39,7 +39,7 @@ const FETCH_BYTES = 10 * 1024 * 1024;
 /** How often it is asked where the log ends. */
 const ENDS_EVERY_MS = 250;
 /** A partition whose leader has died has another within this time. */
-const ANSWERS_WITHIN_MS = 30_000;
+const PLACES_WITHIN_MS = 30_000;
 /** After a question that failed. */
 const ASK_AGAIN_MS = 1000;
 /** A fetch that brings nothing ends after GATHER_MS; one of a broker that is gone, with its connection. */
@@ -200,8 +200,8 @@ export class KafkaSession {
     try {
       await this.#beforeFetching(group, isOver);
       while (!isOver()) {
-        await this.#askEnds(group, isOver);
-        await pause(ENDS_EVERY_MS);
+        const answered = await this.#askEnds(group, isOver);
+        await pause(answered ? ENDS_EVERY_MS : ASK_AGAIN_MS);
       }
     } catch (error) {
       if (!isOver()) this.#break(error instanceof Error ? error : new Error(String(error)));
@@ -232,44 +232,35 @@ export class KafkaSession {
     for (const [partition, place] of own) if (wentBack(place)) this.#leaveBack(partition);
   }
 
-  /** Null: the generation is over. @throws what kafkajs throws */
-  async #readPlaces(group: GroupPlaces, isOver: () => boolean): Promise<ReadonlyMap<number, GroupPlace> | null> {
-    return this.#answer(isOver, async () => {
-      const places = await group.read();
-      // a broker that has not heard yet of partitions that were added
-      if (!this.#partitions.every((partition) => places.has(partition))) throw new Error('a broker does not know partitions that the group has dealt out');
-      return places;
-    });
-  }
-
-  /** @throws what kafkajs throws */
-  async #askEnds(group: GroupPlaces, isOver: () => boolean): Promise<void> {
-    const asked = await this.#answer(isOver, async () => {
-      const atMs = Date.now();
-      const { nexts } = this.readThrough;
-      return { atMs, nexts, ends: await group.ends() };
-    });
-    if (asked === null || isOver()) return;
-    for (const [partition, next] of asked.nexts) {
-      const end = asked.ends.get(partition);
-      if (end === undefined) continue;
-      if (end < next) this.#leaveBack(partition);
-      else this.readThrough.ends(partition, end, asked.atMs);
-    }
-  }
-
   /** Asked again where it fails: a leader may just be moving. Null: the generation is over. @throws what kafkajs throws, once it has failed for long */
-  async #answer<T>(isOver: () => boolean, question: () => Promise<T>): Promise<T | null> {
-    const deadlineMs = performance.now() + ANSWERS_WITHIN_MS;
+  async #readPlaces(group: GroupPlaces, isOver: () => boolean): Promise<ReadonlyMap<number, GroupPlace> | null> {
+    const deadlineMs = performance.now() + PLACES_WITHIN_MS;
     while (!isOver()) {
       try {
-        return await question();
+        const places = await group.read();
+        if (this.#partitions.every((partition) => places.has(partition))) return places;
+        throw new Error('a broker does not know partitions yet that the group has dealt out');
       } catch (error) {
         if (performance.now() > deadlineMs) throw error;
         await pause(ASK_AGAIN_MS);
       }
     }
     return null;
+  }
+
+  /** False: no answer. Then nothing more is known to be read, and as-of stands still, also where but one partition has no leader: the others are read on. */
+  async #askEnds(group: GroupPlaces, isOver: () => boolean): Promise<boolean> {
+    const atMs = Date.now();
+    const { nexts } = this.readThrough;
+    const ends = await group.ends().catch(() => null);
+    if (ends === null || isOver()) return ends !== null;
+    for (const [partition, next] of nexts) {
+      const end = ends.get(partition);
+      if (end === undefined) continue;
+      if (end < next) this.#leaveBack(partition);
+      else this.readThrough.ends(partition, end, atMs);
+    }
+    return true;
   }
 
   #leaveBack(partition: number): void {

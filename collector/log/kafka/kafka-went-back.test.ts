@@ -83,33 +83,47 @@ test('a log that ends before the group\'s place is said, not passed over up to t
   assert.equal(log.standing(), null);
 });
 
-test('a store that lacks what the group has stored is said where nothing comes any more, too, and is as of nothing', { skip, timeout: 300_000 }, async () => {
-  const stream = made().write(310).seal();
-  await topic.send([...chunksOf(stream.dir), stateOf(stream.dir)]);
-  await stored(310);
-  await eventually('it is stored as of the end', async () => {
-    await log.step();
-    return log.asOfMs() > Date.now() - 5000 || null;
-  }, 60_000, 0);
-  await log.stop();
-  const other = await TestClickHouse.start();
-  const emptied = await openStore({ dataDir, clickhouse: { urls: [other.url], user: 'default', password: '', ca: null, cluster: null, insertQuorum: 0, timeoutMs: 30_000, compression: false }, log: silentLog });
-  try {
-    log = await opened(emptied);
-    const standing = await eventually('it is said', async () => {
-      await log.step();
-      return log.standing();
-    }, 60_000, 0);
-    assert.equal(standing.code, 'log_store_behind');
-    for (let steps = 0; steps < 8; steps++) await log.step();
-    assert.deepEqual(await emptied.query('SELECT log FROM tidegate.log_places'), [], 'nobody is told that it holds all');
+for (const [name, running] of [['before the start', false], ['under a running collector', true]] as const) {
+  test(`a store that was put back ${name} is said where nothing comes any more, too, and is as of nothing`, { skip, timeout: 300_000 }, async () => {
+    let behind: Store | Error = store;
+    const asked = (): Store => { if (behind instanceof Error) throw behind; return behind; };
+    const passing: Store = {
+      command: async (...args) => asked().command(...args), query: async (...args) => asked().query(...args), insertRows: async (...args) => asked().insertRows(...args), close: async () => undefined,
+    };
     await log.stop();
-  } finally {
-    await emptied.close();
-    await other[Symbol.asyncDispose]();
-    log = await opened();
-  }
-});
+    log = await opened(passing);
+    const stream = made().write(310).seal();
+    await topic.send([...chunksOf(stream.dir), stateOf(stream.dir)]);
+    await stored(310);
+    await eventually('it is stored as of the end', async () => {
+      await log.step();
+      return log.asOfMs() > Date.now() - 5000 || null;
+    }, 60_000, 0);
+    const server = await TestClickHouse.start();
+    const emptied = await openStore({ dataDir, clickhouse: { urls: [server.url], user: 'default', password: '', ca: null, cluster: null, insertQuorum: 0, timeoutMs: 30_000, compression: false }, log: silentLog });
+    try {
+      if (running) {
+        behind = new TidegateError('store_unavailable', 'it is being put back');
+        await eventually('a step fails', () => log.step().then(() => null, () => true as const), 60_000, 0);
+      } else {
+        await log.stop();
+        log = await opened(passing);
+      }
+      behind = emptied;
+      const standing = await eventually('it is said', async () => {
+        await log.step();
+        return log.standing();
+      }, 60_000, 0);
+      assert.equal(standing.code, 'log_store_behind');
+      for (let steps = 0; steps < 8; steps++) await log.step();
+      assert.deepEqual(await emptied.query('SELECT log FROM tidegate.log_places'), [], 'nobody is told that it holds all');
+    } finally {
+      behind = store;
+      await emptied.close();
+      await server[Symbol.asyncDispose]();
+    }
+  });
+}
 
 for (const [name, begun] of [['that is begun', true], ['to come', false]] as const) {
   test(`a batch from further on, of a fetch that was sent before, takes nothing from the range ${name}`, { skip, timeout: 300_000 }, async (t) => {
