@@ -15,8 +15,10 @@ import { SIZES } from './sizes.js';
 const KINDS: readonly ProcessKind[] = [
   { part: 'gateway', role: 'worker' }, { part: 'gateway', role: 'supervisor' }, { part: 'collector', role: 'supervisor' }, { part: 'collector', role: 'collector' },
 ];
+const LAUNCHER: ProcessKind = { part: 'gateway', role: 'launcher' };
 /** Between two blows of one hand, at most. */
 const REST_MS = 6000;
+const START_EVERY_MS = 1000;
 /** For which one lasts, at most. */
 const BLOW_MS = 4000;
 
@@ -37,11 +39,10 @@ class Storm {
   async rage(forMs: number): Promise<void> {
     const { topology, clocks } = this.#engines;
     this.#untilMs = performance.now() + forMs;
-    await Promise.all([
-      ...KINDS.map((kind) => this.#over(async () => { signalIfThere(this.#processes.anyOf(kind)?.pid ?? null, 'SIGKILL'); })),
+    const hands = await Promise.allSettled([
+      ...[...KINDS, LAUNCHER].map((kind) => this.#over(async () => { signalIfThere(this.#processes.anyOf(kind)?.pid ?? null, 'SIGKILL'); })),
       ...KINDS.map((kind) => this.#over(() => this.#stall(kind))),
-      this.#over(() => this.#processes.kill({ part: 'gateway', role: 'launcher' })),
-      this.#processes.joinAndLeave(forMs),
+      this.#processes.joinAndLeave(forMs), this.#startGateways(),
       this.#over(() => this.#harmKafka()), this.#over(() => this.#harmClickHouse()), this.#over(() => this.#harmRedis()),
       ...(['kafka', 'clickhouse', 'redis'] as const).map((engine) => this.#over(() => this.#harmNetwork(engine))),
       this.#over(() => this.#sendAgain()),
@@ -52,6 +53,16 @@ class Storm {
       })),
     ]);
     await topology.startEnded();
+    const errors = hands.flatMap((hand) => (hand.status === 'rejected' ? [hand.reason as unknown] : []));
+    if (errors.length > 0) throw new AggregateError(errors, errors.map(String).join('; '));
+  }
+
+  /** As whoever runs a node does: one that has ended, with its launcher or because its first start was cut short, is started again. */
+  async #startGateways(): Promise<void> {
+    while (performance.now() < this.#untilMs) {
+      await pause(START_EVERY_MS);
+      await this.#engines.topology.startEnded('gateway');
+    }
   }
 
   async #over(strike: () => Promise<void>): Promise<void> {
@@ -111,6 +122,8 @@ class Storm {
       await redisMaster.kill();
       await blow();
       await redisMaster.restart();
+      // one that was the replica once is started as that
+      await redisMaster.with((client) => client.replicaof('NO', 'ONE'));
     } else if (kind < 0.75) {
       await redisMaster.wipe();
     } else {

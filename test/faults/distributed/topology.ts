@@ -132,9 +132,9 @@ export class Topology implements AsyncDisposable {
     this.#nodes.delete(name);
   }
 
-  /** Starts each node that has ended, as one does whose first start is cut short, and does not wait. */
-  async startEnded(): Promise<void> {
-    for (const name of [...NAMES.gateway, ...NAMES.collector]) {
+  /** Starts each node that has ended, as one does whose first start is cut short, and does not wait. @param part of these alone */
+  async startEnded(part?: Part): Promise<void> {
+    for (const name of part === undefined ? [...NAMES.gateway, ...NAMES.collector] : NAMES[part]) {
       const launcher = this.#nodes.get(name)?.launcher;
       if (launcher === undefined || launcher.exitCode !== null || launcher.signalCode !== null) await this.startNode(name);
     }
