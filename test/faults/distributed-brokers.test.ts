@@ -1,13 +1,15 @@
 /**
  * The distributed topology on three brokers, of which one at a time goes wrong under load: two of three take events, so no client and no count may notice.
- * Each request is matched one by one, as in distributed-engines.test.ts. TEST_FAULTS=full: each fault three times over, and longer.
+ * Each request is matched one by one, as in distributed-engines.test.ts. In the full form only (TEST_FAULTS=full): of either end by itself shorter tests say the
+ * same, kafka-leader.test.ts and collector/log/kafka/kafka-brokers.test.ts.
  */
 import { test } from 'node:test';
 import { requires } from '../harness/requires.js';
 import { brokerFaults } from './distributed/broker-faults.js';
+import { FULL_FORM } from './distributed/sizes.js';
 import { Topology } from './distributed/topology.js';
 
-test('one of three brokers dies, or stands still, under load: every request is stored once, and no client notices', { skip: requires('kafka', 'redis', 'chdb', 'linux'), timeout: 3_600_000 }, async (t) => {
+if (FULL_FORM) test('one of three brokers dies, or stands still, under load: every request is stored once, and no client notices', { skip: requires('kafka', 'redis', 'chdb', 'linux'), timeout: 3_600_000 }, async (t) => {
   await using topology = await Topology.start({ title: 'faults of brokers', kafka: { brokers: 3 } });
   for (const fault of brokerFaults(topology)) await t.test(fault.name, () => topology.fault(fault));
   await t.test('the day is complete, asked of either collector', () => topology.complete());
