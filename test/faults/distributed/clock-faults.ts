@@ -4,8 +4,7 @@ import type { Engines } from './engines.js';
 import type { Fault } from './fault-run.js';
 import { SIZES } from './sizes.js';
 
-/** By which clocks are set. */
-export const HOUR_S = 3600;
+const HOUR_S = 3600;
 
 /** None where clocks cannot be set. */
 export function clockFaults({ clocks }: Engines): Fault[] {
