@@ -47,6 +47,7 @@ function faultsOf(topology: Topology, faults: ProcessFaults): Fault[] {
     { name: 'gateway supervisor kill -9, noted and segment not deleted', during: () => faults.killInPlace('supervisor', 'before-delete') },
     { name: 'collector kill -9, mid-insert', during: () => faults.killInPlace('collector', 'mid-insert', String(Math.floor(Math.random() * 20))) },
     { name: 'collector kill -9, after the insert', during: () => faults.killInPlace('collector', 'after-insert') },
+    { name: 'Kafka stands still', during: async () => { kafka.pause(); await pause(SIZES.stallMs).finally(() => { kafka.resume(); }); } },
     { name: 'Kafka kill -9', during: async () => { await kafka.kill(); await kafka.restart(); } },
   ];
   return [
@@ -62,7 +63,6 @@ function faultsOf(topology: Topology, faults: ProcessFaults): Fault[] {
     { name: 'collector stopped, its partitions lost', during: () => faults.stall(collector, Math.max(SIZES.stallMs, ZOMBIE_MS)) },
     { name: 'collectors join and leave', during: () => faults.joinAndLeave(SIZES.joinMs) },
     { name: 'Kafka stopped', during: async () => { await kafka.shutDown(); await pause(SIZES.awayMs); await kafka.restart(); } },
-    { name: 'Kafka stands still', during: async () => { kafka.pause(); await pause(SIZES.stallMs).finally(() => { kafka.resume(); }); } },
     { name: 'ClickHouse kill -9', during: async () => { await clickhouse.kill(); await pause(SIZES.afterMs); await clickhouse.restart(); } },
     { name: 'Redis kill -9', during: async () => { await redis.kill(); await pause(SIZES.stallMs); await redis.restart(); } },
     { name: 'Redis wiped', during: async () => { await redis.wipe(); await pause(SIZES.afterMs); } },

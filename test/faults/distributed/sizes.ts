@@ -14,7 +14,7 @@ export interface FaultSizes {
   readonly awayMs: number;
   /** For which collectors join and leave. */
   readonly joinMs: number;
-  /** Of everything at once. */
+  /** Of everything at once, in the full form. */
   readonly stormMs: number;
   /** How often each fault is done. */
   readonly rounds: number;
@@ -25,7 +25,7 @@ export interface FaultSizes {
 }
 
 const SHORT: FaultSizes = {
-  nothingMs: 1000, calmMs: 1000, afterMs: 1000, stallMs: 4000, badMs: 4000, awayMs: 5000, joinMs: 6000, stormMs: 15_000, rounds: 1, sessionMs: 8000, lateShare: 0.25,
+  nothingMs: 1000, calmMs: 1000, afterMs: 1000, stallMs: 4000, badMs: 4000, awayMs: 5000, joinMs: 6000, stormMs: 0, rounds: 1, sessionMs: 8000, lateShare: 0.25,
 };
 const FULL: FaultSizes = {
   nothingMs: 60_000, calmMs: 5000, afterMs: 3000, stallMs: 30_000, badMs: 10_000, awayMs: 60_000, joinMs: 60_000, stormMs: 300_000, rounds: 3, sessionMs: null, lateShare: 0.01,
