@@ -42,7 +42,8 @@ export function sealStream(streamDir: string, log: SpoolLog, alive: (state: Stre
   return sealed;
 }
 
-function writerLives(state: StreamState): boolean {
+/** The process that opened the stream is there yet. */
+export function writerLives(state: StreamState): boolean {
   return isAlive(state.pid, state.pidStart, state.bootId);
 }
 

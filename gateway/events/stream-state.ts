@@ -7,10 +7,11 @@
  * would be no room for a second file. Segments go only when the mark has passed them, so a mark that needed room would keep a full disk full.
  * A reader that meets a write half done sees it by the checksum, and reads again.
  */
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, statSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, readFileSync, renameSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import type { ProcessIdentity } from './process-life.js';
+import { writeWhole } from './write-whole.js';
 
 export interface StreamState extends ProcessIdentity {
   readonly format: 1;
@@ -126,16 +127,6 @@ const ENCODED = /^\{"crc":(\d+),"state":(\{.*\})\}\n *$/;
 function decode(text: string): StreamState | null {
   const [, crc, json] = ENCODED.exec(text) ?? [];
   return json === undefined || crc32(json) !== Number(crc) ? null : parseState(JSON.parse(json));
-}
-
-function writeWhole(path: string, flags: 'w' | 'r+', bytes: Buffer, durable: boolean): void {
-  const fd = openSync(path, flags, 0o640);
-  try {
-    for (let done = 0; done < bytes.length;) done += writeSync(fd, bytes, done, bytes.length - done, done);
-    if (durable) fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
 }
 
 function parseState(value: unknown): StreamState | null {

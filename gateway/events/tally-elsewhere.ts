@@ -5,11 +5,12 @@
  *
  *   $TMPDIR/tidegate-tally-<uid>/<stream>    the page (drop-page.ts) as far as it is filled
  */
-import { closeSync, constants, fsyncSync, lstatSync, mkdirSync, openSync, readFileSync, renameSync, rmdirSync, rmSync, writeSync } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, readFileSync, renameSync, rmdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { decodeDrops, DROPS_FILE, readDrops, type StreamDrops } from './drop-page.js';
 import type { SpoolLog } from './spool-log.js';
+import { writeWhole } from './write-whole.js';
 
 const tallyDir = (): string => join(tmpdir(), `tidegate-tally-${String(process.getuid?.() ?? 'user')}`);
 
@@ -18,7 +19,7 @@ export function keepElsewhere(stream: string, page: Buffer): string {
   const dir = tallyDir();
   mustBeOurs(dir, true);
   const path = join(dir, stream);
-  writeWhole(`${path}.new`, constants.O_TRUNC, page, false);
+  writeWhole(`${path}.new`, 'w', page, false);
   renameSync(`${path}.new`, path);
   return path;
 }
@@ -43,11 +44,12 @@ export function bringBack(streamDir: string, stream: string, log: SpoolLog): voi
   if (kept?.stream !== stream) {
     log.error({ code: 'spool_corrupt', stream, dir: tallyDir() }, 'the tally of dropped events that was kept elsewhere cannot be read: what was dropped is not told');
   } else if (isNewer(kept, readDrops(streamDir))) {
-    writeWhole(join(streamDir, DROPS_FILE), 0, page, true);
+    const path = join(streamDir, DROPS_FILE);
+    writeWhole(path, existsSync(path) ? 'r+' : 'w', page, true);
     log.warn({ stream, dropped: kept.rows, lastSeq: kept.reachedSeq }, 'the tally of dropped events was kept elsewhere while the spool could not be written; it is brought back');
   } else {
     // it may be in memory only: an earlier try failed to flush it
-    writeWhole(join(streamDir, DROPS_FILE), 0, Buffer.alloc(0), true);
+    writeWhole(join(streamDir, DROPS_FILE), 'r+', Buffer.alloc(0), true);
   }
   removeElsewhere(stream);
 }
@@ -79,14 +81,4 @@ function mustBeOurs(dir: string, make: boolean): void {
   const stat = lstatSync(dir);
   const { uid = process.getuid?.() } = stat;
   if (!stat.isDirectory() || uid !== process.getuid?.() || (stat.mode & 0o022) !== 0) throw new Error(`${dir} is another user's`);
-}
-
-function writeWhole(path: string, flags: number, bytes: Buffer, durable: boolean): void {
-  const fd = openSync(path, constants.O_WRONLY | constants.O_CREAT | flags, 0o640);
-  try {
-    for (let done = 0; done < bytes.length;) done += writeSync(fd, bytes, done, bytes.length - done, done);
-    if (durable) fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
 }

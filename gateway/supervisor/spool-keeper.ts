@@ -5,8 +5,7 @@
  * Two orders matter. A mark is noted only after the ledger has journalled what was used up to it, and a dead stream is settled before
  * it is sealed: what lies behind a mark or in a sealed stream the collector may delete, and the ledger must not need it any more.
  */
-import { isAlive } from '../events/process-life.js';
-import { sealStream, updateMark } from '../events/seal.js';
+import { sealStream, updateMark, writerLives } from '../events/seal.js';
 import { removeLeftovers, scanStreams, type SpooledStream } from '../events/spool.js';
 import { makeSpare, spareStreams } from '../events/spare-streams.js';
 import type { SpoolLog } from '../events/spool-log.js';
@@ -129,5 +128,5 @@ export class SpoolKeeper {
 }
 
 function lives(state: StreamState | null): boolean {
-  return state !== null && state.seal === null && isAlive(state.pid, state.pidStart, state.bootId);
+  return state !== null && state.seal === null && writerLives(state);
 }

@@ -13,6 +13,7 @@ import { RowEncoder } from '../../gateway/events/encoder.js';
 import { KINDS, METHODS, outcomeId, PROTOCOLS, type EventFacts } from '../../gateway/events/event.js';
 import { encodeLabels, type Label } from '../../gateway/events/labels.js';
 import { cpuSeconds } from './proc-cpu.js';
+import { SeededRandom } from './seeded-random.js';
 import { figure, grouped, markdownTable } from './table.js';
 
 interface EventSet {
@@ -37,23 +38,12 @@ const STREAMS = ['a3f19c0277de5b41', '5d20be8843f7c916'] as const;
 const REQUESTS_A_SECOND = 3000;
 const ROWS_A_RANGE = 200_000;
 
-/** mulberry32: the same events every time. */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
-
 interface MadeApp { readonly name: string; readonly label: Label; readonly clients: readonly string[] }
 interface MadeRoute { readonly label: Label; readonly targets: readonly Label[]; readonly size: number; readonly methodId: number }
 
 /** One event after the other, by their moments of admission. */
 class EventMaker {
-  readonly #random = seeded(20);
+  readonly #random = new SeededRandom(20);
   readonly #set: EventSet;
   readonly #apps: readonly MadeApp[];
   readonly #routes: readonly MadeRoute[];
@@ -71,32 +61,24 @@ class EventMaker {
 
   next(ordinal: number, timeMs: number): EventFacts {
     const random = this.#random;
-    const app = this.#apps[this.#below(this.#set.apps)] as MadeApp;
-    const route = this.#routes[this.#below(this.#set.routes)] as MadeRoute;
-    const refused = random() < 0.025;
-    const failed = !refused && random() < 0.01;
-    const own = this.#lognormal(250, 0.5);
-    const upstreamUs = refused ? 0 : this.#lognormal(this.#set.medianUs, 1);
-    const body = this.#set.bodies[this.#below(this.#set.bodies.length)];
-    const size = body === 'fixed' ? route.size : body === 'of_200' ? 1000 + 64 * this.#below(200) : this.#lognormal(6000, 1.2);
+    const app = this.#apps[random.below(this.#set.apps)] as MadeApp;
+    const route = this.#routes[random.below(this.#set.routes)] as MadeRoute;
+    const refused = random.next() < 0.025;
+    const failed = !refused && random.next() < 0.01;
+    const own = random.lognormal(250, 0.5);
+    const upstreamUs = refused ? 0 : random.lognormal(this.#set.medianUs, 1);
+    const body = this.#set.bodies[random.below(this.#set.bodies.length)];
+    const size = body === 'fixed' ? route.size : body === 'of_200' ? 1000 + 64 * random.below(200) : random.lognormal(6000, 1.2);
     const posted = route.methodId === METHODS.POST;
     return {
-      ordinal, timeMs, durationUs: upstreamUs + own, upstreamUs, bytesIn: !posted ? 0 : body === 'any' ? this.#lognormal(900, 1) : 300 + 16 * this.#below(20),
+      ordinal, timeMs, durationUs: upstreamUs + own, upstreamUs, bytesIn: !posted ? 0 : body === 'any' ? random.lognormal(900, 1) : 300 + 16 * random.below(20),
       bytesOut: refused ? 180 : failed ? 120 : size, status: refused ? 429 : failed ? 500 : 200,
-      methodId: route.methodId === METHODS.GET && random() < 0.02 ? METHODS.HEAD : route.methodId,
+      methodId: route.methodId === METHODS.GET && random.next() < 0.02 ? METHODS.HEAD : route.methodId,
       outcomeId: outcomeId(refused ? 'rate_limited' : 'answered'), protocolId: PROTOCOLS['http/1.1'], kindId: KINDS.request,
       requests: 1, counted: refused ? 0 : 1, billable: refused ? 0 : 1, attempts: refused ? 0 : 1,
-      versionLabel: this.#version, routeLabel: route.label, appLabel: app.label, appName: app.name, targetLabel: refused ? this.#noTarget : route.targets[this.#below(2)] as Label,
-      client: app.clients[this.#below(this.#set.networks)] as string, recordedPath: '', traceId: '',
+      versionLabel: this.#version, routeLabel: route.label, appLabel: app.label, appName: app.name, targetLabel: refused ? this.#noTarget : route.targets[random.below(2)] as Label,
+      client: app.clients[random.below(this.#set.networks)] as string, recordedPath: '', traceId: '',
     };
-  }
-
-  #below(count: number): number {
-    return Math.floor(this.#random() * count);
-  }
-
-  #lognormal(median: number, sigma: number): number {
-    return Math.round(median * Math.exp(sigma * Math.sqrt(-2 * Math.log(1 - this.#random())) * Math.cos(2 * Math.PI * this.#random())));
   }
 }
 
@@ -106,7 +88,7 @@ function* ranges(set: EventSet, events: number): Generator<Buffer> {
   const encoders = STREAMS.map((stream, i) => new RowEncoder(stream, 'node-a', i + 1));
   const running: EventFacts[][] = STREAMS.map(() => []);
   const startMs = 1_795_260_000_000;
-  const random = seeded(7);
+  const random = new SeededRandom(7);
   const ended = STREAMS.map(() => 0);
   const begun = STREAMS.map(() => 0);
   let rows = 0;
@@ -124,8 +106,8 @@ function* ranges(set: EventSet, events: number): Generator<Buffer> {
   };
   for (let n = 0; n < events; n++) {
     // arrivals as of many clients that know nothing of each other
-    atMs -= Math.log(1 - random()) / REQUESTS_A_SECOND * 1000;
-    const stream = Math.floor(random() * STREAMS.length);
+    atMs -= Math.log(1 - random.next()) / REQUESTS_A_SECOND * 1000;
+    const stream = Math.floor(random.next() * STREAMS.length);
     const ordinal = begun[stream] as number;
     begun[stream] = ordinal + 1;
     (running[stream] as EventFacts[]).push(maker.next(ordinal, Math.floor(atMs)));

@@ -1,4 +1,4 @@
 /** The log of what is measured: errors alone, on stderr. */
 import type { SpoolLog } from '../../gateway/events/spool-log.js';
 
-export const QUIET: SpoolLog = { info() {}, warn() {}, error(fields: object, message: string) { console.error(message, fields); } };
+export const QUIET: SpoolLog & { debug(): void } = { debug() {}, info() {}, warn() {}, error(fields: object, message: string) { console.error(message, fields); } };

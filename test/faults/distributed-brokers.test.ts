@@ -6,11 +6,12 @@
 import { test } from 'node:test';
 import { requires } from '../harness/requires.js';
 import { brokerFaults } from './distributed/broker-faults.js';
+import { inRounds } from './distributed/fault-run.js';
 import { FULL_FORM } from './distributed/sizes.js';
 import { Topology } from './distributed/topology.js';
 
 if (FULL_FORM) test('one of three brokers dies, or stands still, under load: every request is stored once, and no client notices', { skip: requires('kafka', 'redis', 'chdb', 'linux'), timeout: 3_600_000 }, async (t) => {
   await using topology = await Topology.start({ title: 'faults of brokers', kafka: { brokers: 3 } });
-  for (const fault of brokerFaults(topology)) await t.test(fault.name, () => topology.fault(fault));
+  for (const fault of inRounds(brokerFaults(topology))) await t.test(fault.name, () => topology.fault(fault));
   await t.test('the day is complete, asked of either collector', () => topology.complete());
 });

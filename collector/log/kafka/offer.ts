@@ -46,10 +46,6 @@ export class Offer {
     });
   }
 
-  get generation(): number {
-    return this.#generation;
-  }
-
   get lastOffset(): number {
     return this.messages.at(-1)?.offset ?? -1;
   }

@@ -9,9 +9,10 @@
  * The file is made blank with the stream, of real bytes: a spool that grew while Kafka was away may have filled the disk, and its places are
  * written before anything goes that would make room.
  */
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
+import { writeWhole } from '../write-whole.js';
 
 export const PLACE_FILE = 'partition.json';
 /** A sector: written over in place, it is the old one or the new one. */
@@ -26,7 +27,7 @@ export interface ShipPlace {
 
 /** Room for the place of a stream that is just being made. Throws what the file system says. */
 export function createPlace(streamDir: string): void {
-  writeWhole(join(streamDir, PLACE_FILE), 'w', Buffer.alloc(PLACE_BYTES, ' '));
+  writeWhole(join(streamDir, PLACE_FILE), 'w', Buffer.alloc(PLACE_BYTES, ' '), true);
 }
 
 /** Null: none was chosen. Throws what the file system says, and where the file holds no place: then nobody knows where the stream's chunks lie. */
@@ -50,26 +51,16 @@ export function writePlace(streamDir: string, place: ShipPlace): void {
   const json = JSON.stringify({ format: 1, ...place });
   const text = Buffer.from(`{"crc":${crc32(json)},"place":${json}}\n`.padEnd(PLACE_BYTES, ' '), 'latin1');
   try {
-    writeWhole(`${path}.tmp`, 'w', text);
+    writeWhole(`${path}.tmp`, 'w', text, true);
     renameSync(`${path}.tmp`, path);
   } catch (error) {
     rmSync(`${path}.tmp`, { force: true });
     const { code } = error as NodeJS.ErrnoException;
     const hasRoom = text.length === PLACE_BYTES && statSync(path, { throwIfNoEntry: false })?.size === PLACE_BYTES;
     if ((code !== 'ENOSPC' && code !== 'EDQUOT') || !hasRoom) throw error;
-    writeWhole(path, 'r+', text);
+    writeWhole(path, 'r+', text, true);
   }
   flushNames(streamDir);
-}
-
-function writeWhole(path: string, flags: 'w' | 'r+', bytes: Buffer): void {
-  const fd = openSync(path, flags, 0o640);
-  try {
-    for (let done = 0; done < bytes.length;) done += writeSync(fd, bytes, done, bytes.length - done, done);
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
 }
 
 /** Some network file systems refuse fsync of a directory: durable enough is what they give. A disk that fails is told. */

@@ -16,8 +16,7 @@ import { systemClock } from '../../../gateway/policies/limits/clock.js';
 import { LeaseBook } from '../../../gateway/policies/limits/lease-book.js';
 import { RemoteKeySets } from '../../../gateway/policies/remote-key-sets.js';
 import { TargetRegistry } from '../../../gateway/upstream/target.js';
-
-const QUIET = { debug() {}, info() {}, warn() {}, error(fields: object, message: string) { console.error(message, fields); } };
+import { QUIET } from '../quiet-log.js';
 
 /** Lets a turn's answers go together at its end, in their order, as the recorder does; that is all. */
 class TurnEnd {

@@ -14,10 +14,9 @@ const PAST_TIMEOUT_MS = 13_000;
 
 export function brokerFaults(topology: Topology): Fault[] {
   const { kafka } = topology;
-  const leaderIn = (round: number): Promise<number> => kafka.leaderOf(TOPIC, round % PARTITIONS);
-  const eachRound = (during: (round: number) => Promise<void>) => async (): Promise<void> => {
-    for (let round = 0; round < SIZES.rounds; round++) await during(round);
-  };
+  let partition = 0;
+  /** Of another partition each time. */
+  const leader = (): Promise<number> => kafka.leaderOf(TOPIC, partition++ % PARTITIONS);
   /** It is away until the others have taken over, and back among them at the end. */
   const killed = async (broker: number): Promise<void> => {
     await kafka.kill(broker);
@@ -25,12 +24,12 @@ export function brokerFaults(topology: Topology): Fault[] {
     await kafka.restart(broker);
   };
   return [
-    { name: 'the leader of a partition kill -9', during: eachRound(async (round) => killed(await leaderIn(round))) },
-    { name: 'the leader of a partition stands still past the time-outs', during: eachRound(async (round) => {
-      const broker = await leaderIn(round);
+    { name: 'the leader of a partition kill -9', during: async () => killed(await leader()) },
+    { name: 'the leader of a partition stands still past the time-outs', during: async () => {
+      const broker = await leader();
       kafka.pause(broker);
       await pause(Math.max(SIZES.stallMs, PAST_TIMEOUT_MS)).finally(() => { kafka.resume(broker); });
-    }) },
-    { name: 'the coordinator of the collectors kill -9', during: eachRound(async () => killed(await kafka.coordinatorOf(GROUP))) },
+    } },
+    { name: 'the coordinator of the collectors kill -9', during: async () => killed(await kafka.coordinatorOf(GROUP)) },
   ];
 }

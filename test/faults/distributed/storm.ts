@@ -18,6 +18,8 @@ const KINDS: readonly ProcessKind[] = [
 const LAUNCHER: ProcessKind = { part: 'gateway', role: 'launcher' };
 /** Between two blows of one hand, at most. */
 const REST_MS = 6000;
+/** The same of a hand that takes a whole node: one that takes seconds to start must serve meanwhile. */
+const NODE_REST_MS = 120_000;
 const START_EVERY_MS = 1000;
 /** For which one lasts, at most. */
 const BLOW_MS = 4000;
@@ -40,7 +42,7 @@ class Storm {
     const { topology } = this.#engines;
     this.#untilMs = performance.now() + forMs;
     const hands = await Promise.allSettled([
-      ...[...KINDS, LAUNCHER].map((kind) => this.#over(async () => { signalIfThere(this.#processes.anyOf(kind)?.pid ?? null, 'SIGKILL'); })),
+      ...KINDS.map((kind) => this.#over(async () => { this.#kill(kind); })), this.#over(async () => { this.#kill(LAUNCHER); }, NODE_REST_MS),
       ...KINDS.map((kind) => this.#over(() => this.#stall(kind))),
       this.#processes.joinAndLeave(forMs), this.#startGateways(),
       this.#over(() => this.#harmKafka()), this.#over(() => this.#harmClickHouse()), this.#over(() => this.#harmRedis()),
@@ -60,12 +62,16 @@ class Storm {
     }
   }
 
-  async #over(strike: () => Promise<void>): Promise<void> {
+  async #over(strike: () => Promise<void>, restMs = REST_MS): Promise<void> {
     for (;;) {
-      await pause(Math.random() * REST_MS);
+      await pause(Math.random() * restMs);
       if (performance.now() >= this.#untilMs) return;
       await strike();
     }
+  }
+
+  #kill(kind: ProcessKind): void {
+    signalIfThere(this.#processes.anyOf(kind)?.pid ?? null, 'SIGKILL');
   }
 
   async #stall(kind: ProcessKind): Promise<void> {
