@@ -116,12 +116,12 @@ export class TestKafka implements AsyncDisposable {
       for (const process of this.#processes) if (process !== null && process.exitCode !== null) throw new Error(`a broker has ended:\n${this.output.slice(-4000)}`);
       const { brokers, controller } = await admin.describeCluster();
       return brokers.length >= running && controller !== null ? true : null;
-    }, 90_000, 100), 120_000);
+    }, 180_000, 100), 120_000);
   }
 
   /** A client of the plain listeners; it connects as soon as a broker listens. */
   async withAdmin<T>(use: (admin: Admin) => Promise<T>, withinMs = 30_000): Promise<T> {
-    const client = new Kafka({ clientId: 'test-harness', brokers: this.brokers.split(','), logLevel: logLevel.NOTHING, retry: { retries: 0 }, connectionTimeout: 1000 });
+    const client = new Kafka({ clientId: 'test-harness', brokers: this.brokers.split(','), logLevel: logLevel.NOTHING, retry: { retries: 0 }, connectionTimeout: 1000, requestTimeout: ANSWER_WITHIN_MS });
     const admin = client.admin();
     await eventually('a Kafka broker listens', async () => { await admin.connect(); return true; }, withinMs, 100);
     try {
@@ -258,6 +258,8 @@ export class TestKafka implements AsyncDisposable {
 }
 
 const OFFSETS_TOPIC = '__consumer_offsets';
+/** Of one request: the way to a broker may be bad just then, and another goes better. ms. */
+const ANSWER_WITHIN_MS = 10_000;
 
 /** Quick to start rather than quick for long. */
 const JVM = ['-Xmx256m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-Xshare:auto'] as const;
