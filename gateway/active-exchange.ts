@@ -30,7 +30,7 @@ export abstract class ActiveExchange extends ExchangeFacts implements UpstreamSi
   #connection: UpstreamConnection | null = null;
   #bodySent = false;
   #requestSent = false;
-  #earlyBody: Buffer[] | null = null;
+  #earlyBody: (Buffer | string)[] | null = null;
   #earlyBytes = 0;
   #trailers: string[] | null = null;
   #upstreamBeganMs = 0;
@@ -46,7 +46,7 @@ export abstract class ActiveExchange extends ExchangeFacts implements UpstreamSi
   protected abstract answerHead(head: MessageHead): boolean;
   protected abstract answerInformational(head: MessageHead): void;
   /** False: the client is slow, wait for `onClientDrain`. */
-  protected abstract answerBody(chunk: Buffer): boolean;
+  protected abstract answerBody(chunk: Buffer | string): boolean;
   /** The last piece is in hand, and is held until `release`. */
   protected abstract answerEnd(trailers: string[] | null): void;
   /** What can go now goes. */
@@ -110,7 +110,7 @@ export abstract class ActiveExchange extends ExchangeFacts implements UpstreamSi
 
   // -- the client's body ----------------------------------------------------------------------------------------
 
-  onClientBody(chunk: Buffer): void {
+  onClientBody(chunk: Buffer | string): void {
     this.bytesIn += chunk.length;
     if (this.ended || this.preRefusal !== null) return;
     const connection = this.#connection;
@@ -187,7 +187,7 @@ export abstract class ActiveExchange extends ExchangeFacts implements UpstreamSi
     return this.answerHead(head);
   }
 
-  onAnswerBody(chunk: Buffer): void {
+  onAnswerBody(chunk: Buffer | string): void {
     if (this.ended) return;
     this.bytesOut += chunk.length;
     this.answerBody(chunk);
@@ -280,7 +280,7 @@ export abstract class ActiveExchange extends ExchangeFacts implements UpstreamSi
     this.letGo(this.#cut);
   }
 
-  #sendBody(connection: UpstreamConnection, chunk: Buffer): boolean {
+  #sendBody(connection: UpstreamConnection, chunk: Buffer | string): boolean {
     this.#bodySent = true;
     if (!this.chunkedUpstream) return connection.write(chunk);
     connection.write(chunk.length.toString(16) + '\r\n');

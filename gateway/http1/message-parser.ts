@@ -1,9 +1,10 @@
 /**
- * HTTP/1 messages from bytes, by node's own llhttp (the grammar behind node:http, in its strict mode) on plain sockets. It is not a
+ * HTTP/1 messages from bytes: the usual one, wholly there, by our own reader (whole-message.ts), every other by node's own llhttp (the grammar behind node:http, in its strict mode) on plain sockets. It is not a
  * documented interface of node: test/conformance/message-parser.test.ts pins what is relied on, for every supported version.
  * node:http itself costs about twice as much a request (docs/decisions/0003-llhttp-on-plain-sockets.md).
  */
 import { createRequire } from 'node:module';
+import { WholeMessage } from './whole-message.js';
 
 interface NativeParser {
   [slot: number]: unknown;
@@ -49,7 +50,8 @@ export interface MessageHandler {
   onMessageBegin(): void;
   /** Answers true if the message has no body whatever its head says (the answer to a HEAD). */
   onHead(head: MessageHead): boolean;
-  onBody(chunk: Buffer): void;
+  /** A text is latin1: a character a byte. */
+  onBody(chunk: Buffer | string): void;
   onMessageComplete(trailers: string[] | null): void;
 }
 
@@ -66,8 +68,17 @@ export class MessageHead {
   keepAlive = true;
 }
 
+/** A body up to this is told as text: it joins the head's without a buffer of its own. Bytes. */
+const TEXT_BYTES = 4096;
+
+/** What the last takeWhole of any parser read. */
+const whole = new WholeMessage();
+
 export class MessageParser {
-  readonly #native: NativeParser;
+  readonly #kind: 'request' | 'response';
+  readonly #maxHeadBytes: number;
+  /** Null until there is something for it: most connections carry nothing else than usual messages. */
+  #native: NativeParser | null = null;
   readonly #handler: MessageHandler;
   readonly #head = new MessageHead();
   #flushedPairs: string[] | null = null;
@@ -77,34 +88,63 @@ export class MessageParser {
   #executing = false;
   #closed = false;
 
+  /** The last message is complete, and another may follow. */
+  #between = true;
+
   constructor(kind: 'request' | 'response', handler: MessageHandler, maxHeadBytes: number) {
-    const native = new HTTPParser();
-    native.initialize(kind === 'request' ? HTTPParser.REQUEST : HTTPParser.RESPONSE, {}, maxHeadBytes, HTTPParser.kLenientNone);
-    native.owner = this;
-    native[HTTPParser.kOnMessageBegin | 0] = onMessageBegin;
-    native[HTTPParser.kOnHeaders | 0] = onHeaders;
-    native[HTTPParser.kOnHeadersComplete | 0] = onHeadersComplete;
-    native[HTTPParser.kOnBody | 0] = onBody;
-    native[HTTPParser.kOnMessageComplete | 0] = onMessageComplete;
-    this.#native = native;
+    this.#kind = kind;
+    this.#maxHeadBytes = maxHeadBytes;
     this.#handler = handler;
+  }
+
+  /**
+   * Takes the message that begins at `start` of what was read up to `end`, if it is a usual one and wholly there. Answers the number of its bytes; 0: nothing was taken, and what is there
+   * is for `execute`.
+   */
+  takeWhole(bytes: Buffer, start: number, end: number): number {
+    if (!this.#between) return 0;
+    const isRequest = this.#kind === 'request';
+    if (!(isRequest ? whole.readRequest(bytes, start, end, this.#maxHeadBytes) : whole.readAnswer(bytes, start, end))) return 0;
+    const { headEnd, bodyBytes } = whole;
+    const head = this.#head;
+    head.major = 1;
+    head.minor = 1;
+    head.pairs = whole.pairs;
+    head.method = isRequest ? whole.method : '';
+    head.target = isRequest ? whole.target : '';
+    head.status = isRequest ? 0 : whole.status;
+    head.reason = isRequest ? '' : whole.reason;
+    head.upgrade = false;
+    head.keepAlive = true;
+    this.#handler.onMessageBegin();
+    // any of these may close the parser
+    if (this.#closed) return headEnd - start;
+    const hasBody = !this.#handler.onHead(head) && bodyBytes > 0;
+    if (hasBody && !this.#closed) {
+      this.#handler.onBody(bodyBytes <= TEXT_BYTES ? bytes.latin1Slice(headEnd, headEnd + bodyBytes) : Buffer.from(bytes.subarray(headEnd, headEnd + bodyBytes)));
+    }
+    if (!this.#closed) this.#handler.onMessageComplete(null);
+    return headEnd + (hasBody ? bodyBytes : 0) - start;
   }
 
   /** Takes what was read. Answers the number of bytes understood (fewer than given only after an upgrade), or the error. */
   execute(bytes: Buffer): number | ParserError {
+    const native = this.#native ??= this.#open();
     this.#executing = true;
-    const result = this.#native.execute(bytes);
+    const result = native.execute(bytes);
     this.#executing = false;
-    if (this.#closed) this.#native.close();
+    if (this.#closed) native.close();
     return result;
   }
 
   /** The peer has ended its side: null if that is a message's proper end, else the error. */
   finish(): ParserError | null {
+    const native = this.#native;
+    if (native === null) return null;
     this.#executing = true;
-    const result = this.#native.finish();
+    const result = native.finish();
     this.#executing = false;
-    if (this.#closed) this.#native.close();
+    if (this.#closed) native.close();
     return result instanceof Error ? result : null;
   }
 
@@ -112,11 +152,25 @@ export class MessageParser {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    if (this.#native === null) return;
     this.#native.owner = null;
     if (!this.#executing) this.#native.close();
   }
 
+  #open(): NativeParser {
+    const native = new HTTPParser();
+    native.initialize(this.#kind === 'request' ? HTTPParser.REQUEST : HTTPParser.RESPONSE, {}, this.#maxHeadBytes, HTTPParser.kLenientNone);
+    native.owner = this;
+    native[HTTPParser.kOnMessageBegin | 0] = onMessageBegin;
+    native[HTTPParser.kOnHeaders | 0] = onHeaders;
+    native[HTTPParser.kOnHeadersComplete | 0] = onHeadersComplete;
+    native[HTTPParser.kOnBody | 0] = onBody;
+    native[HTTPParser.kOnMessageComplete | 0] = onMessageComplete;
+    return native;
+  }
+
   begin(): void {
+    this.#between = false;
     this.#inBody = false;
     this.#trailers = null;
     this.#handler.onMessageBegin();
@@ -163,6 +217,8 @@ export class MessageParser {
 
   complete(): void {
     this.#inBody = false;
+    // llhttp takes nothing more after a message that is the connection's last
+    this.#between = this.#head.keepAlive && !this.#head.upgrade;
     this.#handler.onMessageComplete(this.#trailers);
   }
 }

@@ -6,7 +6,7 @@ import net from 'node:net';
 import tls from 'node:tls';
 import { monotonicMs, type Deadlined, type Deadlines } from '../deadlines.js';
 import { MessageParser, type MessageHandler, type MessageHead } from '../http1/message-parser.js';
-import { sharedRead } from '../http1/shared-read.js';
+import { DirectWriter, readDirect, sharedRead } from '../http1/plain-socket.js';
 import type { TargetAddress } from './target-address.js';
 
 /** Head of an answer: status line and fields together, bytes. */
@@ -37,7 +37,7 @@ export interface UpstreamSink {
   onAnswerInformational(head: MessageHead): void;
   /** Answers true if the answer has no body whatever its head says (HEAD). */
   onAnswerHead(head: MessageHead): boolean;
-  onAnswerBody(chunk: Buffer): void;
+  onAnswerBody(chunk: Buffer | string): void;
   onAnswerEnd(trailers: string[] | null): void;
   /** All that one read brought has been told. */
   onAnswerRead(): void;
@@ -54,6 +54,8 @@ export class UpstreamConnection implements MessageHandler, Deadlined {
   readonly #socket: net.Socket;
   readonly #parser: MessageParser;
   #sink: UpstreamSink | null = null;
+  /** From when it is connected. */
+  #writer: DirectWriter | null = null;
   #connected = false;
   #served = 0;
   #requestEnded = false;
@@ -69,19 +71,22 @@ export class UpstreamConnection implements MessageHandler, Deadlined {
     this.#deadlines = deadlines;
     this.#parser = new MessageParser('response', this, MAX_ANSWER_HEAD);
     const { address } = target;
+    const onRead = (bytes: Buffer, count: number): void => { this.#read(bytes, count); };
     const socket = address.tls
       ? tls.connect({ host: address.host, port: address.port, ALPNProtocols: ['http/1.1'], ...(net.isIP(address.host) === 0 ? { servername: address.host } : {}) })
-      : net.connect({ host: address.host, port: address.port, noDelay: true, onread: sharedRead((chunk) => { this.#read(chunk); }) });
+      : net.connect({ host: address.host, port: address.port, noDelay: true, onread: sharedRead(onRead) });
     if (address.tls) socket.setNoDelay(true);
     this.#socket = socket;
     this.deadlineMs = monotonicMs() + connectTimeoutMs;
     deadlines.add(this);
     socket.once(address.tls ? 'secureConnect' : 'connect', () => {
       this.#connected = true;
+      this.#writer = new DirectWriter(socket);
+      if (!address.tls) readDirect(socket, onRead);
       this.deadlineMs = Number.POSITIVE_INFINITY;
       target.onConnected(this);
     });
-    if (address.tls) socket.on('data', (chunk: Buffer) => { this.#read(chunk); });
+    if (address.tls) socket.on('data', (chunk: Buffer) => { onRead(chunk, chunk.length); });
     socket.on('end', () => { this.#ended(); });
     socket.on('drain', () => {
       if (this.#requestEnded) return;
@@ -111,7 +116,7 @@ export class UpstreamConnection implements MessageHandler, Deadlined {
 
   /** False: wait for onRequestDrain before more. */
   write(bytes: Buffer | string): boolean {
-    const more = this.#socket.write(bytes, 'latin1');
+    const more = (this.#writer as DirectWriter).write(bytes);
     if (!more) this.deadlineMs = monotonicMs() + this.target.idleTimeoutMs;
     return more;
   }
@@ -152,15 +157,16 @@ export class UpstreamConnection implements MessageHandler, Deadlined {
     this.#fail(this.#connected ? 'timeout' : 'connect_timeout', this.#connected ? 'no answer in time' : 'no connection in time');
   }
 
-  #read(chunk: Buffer): void {
+  #read(bytes: Buffer, count: number): void {
     if (this.#gone) return;
     if (this.#sink === null) {
       // Bytes nobody asked for, on an idle connection.
       this.#destroy();
       return;
     }
-    const result = this.#parser.execute(chunk);
-    if (typeof result !== 'number' || result < chunk.length) this.#surplus = true;
+    const taken = this.#parser.takeWhole(bytes, 0, count);
+    const result = taken === count ? 0 : this.#parser.execute(bytes.subarray(taken, count));
+    if (typeof result !== 'number' || taken + result < count) this.#surplus = true;
     const sink = this.#sink as UpstreamSink | null;
     if (sink !== null && !this.#answerEnded && this.#surplus) {
       this.#fail('broken', typeof result === 'number' ? 'bytes that belong to no answer' : `invalid answer: ${result.reason}`);
@@ -241,7 +247,7 @@ export class UpstreamConnection implements MessageHandler, Deadlined {
     return this.#sink.onAnswerHead(head);
   }
 
-  onBody(chunk: Buffer): void {
+  onBody(chunk: Buffer | string): void {
     if (!this.#answerEnded) this.#sink?.onAnswerBody(chunk);
   }
 

@@ -172,10 +172,11 @@ test('the order of releases is the order of the rows', async (t) => {
   }
   const released: number[] = [];
   for (const [i, socket] of watch.clientSockets.entries()) {
-    const write = socket.write.bind(socket) as (bytes: Buffer, encoding: BufferEncoding) => boolean;
-    t.mock.method(socket, 'write', (bytes: Buffer, encoding: BufferEncoding) => {
+    const { _handle: handle } = socket as unknown as { _handle: { writeLatin1String(...call: unknown[]): number } };
+    const write = handle.writeLatin1String.bind(handle);
+    t.mock.method(handle, 'writeLatin1String', (...call: unknown[]) => {
       released.push(i + 1);
-      return write(bytes, encoding);
+      return write(...call);
     });
   }
   // All in one go, and not in the order of the requests.

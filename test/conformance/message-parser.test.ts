@@ -177,10 +177,10 @@ test('values are bytes, one character each; leading and trailing blanks are take
 
 test('a piece of a body outlives the buffer it came in', () => {
   const given = bytes('HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello');
-  let piece: Buffer | null = null;
+  let piece: Buffer | string | null = null;
   const parser = new MessageParser('response', { onMessageBegin() {}, onHead: () => false, onBody: (chunk) => { piece = chunk; }, onMessageComplete() {} }, MAX_HEAD);
   parser.execute(given);
-  const view = piece as Buffer | null;
+  const view = piece as Buffer | string | null;
   assert.ok(view !== null);
   given.fill(0);
   assert.equal(view.toString(), 'hello');

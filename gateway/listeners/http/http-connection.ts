@@ -8,7 +8,7 @@ import { monotonicMs, type Deadlined } from '../../deadlines.js';
 import { INTERIM_AFTER_MS } from '../../active-exchange.js';
 import { KINDS } from '../../events/event.js';
 import type { Refusal } from '../../exchange.js';
-import { readShared } from '../../http1/shared-read.js';
+import { DirectWriter, readShared } from '../../http1/plain-socket.js';
 import { MessageParser, type MessageHandler, type MessageHead, type ParserError } from '../../http1/message-parser.js';
 import type { Pipeline } from '../../pipeline.js';
 import { clientAddress } from '../../routing/forwarded.js';
@@ -40,6 +40,7 @@ export class HttpConnection implements MessageHandler, Deadlined {
   readonly peerAddress: string;
   readonly #listener: HttpListener;
   readonly #parser: MessageParser;
+  readonly #writer: DirectWriter;
   readonly #parts = new RequestHead();
   /** Dispatched, and not yet let go. */
   #current: HttpExchange | null = null;
@@ -75,7 +76,8 @@ export class HttpConnection implements MessageHandler, Deadlined {
     this.#phaseDeadlineMs = monotonicMs() + listener.settings.headTimeoutMs;
     this.arm();
     listener.deadlines.add(this);
-    readShared(socket, (chunk) => { this.#read(chunk); });
+    readShared(socket, (bytes, count) => { this.#read(bytes, count); });
+    this.#writer = new DirectWriter(socket);
     socket.on('end', () => { this.#clientEnded(); });
     socket.on('drain', () => { this.#drained(); });
     // 'close' follows and decides.
@@ -102,7 +104,7 @@ export class HttpConnection implements MessageHandler, Deadlined {
 
   /** False: the client is slow; `onClientDrain` follows. */
   write(bytes: string | Buffer): boolean {
-    const more = this.socket.write(bytes, 'latin1');
+    const more = this.#writer.write(bytes);
     if (!more) this.#expectDrain();
     return more;
   }
@@ -240,7 +242,7 @@ export class HttpConnection implements MessageHandler, Deadlined {
     return false;
   }
 
-  onBody(chunk: Buffer): void {
+  onBody(chunk: Buffer | string): void {
     const exchange = this.#receiving;
     if (exchange === null || this.#deaf) return;
     if (exchange.totalBytesIn + chunk.length > this.#listener.settings.bodyBytes && exchange.preRefusal === null) {
@@ -273,37 +275,43 @@ export class HttpConnection implements MessageHandler, Deadlined {
 
   // -- reading --------------------------------------------------------------------------------------------------
 
-  #read(chunk: Buffer): void {
+  #read(bytes: Buffer, count: number): void {
     if (this.#deaf) return;
-    if (this.#requestsEnd !== null && this.socket.bytesRead - this.socket.readableLength - chunk.length >= this.#requestsEnd) {
+    if (this.#requestsEnd !== null && this.socket.bytesRead - this.socket.readableLength - count >= this.#requestsEnd) {
       if (this.#receiving === null) return;
       this.#receiving.keepAlive = false;
     }
-    if (chunk.length <= PIECE_BYTES && this.#unparsed.isEmpty && this.#takesMore) this.#parse(chunk);
-    else this.#unparsed.keep(chunk);
+    if (count <= PIECE_BYTES && this.#unparsed.isEmpty && this.#takesMore) this.#parse(bytes, count);
+    else this.#unparsed.keep(bytes.subarray(0, count));
     this.#updateReading();
     this.#unparsed.own();
   }
 
-  /** Each head by itself, and each body, or what is there of it. */
-  #parse(piece: Buffer): void {
-    for (let at = 0; at < piece.length && !this.#deaf;) {
-      const rest = at === 0 ? piece : piece.subarray(at);
-      const isBody = this.#receiving !== null && this.#headRead;
-      const bodyLeft = this.#bodyBytesLeft;
-      const end = bodyLeft > 0 ? bodyLeft : isBody ? this.#otherProtocol.bodyEnd(rest) : this.#otherProtocol.headEnd(rest);
-      const part = end < rest.length ? rest.subarray(0, end) : rest;
-      if (bodyLeft > 0) this.#execute(part);
-      else {
-        this.#otherProtocol.look(part, !isBody);
-        this.#execute(part);
-        const headPending = this.#receiving !== null && !this.#headRead;
-        this.#otherProtocol.parsed(headPending, this.#receiving !== null && this.#bodyBytesLeft <= 0);
-        this.#boundHead(headPending ? part.length : 0);
-      }
-      at += part.length;
+  /** Each message that is wholly there; of others each head by itself, and each body, or what is there of it. */
+  #parse(bytes: Buffer, count: number): void {
+    for (let at = 0; at < count && !this.#deaf;) {
+      const taken = this.#parser.takeWhole(bytes, at, count);
+      at += taken === 0 ? this.#parsePart(bytes.subarray(at, count)) : taken;
     }
     if (this.#current === null && this.#queue.length > 0) this.#next();
+  }
+
+  /** Answers how much of `rest` that was. */
+  #parsePart(rest: Buffer): number {
+    const isBody = this.#receiving !== null && this.#headRead;
+    const bodyLeft = this.#bodyBytesLeft;
+    const end = bodyLeft > 0 ? bodyLeft : isBody ? this.#otherProtocol.bodyEnd(rest) : this.#otherProtocol.headEnd(rest);
+    const part = end < rest.length ? rest.subarray(0, end) : rest;
+    if (bodyLeft > 0) {
+      this.#execute(part);
+      return part.length;
+    }
+    this.#otherProtocol.look(part, !isBody);
+    this.#execute(part);
+    const headPending = this.#receiving !== null && !this.#headRead;
+    this.#otherProtocol.parsed(headPending, this.#receiving !== null && this.#bodyBytesLeft <= 0);
+    this.#boundHead(headPending ? part.length : 0);
+    return part.length;
   }
 
   /** The parser counts a head's bytes, but for the spaces in its request line. @param pendingBytes read of a head that is not whole */
@@ -321,7 +329,10 @@ export class HttpConnection implements MessageHandler, Deadlined {
 
   #parseOn(): void {
     this.#parsing = true;
-    while (!this.#unparsed.isEmpty && !this.#deaf && this.#takesMore) this.#parse(this.#unparsed.take(this.#bodyBytesLeft));
+    while (!this.#unparsed.isEmpty && !this.#deaf && this.#takesMore) {
+      const piece = this.#unparsed.take(this.#bodyBytesLeft);
+      this.#parse(piece, piece.length);
+    }
     this.#parsing = false;
     if (this.#deaf) this.#unparsed.drop();
   }
