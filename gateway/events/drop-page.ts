@@ -30,8 +30,6 @@ export const DROPS_FILE = 'drops';
 export const DROP_REASONS = ['spool_full', 'disk_full', 'write_failed'] as const;
 export type DropReason = (typeof DROP_REASONS)[number];
 
-const flushData = promisify(fdatasync);
-
 const ENTRY_BYTES = 128;
 const PAGE_BYTES = 256 * 1024;
 const FIRST_ENTRY = 2;
@@ -78,8 +76,13 @@ export interface StreamDrops {
   readonly damaged: number;
 }
 
-/** Writes at a position, as `writeSync`. */
-export type PageWrite = (fd: number, bytes: Buffer, offset: number, length: number, position: number) => number;
+/** The system calls that write the page once it is made; a test puts failing ones in their place. */
+export interface PageCalls {
+  write(fd: number, bytes: Buffer, offset: number, length: number, position: number): number;
+  flush(fd: number): Promise<void>;
+}
+
+export const PAGE_CALLS: PageCalls = { write: (fd, bytes, offset, length, position) => writeSync(fd, bytes, offset, length, position), flush: promisify(fdatasync) };
 
 interface Tally { slot: number; name: Buffer; rows: number; requests: number; counted: number; firstMs: number; lastMs: number; toldCounted: number; changed: boolean }
 
@@ -87,7 +90,7 @@ interface Tally { slot: number; name: Buffer; rows: number; requests: number; co
 export class DropPage {
   readonly #fd: number;
   readonly #stream: string;
-  readonly #write: PageWrite;
+  readonly #calls: PageCalls;
   readonly #tallies = new Map<string, Tally>();
   readonly #overflow: Tally = newTally(1, '');
   readonly #byReason: Record<DropReason, number> = { spool_full: 0, disk_full: 0, write_failed: 0 };
@@ -103,16 +106,16 @@ export class DropPage {
   #writes = 0;
   #flushed = 0;
 
-  private constructor(fd: number, stream: string, write: PageWrite) {
+  private constructor(fd: number, stream: string, calls: PageCalls) {
     this.#fd = fd;
     this.#stream = stream;
-    this.#write = write;
+    this.#calls = calls;
   }
 
-  /** Makes the page in the stream's directory, flushed to disk. @param write for tests: a call that fails */
-  static create(streamDir: string, stream: string, write: PageWrite = writeSync): DropPage {
+  /** Makes the page in the stream's directory, flushed to disk. @param calls for tests: those that fail */
+  static create(streamDir: string, stream: string, calls = PAGE_CALLS): DropPage {
     const fd = openSync(join(streamDir, DROPS_FILE), 'wx', 0o640);
-    const page = new DropPage(fd, stream, write);
+    const page = new DropPage(fd, stream, calls);
     const zeros = Buffer.alloc(PAGE_BYTES);
     for (let at = 0; at < PAGE_BYTES;) at += writeSync(fd, zeros, at, PAGE_BYTES - at, at);
     page.#headerWritten = false;
@@ -124,7 +127,7 @@ export class DropPage {
 
   /** Opens the page of a stream that nothing was tallied of yet. */
   static open(streamDir: string, stream: string): DropPage {
-    return new DropPage(openSync(join(streamDir, DROPS_FILE), 'r+'), stream, writeSync);
+    return new DropPage(openSync(join(streamDir, DROPS_FILE), 'r+'), stream, PAGE_CALLS);
   }
 
   /** Rows tallied since the stream was opened. The object is live. */
@@ -197,7 +200,7 @@ export class DropPage {
   async flush(): Promise<void> {
     const writes = this.#writes;
     try {
-      await flushData(this.#fd);
+      await this.#calls.flush(this.#fd);
       this.#flushed = writes;
     } catch (error) {
       this.#headerWritten = false;
@@ -231,7 +234,7 @@ export class DropPage {
 
   #writeEntry(slot: number, entry: Buffer): void {
     this.#writes++;
-    const written = this.#write(this.#fd, entry, 0, ENTRY_BYTES, slot * ENTRY_BYTES);
+    const written = this.#calls.write(this.#fd, entry, 0, ENTRY_BYTES, slot * ENTRY_BYTES);
     if (written !== ENTRY_BYTES) throw new Error(`wrote ${written} of ${ENTRY_BYTES} bytes of an entry`);
   }
 

@@ -9,7 +9,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { TidegateError } from '../../errors/tidegate-error.js';
-import { DropPage, type DropReason, type PageWrite } from './drop-page.js';
+import { DropPage, type DropReason, type PageCalls } from './drop-page.js';
 import { RowEncoder } from './encoder.js';
 import type { EventFacts } from './event.js';
 import { makeFolder } from './make-folder.js';
@@ -40,7 +40,7 @@ export interface RecorderOptions {
   readonly log: SpoolLog;
   /** For tests: system calls that fail. */
   readonly calls?: SegmentCalls;
-  readonly writePage?: PageWrite;
+  readonly pageCalls?: PageCalls;
 }
 
 /** A turn with more bytes than this is written as several frames, far below the largest that readers take. */
@@ -321,7 +321,7 @@ function openStream(options: RecorderOptions): TakenSpare {
   }
 }
 
-function makeStream({ spoolDir, calls, writePage }: RecorderOptions, stateOf: (stream: string) => StreamState): TakenSpare {
+function makeStream({ spoolDir, calls, pageCalls }: RecorderOptions, stateOf: (stream: string) => StreamState): TakenSpare {
   const stream = randomBytes(8).toString('hex');
   const opening = join(spoolDir, OPENING_PREFIX + stream);
   try {
@@ -329,7 +329,7 @@ function makeStream({ spoolDir, calls, writePage }: RecorderOptions, stateOf: (s
     mkdirSync(opening, { mode: 0o750 });
     createState(opening, stateOf(stream));
     createPlace(opening);
-    const drops = DropPage.create(opening, stream, writePage);
+    const drops = DropPage.create(opening, stream, pageCalls);
     // made here, so that a disk that has no room for it is met before the stream has its name
     prepareFirstSegment(opening, stream, calls);
     flushDirectory(opening);

@@ -14,15 +14,16 @@ export interface SegmentCalls {
   /** Bytes written, which may be fewer than asked. */
   write(fd: number, bytes: Buffer, offset: number, length: number, position: number): number;
   truncate(fd: number, length: number): void;
+  flush(fd: number): Promise<void>;
 }
 
 export const SYSTEM_CALLS: SegmentCalls = {
   create: (path) => openSync(path, 'wx', 0o640),
   write: (fd, bytes, offset, length, position) => writeSync(fd, bytes, offset, length, position),
   truncate: (fd, length) => { ftruncateSync(fd, length); },
+  flush: promisify(fdatasync),
 };
 
-const flushData = promisify(fdatasync);
 const closeFile = promisify(close);
 
 export class SegmentWriter {
@@ -87,9 +88,9 @@ export class SegmentWriter {
     try {
       if (this.#unflushed) {
         this.#unflushed = false;
-        await flushData(this.#fd);
+        await this.#calls.flush(this.#fd);
       }
-      for (const fd of full) await flushData(fd);
+      for (const fd of full) await this.#calls.flush(fd);
       return true;
     } catch (error) {
       // the kernel reports a lost page once

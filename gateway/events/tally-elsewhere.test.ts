@@ -1,15 +1,16 @@
 /** A spool of which nothing can be written any more, segments and drop page alike: the tally is kept elsewhere, comes back with the disk, and outlives its worker. */
 import { afterEach, beforeEach, test } from 'node:test';
 import assert from 'node:assert/strict';
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { eventually } from '../../test/harness/deadline.js';
-import { DropPage, readDrops } from './drop-page.js';
+import { decodeDrops, DropPage, PAGE_CALLS, readDrops, type PageCalls, type StreamDrops } from './drop-page.js';
 import { KeptLog, sampleFacts } from './event-samples.fixture.js';
 import { readStreamEvents } from './read-rows.js';
 import { Recorder } from './recorder.js';
 import { sealStream } from './seal.js';
+import { SEGMENT_HEADER_BYTES, segmentPath } from './segment.js';
 import { SYSTEM_CALLS } from './segment-writer.js';
 import { bringBack } from './tally-elsewhere.js';
 
@@ -37,7 +38,34 @@ const refused = (): void => {
 
 interface OpenStream { readonly recorder: Recorder; readonly dir: string; readonly released: () => number; readonly turn: (...apps: readonly string[]) => void }
 
-function open(): OpenStream {
+/** Beneath the page cache: what a flush fails to bring here the kernel takes for clean, and no later flush brings it. */
+class Disk implements PageCalls {
+  fails = false;
+  readonly #bytes = Buffer.alloc(256 * 1024);
+  #dirty: { readonly bytes: Buffer; readonly position: number }[] = [];
+
+  write(...call: Parameters<PageCalls['write']>): number {
+    const [, bytes, offset, length, position] = call;
+    this.#dirty.push({ bytes: Buffer.from(bytes.subarray(offset, offset + length)), position });
+    return PAGE_CALLS.write(...call);
+  }
+
+  async flush(): Promise<void> {
+    const { fails } = this;
+    const dirty = this.#dirty;
+    this.#dirty = [];
+    await Promise.resolve();
+    if (fails) throw Object.assign(new Error('EIO: i/o error, fdatasync'), { code: 'EIO' });
+    for (const { bytes, position } of dirty) bytes.copy(this.#bytes, position);
+  }
+
+  get drops(): StreamDrops | null {
+    return decodeDrops(this.#bytes);
+  }
+}
+
+/** @param flushSegments in place of the system's */
+function open(page: PageCalls = PAGE_CALLS, flushSegments: (fd: number) => Promise<void> = (fd) => SYSTEM_CALLS.flush(fd)): OpenStream {
   const spoolDir = join(folder, 'spool');
   const recorder = Recorder.open({
     spoolDir, node: 'n', worker: 1, segmentBytes: 1 << 20, log,
@@ -45,8 +73,9 @@ function open(): OpenStream {
       create: (path) => { refused(); return SYSTEM_CALLS.create(path); },
       write: (...call) => { refused(); return SYSTEM_CALLS.write(...call); },
       truncate: (...call) => { refused(); SYSTEM_CALLS.truncate(...call); },
+      flush: flushSegments,
     },
-    writePage: (...call) => { refused(); return writeSync(...call); },
+    pageCalls: { write: (...call) => { refused(); return page.write(...call); }, flush: (fd) => page.flush(fd) },
   });
   let released = 0;
   const turn = (...apps: readonly string[]): void => {
@@ -69,9 +98,9 @@ test('while the disk is read-only answers go and few words are said; when it com
   assert.ok(log.lines.length < 5, `${log.lines.length} lines`);
   readOnly = false;
   // without another request
-  await eventually('the tally in the page', () => ((readDrops(dir)?.rows ?? 0) > 0 ? true : null));
+  await eventually('the tally in the page, on disk', () => (readdirSync(join(folder, 'tmp')).length === 0 ? true : null));
   assert.deepEqual(perApp(dir), [['acme', 500], ['globex', 500], ['', 500]]);
-  assert.deepEqual([readDrops(dir)?.lastSeq, readdirSync(join(folder, 'tmp'))], [1500, []]);
+  assert.equal(readDrops(dir)?.lastSeq, 1500);
   turn('acme');
   await recorder.close();
   assert.deepEqual([sealStream(dir, log, () => false)?.seal?.lastSeq, [...readStreamEvents(dir, 0)].length], [1501, 2]);
@@ -123,12 +152,101 @@ test('that the stream had come further than what was flushed is in its page, and
 });
 
 test('of a page that could not be flushed all is written again', async () => {
-  const { recorder, dir } = open();
-  const page = DropPage.open(dir, recorder.stream);
-  page.add({ seq: 0, app: 'acme', timeMs: 1, requests: 1, counted: 1 }, 'disk_full');
+  const disk = new Disk();
+  const page = DropPage.create(folder, '00000000000000aa', disk);
+  const drop = (apps: number): void => {
+    for (let app = 0; app < apps; app++) page.add({ seq: app, app: `app-${app}`, timeMs: 1, requests: 1, counted: 1 }, 'disk_full');
+  };
+  // more than have a place of their own
+  drop(2050);
   page.commit();
-  page.close();
-  await assert.rejects(page.flush());
+  disk.fails = true;
+  await assert.rejects(page.flush(), /EIO/);
   assert.deepEqual([page.committed, page.onDisk], [false, false]);
+  disk.fails = false;
+  drop(1);
+  page.commit();
+  await page.flush();
+  page.close();
+  assert.equal(page.onDisk, true);
+  assert.deepEqual([disk.drops?.lastSeq, disk.drops?.rows, disk.drops?.damaged], [2049, 2051, 0]);
+  assert.deepEqual(disk.drops?.apps, readDrops(folder)?.apps);
+});
+
+test('what is tallied while the page is being flushed is not taken for flushed, nor what is tallied and not written', async () => {
+  const disk = new Disk();
+  const page = DropPage.create(folder, '00000000000000aa', disk);
+  const drop = (): void => { page.add({ seq: 0, app: 'acme', timeMs: 1, requests: 1, counted: 1 }, 'disk_full'); };
+  drop();
+  page.commit();
+  const flushing = page.flush();
+  drop();
+  page.commit();
+  await flushing;
+  assert.deepEqual([page.onDisk, disk.drops?.rows], [false, 1]);
+  await page.flush();
+  assert.deepEqual([page.onDisk, disk.drops?.rows], [true, 2]);
+  drop();
+  assert.equal(page.onDisk, false);
+  await page.flush();
+  assert.equal(page.onDisk, false);
+  page.close();
+});
+
+const eio = (): Promise<void> => Promise.reject(Object.assign(new Error('EIO: i/o error, fdatasync'), { code: 'EIO' }));
+
+for (const [name, ends] of [['by a worker that lives, within seconds', false], ['by one that ends', true]] as const) {
+  test(`of rows that could not be flushed it is noted on disk that they were there, ${name}`, async () => {
+    const disk = new Disk();
+    const { recorder, dir, turn } = open(disk, eio);
+    turn('acme', 'globex');
+    if (ends) await recorder.close();
+    else await eventually('it is noted', () => (disk.drops?.reachedSeq === 1 ? true : null));
+    assert.deepEqual([disk.drops?.reachedSeq, disk.drops?.rows], [1, 0]);
+    await recorder.close();
+    // as after a mount that has lost them
+    truncateSync(segmentPath(dir, 1), SEGMENT_HEADER_BYTES);
+    assert.equal(sealStream(dir, log, () => false)?.seal?.lastSeq, 1);
+  });
+}
+
+for (const [name, ends] of [['until it is', false], ['where the worker ends before', true]] as const) {
+  test(`a tally that is in the page and could not be flushed is kept elsewhere, ${name}`, async () => {
+    const disk = new Disk();
+    const { recorder, turn } = open(disk);
+    disk.fails = true;
+    recorder.setRoom(10, 10);
+    turn('acme', 'globex');
+    if (ends) await recorder.close();
+    else await eventually('it is kept', () => (kept().length === 1 ? true : null));
+    assert.equal(kept().length, 1);
+    assert.ok(log.lines.some(({ level, message }) => level === 'error' && message.includes('kept elsewhere')));
+    if (ends) return;
+    disk.fails = false;
+    turn('acme');
+    await eventually('it is in the page', () => (kept().length === 0 ? true : null));
+    assert.deepEqual(disk.drops?.apps.map(({ app, rows }) => [app, rows]), [['acme', 2], ['globex', 1]]);
+    await recorder.close();
+    assert.equal(disk.drops.rows, 3);
+  });
+}
+
+test('what is dropped last is on disk when the worker has ended', async () => {
+  const disk = new Disk();
+  const { recorder, turn } = open(disk);
+  recorder.setRoom(10, 10);
+  turn('acme');
   await recorder.close();
+  assert.equal(disk.drops?.rows, 1);
+});
+
+test('a kept tally that cannot be read is told, and blocks no seal', async () => {
+  const { recorder, dir, turn } = open();
+  readOnly = true;
+  turn('acme');
+  await recorder.close();
+  writeFileSync(join(folder, 'tmp', kept()[0] ?? ''), 'no page');
+  bringBack(dir, recorder.stream, log);
+  assert.ok(log.lines.some(({ fields }) => (fields as { code?: string }).code === 'spool_corrupt'));
+  assert.deepEqual(kept(), []);
 });
