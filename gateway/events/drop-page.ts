@@ -183,11 +183,14 @@ export class DropPage {
     this.commit();
     this.#toldSeq = seq;
     this.#toldRows = this.#rows;
-    this.#writeHeader();
-    for (const tally of [...this.#tallies.values(), this.#overflow]) {
-      if (tally.toldCounted === tally.counted) continue;
-      tally.toldCounted = tally.counted;
-      this.#writeTally(tally);
+    const told = [...this.#tallies.values(), this.#overflow].filter(({ toldCounted, counted }) => toldCounted !== counted);
+    for (const tally of told) tally.toldCounted = tally.counted;
+    try {
+      this.#writeHeader();
+      for (const tally of told) this.#writeTally(tally);
+    } catch (error) {
+      this.#writeAllAgain();
+      throw error;
     }
   }
 
@@ -203,13 +206,18 @@ export class DropPage {
       await this.#calls.flush(this.#fd);
       this.#flushed = writes;
     } catch (error) {
-      this.#headerWritten = false;
-      for (const tally of [...this.#tallies.values(), this.#overflow]) {
-        if (tally.rows === 0 || tally.changed) continue;
-        tally.changed = true;
-        this.#changed.push(tally);
-      }
+      this.#writeAllAgain();
       throw error;
+    }
+  }
+
+  /** By the next commit. */
+  #writeAllAgain(): void {
+    this.#headerWritten = false;
+    for (const tally of [...this.#tallies.values(), this.#overflow]) {
+      if (tally.rows === 0 || tally.changed) continue;
+      tally.changed = true;
+      this.#changed.push(tally);
     }
   }
 

@@ -284,8 +284,8 @@ export class Recorder {
   #everySecond(): void {
     this.#commitDrops();
     void this.#flushDrops();
-    const seq = this.#lastWrittenSeq;
-    void this.#segments.flush().then((flushed) => { if (!flushed && !this.#closed) this.#notFlushed(seq); });
+    // up to now: what was written while it flushed may have failed with the rest, and is told with it
+    void this.#segments.flush().then((flushed) => { if (!flushed && !this.#closed) this.#notFlushed(this.#lastWrittenSeq); });
   }
 
   #complain(code: string, rows: number, error: unknown): void {

@@ -1,7 +1,8 @@
 /** A spool of which nothing can be written any more, segments and drop page alike: the tally is kept elsewhere, comes back with the disk, and outlives its worker. */
-import { afterEach, beforeEach, test } from 'node:test';
+import { afterEach, beforeEach, mock, test } from 'node:test';
 import assert from 'node:assert/strict';
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import fs, { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { eventually } from '../../test/harness/deadline.js';
@@ -210,6 +211,24 @@ for (const [name, ends] of [['by a worker that lives, within seconds', false], [
   });
 }
 
+test('a flush that was under way as the worker ended, and failed, is noted; so are the rows written meanwhile', async () => {
+  for (const ends of [true, false]) {
+    const disk = new Disk();
+    let flushes = 0;
+    let fail: () => void = () => undefined;
+    const underWay = new Promise<void>((_, reject) => { fail = () => { reject(new Error('EIO: i/o error, fdatasync')); }; });
+    const { recorder, turn } = open(disk, () => (flushes++ === 0 ? underWay : Promise.resolve()));
+    turn('acme');
+    await eventually('it is under way', () => (flushes > 0 ? true : null));
+    turn('acme');
+    const closed = ends ? recorder.close() : null;
+    fail();
+    await closed;
+    await eventually('it is noted', () => (disk.drops?.reachedSeq === 1 ? true : null));
+    await recorder.close();
+  }
+});
+
 for (const [name, ends] of [['until it is', false], ['where the worker ends before', true]] as const) {
   test(`a tally that is in the page and could not be flushed is kept elsewhere, ${name}`, async () => {
     const disk = new Disk();
@@ -238,6 +257,66 @@ test('what is dropped last is on disk when the worker has ended', async () => {
   turn('acme');
   await recorder.close();
   assert.equal(disk.drops?.rows, 1);
+});
+
+test('a tally that could not be flushed as it was brought back is written again: another flush alone would bring nothing', async (t) => {
+  t.after(() => { mock.restoreAll(); syncBuiltinESMExports(); });
+  const { recorder, dir, turn } = open();
+  readOnly = true;
+  turn('acme', 'globex');
+  await recorder.close();
+  const lasting: number[] = [];
+  let dirty = 0;
+  let fails = true;
+  const { writeSync, fsyncSync } = fs;
+  mock.method(fs, 'writeSync', (...call: Parameters<typeof writeSync>) => {
+    const written = writeSync(...call);
+    dirty += written;
+    return written;
+  });
+  mock.method(fs, 'fsyncSync', (fd: number) => {
+    const bytes = dirty;
+    dirty = 0;
+    if (fails) throw Object.assign(new Error('EIO: i/o error, fsync'), { code: 'EIO' });
+    fsyncSync(fd);
+    lasting.push(bytes);
+  });
+  syncBuiltinESMExports();
+  assert.throws(() => { bringBack(dir, recorder.stream, log); }, /EIO/);
+  assert.equal(kept().length, 1);
+  fails = false;
+  bringBack(dir, recorder.stream, log);
+  assert.deepEqual([kept(), perApp(dir)], [[], [['acme', 1], ['globex', 1]]]);
+  assert.ok((lasting.at(-1) ?? 0) >= 4 * 128, `${lasting.at(-1)} bytes`);
+});
+
+test('up to where the ledger was told is written again where it could not be, and is brought back', async () => {
+  for (const ends of [false, true]) {
+    const { recorder, dir, turn } = open();
+    recorder.setRoom(10, 10);
+    turn('acme', 'globex');
+    readOnly = true;
+    recorder.noteTold();
+    if (ends) {
+      await recorder.close();
+      bringBack(dir, recorder.stream, log);
+    }
+    readOnly = false;
+    await eventually('the tally in the page, on disk', () => (kept().length === 0 ? true : null));
+    const drops = readDrops(dir);
+    assert.deepEqual([drops?.toldSeq, drops?.toldRows, drops?.apps.map(({ toldCounted }) => toldCounted)], [1, 2, [1, 1]]);
+    await recorder.close();
+  }
+});
+
+test('of a copy that a kill left half written nothing stays', async () => {
+  const { recorder, dir, turn } = open();
+  readOnly = true;
+  turn('acme');
+  await recorder.close();
+  writeFileSync(join(folder, 'tmp', `${kept()[0] ?? ''}.new`), 'half');
+  bringBack(dir, recorder.stream, log);
+  assert.deepEqual(readdirSync(join(folder, 'tmp')), []);
 });
 
 test('a kept tally that cannot be read is told, and blocks no seal', async () => {

@@ -29,7 +29,8 @@ export function removeElsewhere(stream: string): void {
   const dir = tallyDir();
   try {
     mustBeOurs(dir, false);
-    rmSync(join(dir, stream), { force: true });
+    // half a copy, too, of a worker that was killed as it wrote it
+    for (const name of [stream, `${stream}.new`]) rmSync(join(dir, name), { force: true });
     rmdirSync(dir);
   } catch {
     // there is none, or others' tallies are in it
@@ -41,21 +42,21 @@ export function bringBack(streamDir: string, stream: string, log: SpoolLog): voi
   const page = readKept(stream, log);
   if (page === null) return;
   const kept = decodeDrops(page);
+  const path = join(streamDir, DROPS_FILE);
   if (kept?.stream !== stream) {
     log.error({ code: 'spool_corrupt', stream, dir: tallyDir() }, 'the tally of dropped events that was kept elsewhere cannot be read: what was dropped is not told');
   } else if (isNewer(kept, readDrops(streamDir))) {
-    const path = join(streamDir, DROPS_FILE);
     writeWhole(path, existsSync(path) ? 'r+' : 'w', page, true);
     log.warn({ stream, dropped: kept.rows, lastSeq: kept.reachedSeq }, 'the tally of dropped events was kept elsewhere while the spool could not be written; it is brought back');
   } else {
-    // it may be in memory only: an earlier try failed to flush it
-    writeWhole(join(streamDir, DROPS_FILE), 'r+', Buffer.alloc(0), true);
+    // it may be in memory only: what could not be flushed once another flush alone does not bring to the disk
+    writeWhole(path, 'r+', readFileSync(path), true);
   }
   removeElsewhere(stream);
 }
 
 function isNewer(kept: StreamDrops, page: StreamDrops | null): boolean {
-  return page === null || (kept.rows >= page.rows && (kept.rows > page.rows || kept.reachedSeq > page.reachedSeq));
+  return page === null || (kept.rows >= page.rows && (kept.rows > page.rows || kept.reachedSeq > page.reachedSeq || kept.toldSeq > page.toldSeq));
 }
 
 /** Null: there is none. In a folder that is another's nothing was kept, and nothing of it is believed. */
