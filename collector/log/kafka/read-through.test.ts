@@ -24,3 +24,20 @@ test('a partition is stored as of the last time that its end was asked for and a
   read.begin(new Map([[2, 9]]));
   assert.deepEqual([read.asOfMs([1]), read.asOfMs([2])], [null, null], 'dealt out anew');
 });
+
+test('an end that is lower than it was is believed once it has been said for a while: a broker that stood still answers as the leader it was', () => {
+  const read = new ReadThrough();
+  read.begin(new Map([[1, 10]]));
+  read.ends(1, 20, 1000);
+  read.ends(1, 10, 2000);
+  assert.equal(read.asOfMs([1]), null, 'what came before the first asking is not stored');
+  read.ends(1, 20, 2250);
+  read.ends(1, 10, 12_500);
+  read.ends(1, 10, 22_250);
+  assert.equal(read.asOfMs([1]), null);
+  read.ends(1, 10, 22_500);
+  assert.equal(read.asOfMs([1]), 22_500, 'the log went back: what was waited for never comes');
+  read.ends(1, 12, 23_000);
+  read.stored(1, 12);
+  assert.equal(read.asOfMs([1]), 23_000);
+});

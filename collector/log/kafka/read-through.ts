@@ -7,9 +7,14 @@ interface Read {
   next: number;
   /** When it was asked, and what is to be stored until then; null: nothing is waited for. */
   waits: { readonly atMs: number; readonly end: number } | null;
+  /** Since when the end is said to be lower than what is waited for; null: it is not. */
+  lowerSinceMs: number | null;
   /** Null: not known. */
   doneMs: number | null;
 }
+
+/** A broker that stood still answers as the leader it was, until it hears of the one there is. */
+const LOWER_FOR_MS = 10_000;
 
 export class ReadThrough {
   readonly #partitions = new Map<number, Read>();
@@ -17,7 +22,7 @@ export class ReadThrough {
   /** Partitions were dealt out anew. @param next offset at which each is read on */
   begin(next: ReadonlyMap<number, number>): void {
     this.#partitions.clear();
-    for (const [partition, offset] of next) this.#partitions.set(partition, { next: offset, waits: null, doneMs: null });
+    for (const [partition, offset] of next) this.#partitions.set(partition, { next: offset, waits: null, lowerSinceMs: null, doneMs: null });
   }
 
   /** Where the partitions are read on. */
@@ -30,7 +35,16 @@ export class ReadThrough {
     const read = this.#partitions.get(partition);
     if (read === undefined) return;
     // one that is waited for is reached some time, however fast the log grows; unless it went back
-    if (read.waits === null || end < read.waits.end) read.waits = { atMs, end };
+    if (read.waits === null) {
+      read.waits = { atMs, end };
+    } else if (end >= read.waits.end) {
+      read.lowerSinceMs = null;
+    } else {
+      read.lowerSinceMs ??= atMs;
+      if (atMs - read.lowerSinceMs < LOWER_FOR_MS) return;
+      read.waits = { atMs, end };
+      read.lowerSinceMs = null;
+    }
     settle(read);
   }
 
@@ -58,4 +72,5 @@ function settle(read: Read): void {
   if (read.waits === null || read.next < read.waits.end) return;
   read.doneMs = read.waits.atMs;
   read.waits = null;
+  read.lowerSinceMs = null;
 }
