@@ -1,9 +1,13 @@
 /** The request path: every proxy in turn, round after round, so that what disturbs the machine disturbs them alike. */
 import { cpuSeconds, rssBytes, untilQuiet } from './proc-cpu.js';
+import { startUpstream } from './peers/nginx.js';
 import type { Peer, PeerContext, RunningPeer } from './peers/peer.js';
 import type { Processes } from './processes.js';
 import { freePorts } from '../harness/tidegate.js';
 import { runWrk } from './wrk.js';
+
+/** The client and the upstream. */
+export const REQUEST_PATH_PROGRAMS: readonly string[] = ['wrk', 'nginx'];
 
 /** The client and the upstream on one core, the proxy on the other. */
 export const CLIENT_CORE = 0;
@@ -44,6 +48,13 @@ export interface RequestPathTools {
   readonly processes: Processes;
   readonly wrk: string;
   readonly say: (line: string) => void;
+}
+
+/** Starts the upstream. Answers with what a peer is started with, but for its port. */
+export async function proxyContext(folder: string, { processes }: RequestPathTools): Promise<Omit<PeerContext, 'port'>> {
+  const [port] = await freePorts(1) as [number];
+  const upstream = await startUpstream({ processes, folder, port, core: CLIENT_CORE });
+  return { processes, folder, upstream: new URL(upstream.url).origin, core: PROXY_CORE };
 }
 
 /** Starts each peer that can be, and warms it up; the rest are named. */

@@ -1,0 +1,29 @@
+/** The request path: Tidegate and its peers, asked for the same small answer. */
+import type { Part, Sizes } from '../part.js';
+import { goPeer } from '../peers/go.js';
+import { nginxPeer } from '../peers/nginx.js';
+import { fastifyPeer, undiciPeer } from '../peers/node-proxies.js';
+import type { Peer } from '../peers/peer.js';
+import { barePeer, tidegatePeer } from '../peers/tidegate.js';
+import { CONNECTIONS, proxyContext, REQUEST_PATH_PROGRAMS, runRounds, startPeers, type RoundPlan } from '../request-path.js';
+import { notes, peerMarks, peerTable } from '../request-path-report.js';
+
+const PEERS: readonly Peer[] = [tidegatePeer, barePeer, nginxPeer, goPeer, undiciPeer, fastifyPeer];
+const ROUNDS: Sizes<RoundPlan> = { full: { rounds: 5, seconds: 4 }, quick: { rounds: 3, seconds: 2 } };
+
+export const requestPart: Part = {
+  name: 'request',
+  programs: REQUEST_PATH_PROGRAMS,
+  missing: () => null,
+  run: async ({ size, folder, tools }) => {
+    const plan = ROUNDS[size];
+    const { arms, leftOut } = await startPeers(PEERS, await proxyContext(folder, tools), tools);
+    await runRounds(arms, plan, tools);
+    return [
+      `${CONNECTIONS} connections, ${plan.rounds} rounds of ${plan.seconds} s each in turn, medians.`,
+      peerTable(arms, [nginxPeer.name, goPeer.name]),
+      peerMarks(arms, [nginxPeer.name, goPeer.name]),
+      ...notes(arms, leftOut),
+    ];
+  },
+};
