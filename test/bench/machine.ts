@@ -16,6 +16,8 @@ export function describeVersions(): string {
   const versions: [string, string | null][] = [
     ['Node', process.versions.node],
     ['nginx', said('nginx', ['-v'], /nginx\/([\d.]+)/)],
+    ['haproxy', said('haproxy', ['-v'], /version ([\d.]+)/)],
+    ['Caddy', said('caddy', ['version'], /v?([\d.]+)/)],
     ['Go', said('go', ['version'], /go([\d.]+)/)],
     ['wrk', said('wrk', ['-v'], /wrk \S*?(\d[\d.]+)/)],
     ...['@fastify/http-proxy', 'fastify', 'undici', 'chdb'].map((name): [string, string | null] => [name, packageVersion(name)]),

@@ -5,12 +5,13 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { lagsToReport, REPORT_EVERY_MS, type Lags, type Shown } from '../harness/report-lags.js';
 import { freePorts } from '../harness/tidegate.js';
 import type { BenchKafka } from './bench-kafka.js';
+import { smallGet } from './load.js';
 import { startUpstream } from './peers/nginx.js';
 import { nodeProgram } from './peers/node-proxies.js';
 import { startNode, type BenchNode } from './peers/tidegate.js';
 import { cpuSeconds, untilQuiet } from './proc-cpu.js';
 import type { BenchProcess } from './processes.js';
-import { CLIENT_CORE, CONNECTIONS, PROXY_CORE, type RequestPathTools } from './request-path.js';
+import { CLIENT_CORE, PROXY_CORE, type RequestPathTools } from './request-path.js';
 import type { ShapeName } from './spool-shapes.js';
 import type { StoredEnds } from './stored-ends.js';
 import { atMost, figure, grouped, markdownTable } from './table.js';
@@ -46,9 +47,9 @@ export async function benchPipeline(kafka: BenchKafka, folder: string, seconds: 
     return Number(await succeeded(processes.spawn('rate-recorder', process.execPath, [...nodeProgram(import.meta.url, 'rate-recorder'), ...args], { core: CLIENT_CORE })));
   });
   say('the same by HTTP, as fast as it goes');
-  const http = await measure('http', 'by HTTP', kafka, own, tools, async ({ url, headers }) => {
-    const { failed, seconds: took } = await runWrk(processes, tools.wrk, { url, headers, seconds: seconds / 2, connections: CONNECTIONS, core: CLIENT_CORE });
-    if (failed > 0) throw new Error(`${failed} requests failed`);
+  const http = await measure('http', 'by HTTP', kafka, own, tools, async (node) => {
+    const { refused, broken, seconds: took } = await runWrk(processes, tools.wrk, { load: smallGet(node), seconds: seconds / 2, core: CLIENT_CORE });
+    if (refused + broken > 0) throw new Error(`${refused + broken} requests failed`);
     return took;
   });
   return [recorded, http];

@@ -1,5 +1,6 @@
 /** The request path: every proxy in turn, round after round, so that what disturbs the machine disturbs them alike. */
 import { cpuSeconds, rssBytes, untilQuiet } from './proc-cpu.js';
+import { IdleConnections, smallGet, type Load } from './load.js';
 import { startUpstream } from './peers/nginx.js';
 import type { Peer, PeerContext, RunningPeer } from './peers/peer.js';
 import type { Processes } from './processes.js';
@@ -12,7 +13,6 @@ export const REQUEST_PATH_PROGRAMS: readonly string[] = ['wrk', 'nginx'];
 /** The client and the upstream on one core, the proxy on the other. */
 export const CLIENT_CORE = 0;
 export const PROXY_CORE = 1;
-export const CONNECTIONS = 64;
 const QUIET_WITHIN_MS = 8000;
 
 export interface RoundPlan {
@@ -36,6 +36,7 @@ export interface Sample {
 export interface Arm {
   readonly peer: Peer;
   readonly running: RunningPeer;
+  readonly load: Load;
   readonly samples: Sample[];
 }
 
@@ -71,9 +72,10 @@ export async function startPeers(peers: readonly Peer[], context: Omit<PeerConte
     const [port] = await freePorts(1) as [number];
     try {
       const running = await peer.start({ ...context, port });
-      const { failed } = await measure({ peer, running, samples: [] }, 2, tools);
+      const arm: Arm = { peer, running, load: smallGet(running), samples: [] };
+      const { failed } = await measure(arm, 2, tools);
       if (failed > 0) throw new Error(`${failed} requests failed while it warmed up`);
-      arms.push({ peer, running, samples: [] });
+      arms.push(arm);
     } catch (error) {
       leftOut.push({ name: peer.name, why: (error as Error).message });
     }
@@ -110,19 +112,21 @@ export async function runPairs(a: Arm, b: Arm, plan: RoundPlan, tools: RequestPa
   }
 }
 
-async function measure({ running }: Arm, seconds: number, { processes, wrk }: RequestPathTools): Promise<Sample> {
+/** One run of wrk. What does not come as the load wants it has failed. */
+export async function measure({ running, load }: Omit<Arm, 'samples' | 'peer'>, seconds: number, { processes, wrk }: RequestPathTools): Promise<Sample> {
+  using idle = await IdleConnections.open(load);
   const own = running.own();
   const all = running.all();
   const before = { own: cpuSeconds(own), all: cpuSeconds(all) };
-  const { url, headers } = running;
-  const result = await runWrk(processes, wrk, { url, headers, seconds, connections: CONNECTIONS, core: CLIENT_CORE });
+  const result = await runWrk(processes, wrk, { load, seconds, core: CLIENT_CORE });
   const used = cpuSeconds(own) - before.own;
   const memory = { rssBytes: rssBytes(own), allRssBytes: rssBytes(all) };
   await untilQuiet(running.all, QUIET_WITHIN_MS);
   const allUsed = cpuSeconds(all) - before.all;
+  const failed = (load.refused ? result.requests - result.refused : result.refused) + result.broken + idle.lost;
   return {
     cpuUs: used * 1e6 / result.requests, allCpuUs: allUsed * 1e6 / result.requests, rps: result.requests / result.seconds,
-    p50Ms: result.p50Ms, p99Ms: result.p99Ms, failed: result.failed, ...memory,
+    p50Ms: result.p50Ms, p99Ms: result.p99Ms, failed, ...memory,
   };
 }
 

@@ -18,12 +18,13 @@ Transfer/sec:      8.10MB
 `;
 
 test('requests, time and percentiles are read, whatever their units', () => {
-  assert.deepEqual(parseWrk(report()), { requests: 126953, seconds: 3.1, p50Ms: 0.85, p99Ms: 1020, failed: 0 });
+  assert.deepEqual(parseWrk(report()), { requests: 126953, seconds: 3.1, p50Ms: 0.85, p99Ms: 1020, refused: 0, broken: 0 });
 });
 
-test('refused answers and broken connections count as failed', () => {
+test('refused answers and broken connections are told apart', () => {
   const more = '  Socket errors: connect 1, read 20, write 300, timeout 4000\n  Non-2xx or 3xx responses: 50000\n';
-  assert.equal(parseWrk(report(more)).failed, 54321);
+  const { refused, broken } = parseWrk(report(more));
+  assert.deepEqual({ refused, broken }, { refused: 50000, broken: 4321 });
 });
 
 test('anything else is refused', () => {

@@ -1,4 +1,5 @@
 /** One run of wrk, and what its report says. */
+import type { Load } from './load.js';
 import type { Processes } from './processes.js';
 
 export interface WrkResult {
@@ -6,22 +7,23 @@ export interface WrkResult {
   readonly seconds: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
-  /** Answers other than 2xx and 3xx, and connections that failed. */
-  readonly failed: number;
+  /** Answers other than 2xx and 3xx. */
+  readonly refused: number;
+  /** Connections that failed, or stood still. */
+  readonly broken: number;
 }
 
 export interface WrkRun {
-  readonly url: string;
-  readonly headers: readonly string[];
+  readonly load: Omit<Load, 'idle' | 'refused'>;
   readonly seconds: number;
-  readonly connections: number;
   readonly core: number;
 }
 
-export async function runWrk(processes: Processes, program: string, run: WrkRun): Promise<WrkResult> {
-  const headers = run.headers.flatMap((header) => ['-H', header]);
-  const duration = `${Math.max(1, Math.round(run.seconds))}s`;
-  const child = processes.spawn('wrk', program, ['-t', '1', '-c', String(run.connections), '-d', duration, '--latency', ...headers, run.url], { core: run.core });
+export async function runWrk(processes: Processes, program: string, { load, seconds, core }: WrkRun): Promise<WrkResult> {
+  const headers = load.headers.flatMap((header) => ['-H', header]);
+  const script = load.script === null ? [] : ['-s', load.script];
+  const duration = `${Math.max(1, Math.round(seconds))}s`;
+  const child = processes.spawn('wrk', program, ['-t', '1', '-c', String(load.connections), '-d', duration, '--latency', ...script, ...headers, load.url], { core });
   const { code, output } = await child.ended;
   if (code !== 0) throw new Error(`wrk ended with exit code ${String(code)}:\n${output}`);
   return parseWrk(output);
@@ -39,7 +41,8 @@ export function parseWrk(output: string): WrkResult {
     seconds: milliseconds(total[2], total[3]) / 1000,
     p50Ms: milliseconds(p50[1], p50[2]),
     p99Ms: milliseconds(p99[1], p99[2]),
-    failed: [refused?.[1], ...(broken?.slice(1) ?? [])].reduce((sum, count) => sum + Number(count ?? 0), 0),
+    refused: Number(refused?.[1] ?? 0),
+    broken: (broken?.slice(1) ?? []).reduce((sum, count) => sum + Number(count), 0),
   };
 }
 

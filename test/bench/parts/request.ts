@@ -1,14 +1,17 @@
 /** The request path: Tidegate and its peers, asked for the same small answer. */
 import type { Part, Sizes } from '../part.js';
+import { caddyPeer } from '../peers/caddy.js';
 import { goPeer } from '../peers/go.js';
+import { haproxyPeer } from '../peers/haproxy.js';
 import { nginxPeer } from '../peers/nginx.js';
 import { fastifyPeer, undiciPeer } from '../peers/node-proxies.js';
 import type { Peer } from '../peers/peer.js';
 import { barePeer, tidegatePeer } from '../peers/tidegate.js';
-import { CONNECTIONS, proxyContext, REQUEST_PATH_PROGRAMS, runRounds, startPeers, type RoundPlan } from '../request-path.js';
+import { CONNECTIONS } from '../load.js';
+import { proxyContext, REQUEST_PATH_PROGRAMS, runRounds, startPeers, type RoundPlan } from '../request-path.js';
 import { notes, peerMarks, peerTable } from '../request-path-report.js';
 
-const PEERS: readonly Peer[] = [tidegatePeer, barePeer, nginxPeer, goPeer, undiciPeer, fastifyPeer];
+const PEERS: readonly Peer[] = [tidegatePeer, barePeer, nginxPeer, haproxyPeer, goPeer, caddyPeer, undiciPeer, fastifyPeer];
 const ROUNDS: Sizes<RoundPlan> = { full: { rounds: 5, seconds: 4 }, quick: { rounds: 3, seconds: 2 } };
 
 export const requestPart: Part = {

@@ -2,35 +2,48 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { programPath } from '../../harness/requires.js';
-import { answering, type Peer, type PeerContext, type RunningPeer } from './peer.js';
+import { answering, AREA, type Peer, type PeerContext, type RunningPeer } from './peer.js';
 
 const BODY = '{"id":17,"name":"tide table","price":{"amount":1290,"currency":"EUR"},"stock":4}';
 
-const upstreamServer = (port: number): string => `
+/** What the upstream answers with, by the path's last piece: a small answer unless it stands here. Bytes. */
+export const ANSWERS = { '10k': 10_240, '1m': 1_048_576 } as const;
+/** Refused by the proxy itself. */
+export const REFUSED_PATH = '/refused';
+
+const upstreamServer = (port: number, files: string): string => `
   server {
     listen 127.0.0.1:${port} reuseport;
     default_type application/json;
-    return 200 '${BODY}';
+    open_file_cache max=16;
+${Object.keys(ANSWERS).map((name) => `    location = ${AREA}${name} { alias ${files}/${name}; }`).join('\n')}
+    location / { return 200 '${BODY}'; }
   }`;
 
+// an answer that its client takes slowly is held back, and not written to disk
 const proxyServer = (port: number, upstream: string): string => `
   upstream service {
     server ${upstream.replace('http://', '')};
-    keepalive 128;
+    keepalive 1024;
     keepalive_requests 1000000000;
   }
   server {
     listen 127.0.0.1:${port} reuseport;
+    location = ${REFUSED_PATH} { return 403; }
     location / {
       proxy_pass http://service;
       proxy_http_version 1.1;
       proxy_set_header Connection "";
+      proxy_max_temp_file_size 0;
     }
   }`;
 
-/** The small JSON answer behind every proxy. */
+/** The answers behind every proxy. */
 export function startUpstream(context: Omit<PeerContext, 'upstream'>): Promise<RunningPeer> {
-  return startNginx('upstream', context, upstreamServer(context.port));
+  const files = join(context.folder, 'answers');
+  mkdirSync(files);
+  for (const [name, bytes] of Object.entries(ANSWERS)) writeFileSync(join(files, name), 'tide '.repeat(bytes / 5 + 1).slice(0, bytes));
+  return startNginx('upstream', context, upstreamServer(context.port, files));
 }
 
 export const nginxPeer: Peer = {
@@ -42,11 +55,13 @@ export const nginxPeer: Peer = {
 async function startNginx(name: string, { processes, folder, port, core }: Omit<PeerContext, 'upstream'>, server: string): Promise<RunningPeer> {
   const own = join(folder, name);
   mkdirSync(own);
+  // another user's worker could not read the files of this one
   writeFileSync(join(own, 'nginx.conf'), `daemon off;
+${process.getuid?.() === 0 ? 'user root;' : ''}
 pid ${own}/nginx.pid;
 error_log stderr crit;
 worker_processes 1;
-events { worker_connections 1024; }
+events { worker_connections 4096; }
 http {
   access_log off;
   keepalive_timeout 300s;

@@ -34,8 +34,10 @@ export interface Peer {
   readonly start: (context: PeerContext) => Promise<RunningPeer>;
 }
 
-/** The path that every peer is asked for. */
-export const PATH = '/v1/products/17';
+/** What every peer passes on; Tidegate's route. */
+export const AREA = '/v1/products/';
+/** The path of the small answer. */
+export const PATH = `${AREA}17`;
 
 /** Waits until a proxy that is one process with its children answers. */
 export async function answering(child: BenchProcess, port: number): Promise<RunningPeer> {
@@ -47,11 +49,16 @@ export async function answering(child: BenchProcess, port: number): Promise<Runn
 
 /** Resolves when `url` is answered with 200. */
 export async function answers(url: string, headers: readonly string[]): Promise<void> {
-  const fields = headers.map((header): [string, string] => [header.slice(0, header.indexOf(':')), header.slice(header.indexOf(':') + 1).trim()]);
+  const fields = headerFields(headers);
   await eventually(`200 from ${url}`, async () => {
     const answer = await fetch(url, { headers: fields });
     const text = await answer.text();
     if (answer.status !== 200) throw new Error(`${answer.status} ${text}`);
     return true;
   }, 60_000, 50);
+}
+
+/** `Name: value` as fetch takes them. */
+export function headerFields(headers: readonly string[]): [string, string][] {
+  return headers.map((header) => [header.slice(0, header.indexOf(':')), header.slice(header.indexOf(':') + 1).trim()]);
 }
