@@ -2,12 +2,18 @@
 import type { Part } from './part.js';
 import { collectorPart } from './parts/collector.js';
 import { kafkaPart } from './parts/kafka.js';
+import { latencyPart } from './parts/latency.js';
+import { layersPart } from './parts/layers.js';
 import { recordingPart } from './parts/recording.js';
 import { requestPart } from './parts/request.js';
 import { scalePart } from './parts/scale.js';
+import { scenariosPart } from './parts/scenarios.js';
 
 export const PARTS: readonly Part[] = [
   requestPart,
+  scenariosPart,
+  layersPart,
+  latencyPart,
   recordingPart,
   scalePart,
   collectorPart,

@@ -1,4 +1,5 @@
 /** The request path's figures as markdown. Medians of the rounds; a ratio is the median of the rounds' ratios. */
+import type { Bar } from './chart.js';
 import { EVERYTHING_ON } from './peers/tidegate.js';
 import type { Arm, LeftOut, Sample } from './request-path.js';
 import { ratios, spreadOf } from './statistics.js';
@@ -21,6 +22,12 @@ export function peerTable(arms: readonly Arm[], references: readonly [string, st
     return arm.peer.name === EVERYTHING_ON ? [own, row('- its whole node', (s) => s.allCpuUs, (s) => s.allRssBytes, ['', '', ''])] : [own];
   });
   return markdownTable(HEAD, rows);
+}
+
+/** CPU a request, from the least. */
+export function peerBars(arms: readonly Arm[]): Bar[] {
+  const bars = arms.map((arm) => ({ words: arm.peer.name, value: medianOf(arm, (s) => s.cpuUs), own: arm.peer.name.startsWith('Tidegate') }));
+  return bars.sort((a, b) => a.value - b.value);
 }
 
 /** The marks for everything on, as a line: at most 3 times nginx, and less than Go. '' where a peer is missing. */
@@ -64,18 +71,40 @@ export function againstTable(own: Arm, other: Arm): string {
   ].join('\n');
 }
 
-/** `reloads`: seconds, by arm. */
-export function scaleTable(few: Arm, many: Arm, reloads: readonly [number, number]): string {
-  const cpu = (arm: Arm): number[] => arm.samples.map((sample) => sample.cpuUs);
-  const ratio = spreadOf(ratios(cpu(many), cpu(few))).median;
-  const row = (arm: Arm, reloadS: number): string[] => [
-    arm.peer.name, figure(spreadOf(cpu(arm)).median), figure(medianOf(arm, (s) => s.rssBytes) / 1e6), figure(medianOf(arm, (s) => s.allRssBytes) / 1e6), reloadS.toFixed(2),
-  ];
+export interface ScaleRow {
+  readonly arm: Arm;
+  /** CPU a request against one among few, round by round; empty: these are the few. */
+  readonly timesFew: readonly number[];
+  /** Seconds. */
+  readonly reload: string;
+}
+
+const MARK_TIMES_FEW = 1.1;
+
+export function scaleTable(rows: readonly ScaleRow[]): string {
+  const times = rows.flatMap(({ timesFew }) => (timesFew.length === 0 ? [] : [spreadOf(timesFew).median]));
   return [
-    markdownTable(['asked for the last of them', 'CPU a request, us', 'RSS of the worker, MB', 'of the whole node, MB', 'reload, s'], [row(few, reloads[0]), row(many, reloads[1])]),
+    markdownTable(['asked for the last of them', 'CPU a request, us', 'x few', 'RSS of the worker, MB', 'of the whole node, MB', 'reload, s'], rows.map(({ arm, timesFew, reload }) => [
+      arm.peer.name, figure(medianOf(arm, (s) => s.cpuUs)), timesFew.length === 0 ? '1.00' : figure(spreadOf(timesFew).median),
+      figure(medianOf(arm, (s) => s.rssBytes) / 1e6), figure(medianOf(arm, (s) => s.allRssBytes) / 1e6), reload,
+    ])),
     '',
-    `A request among many costs ${ratio.toFixed(2)} times one among few.`,
+    `Mark: one among many at most ${MARK_TIMES_FEW} times one among few: ${times.map((value) => atMost(value, MARK_TIMES_FEW)).join('; ')}.`,
   ].join('\n');
+}
+
+/** Each layer beside the one above it: medians of the differences within each round. */
+export function layersTable(layers: readonly Arm[], nginx: Arm | null): string {
+  const cpu = (arm: Arm): number[] => arm.samples.map((sample) => sample.cpuUs);
+  return markdownTable(['layer by layer', 'CPU a request, us', 'least-most', 'added, us', 'least-most', 'x nginx', 'requests/s', 'RSS, MB'], layers.map((layer, i) => {
+    const own = spreadOf(cpu(layer));
+    const above = layers[i - 1];
+    const added = above === undefined ? null : spreadOf(cpu(layer).map((value, round) => value - (cpu(above)[round] as number)));
+    return [
+      layer.peer.name, figure(own.median), `${figure(own.least)}-${figure(own.most)}`, ...(added === null ? ['', ''] : [figure(added.median), `${figure(added.least)} to ${figure(added.most)}`]),
+      nginx === null ? '-' : figure(spreadOf(ratios(cpu(layer), cpu(nginx))).median), grouped(medianOf(layer, (s) => s.rps)), figure(medianOf(layer, (s) => s.rssBytes) / 1e6),
+    ];
+  }));
 }
 
 /** Who is missing, and whose answers were not all good. */

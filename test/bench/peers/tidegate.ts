@@ -5,10 +5,13 @@ import { join } from 'node:path';
 import { eventually } from '../../harness/deadline.js';
 import { freePorts, tidegateCommand } from '../../harness/tidegate.js';
 import { commandLine, processTree } from '../proc-cpu.js';
-import { answers, PATH, type Peer, type PeerContext, type RunningPeer } from './peer.js';
+import { answers, AREA, PATH, type Peer, type PeerContext, type RunningPeer } from './peer.js';
+
+/** Of a start and of a reload: 100,000 apps take their time. */
+const READY_WITHIN_MS = 180_000;
 
 /** Never reached here: what is measured is the counting. */
-const QPS = 1_000_000;
+export const QPS = 1_000_000;
 const QPD = 1_000_000_000;
 
 export const EVERYTHING_ON = 'Tidegate, everything on';
@@ -25,11 +28,16 @@ function everythingOn(name: string, folder: string, root: string | null): Peer {
     missing: () => null,
     start: (context) => {
       const key = randomBytes(24).toString('base64url');
-      const keys = [{ id: 'k1', sha256: createHash('sha256').update(key).digest('hex') }];
-      const apps = [{ name: 'acme', keys, services: ['catalogue'], limits: { qps: QPS, qpd: QPD } }];
-      return startNode(folder, context, ['api_key'], { limits: { qps: QPS }, apps }, [`X-Api-Key: ${key}`], root);
+      const { limits, app } = everythingFor(key);
+      return startNode(folder, context, ['api_key'], { limits, apps: [app] }, [`X-Api-Key: ${key}`], root);
     },
   };
+}
+
+/** The gateway's limits, and an app with its own. */
+export function everythingFor(key: string) {
+  const keys = [{ id: 'k1', sha256: createHash('sha256').update(key).digest('hex') }];
+  return { limits: { qps: QPS }, app: { name: 'acme', keys, services: ['catalogue'], limits: { qps: QPS, qpd: QPD } } };
 }
 
 /** An open route without limits; the event and metrics are always there. */
@@ -39,19 +47,19 @@ export const barePeer: Peer = {
   start: (context) => startNode('bare', context, [], {}, []),
 };
 
-/** `count` routes and as many apps, each with its key and limits; asked are the last of both. */
-export const scalePeer = (count: number): Peer => ({
-  name: `Tidegate, ${count.toLocaleString('en')} routes and apps`,
+/** So many routes and apps, each app with its key and limits; asked are the last of both. */
+export const scalePeer = (routeCount: number, appCount: number): Peer => ({
+  name: `Tidegate, ${routeCount.toLocaleString('en')} routes, ${appCount.toLocaleString('en')} apps`,
   missing: () => null,
   start: (context) => {
     const key = randomBytes(24).toString('base64url');
     const last = createHash('sha256').update(key).digest('hex');
-    const apps = Array.from({ length: count }, (_, i) => ({
+    const apps = Array.from({ length: appCount }, (_, i) => ({
       name: `app-${i}`, services: ['catalogue'], limits: { qps: QPS, qpd: QPD },
-      keys: [{ id: 'k1', sha256: i === count - 1 ? last : createHash('sha256').update(`${key} ${i}`).digest('hex') }],
+      keys: [{ id: 'k1', sha256: i === appCount - 1 ? last : createHash('sha256').update(`${key} ${i}`).digest('hex') }],
     }));
-    const routes = Array.from({ length: count }, (_, i) => ({ name: `route-${i}`, match: { path: i === count - 1 ? '/v1/products/:id' : `/v1/area-${i}/:id` } }));
-    return startNode(`scale-${count}`, context, ['api_key'], {
+    const routes = Array.from({ length: routeCount }, (_, i) => ({ name: `route-${i}`, match: { path: i === routeCount - 1 ? `${AREA}:id` : `/v1/area-${i}/:id` } }));
+    return startNode(`scale-${routeCount}-${appCount}`, context, ['api_key'], {
       apps, services: [{ name: 'catalogue', upstream: { targets: [{ url: context.upstream }] }, routes }],
     }, [`X-Api-Key: ${key}`]);
   },
@@ -75,7 +83,7 @@ export async function startNode(name: string, context: PeerContext, authenticati
     version: 1, node: 'bench', workers: 1, data_dir: join(own, 'data'),
     listeners: { http: { address: `127.0.0.1:${port}` } },
     control: { address: `127.0.0.1:${String(controlPort)}`, token },
-    services: [{ name: 'catalogue', upstream: { targets: [{ url: upstream }] }, routes: [{ name: 'products', match: { path: '/v1/products/*' }, authentication }] }],
+    services: [{ name: 'catalogue', upstream: { targets: [{ url: upstream }] }, routes: [{ name: 'products', match: { path: `${AREA}*` }, authentication }] }],
     ...more,
   };
   const file = join(own, 'tidegate.yaml');
@@ -88,7 +96,11 @@ export async function startNode(name: string, context: PeerContext, authenticati
     const answer = await fetch(`http://127.0.0.1:${String(controlPort)}/readyz`);
     await answer.text();
     return answer.ok ? true : null;
-  }, 60_000, 50));
+  }, READY_WITHIN_MS, 50)).catch(async (error: unknown) => {
+    // what is left out must not disturb the others
+    await launcher.stop();
+    throw error;
+  });
   const url = `http://127.0.0.1:${port}${PATH}`;
   await launcher.until(answers(url, headers));
   const all = processTree(launcher.pid);
@@ -113,6 +125,6 @@ async function reload(file: string, config: Readonly<Record<string, unknown>>, c
   await eventually('the worker to run the new version', async () => {
     const { workers } = await control('/v1/status') as { workers: readonly { config_version: string }[] };
     return workers.every((worker) => worker.config_version === version) ? true : null;
-  }, 60_000, 20);
+  }, READY_WITHIN_MS, 20);
   return (performance.now() - from) / 1000;
 }
