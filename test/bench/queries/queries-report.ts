@@ -26,8 +26,8 @@ export interface Asked {
 export function makingText(events: number, times: MakingTimes): string {
   const what = `${grouped(events)} events over ${DAYS} days, ${APPS.toLocaleString('en-US')} apps, ${SERVICES} services, ${WORKERS} workers.`;
   if (times.events === 0) return `${what} They were there already.`;
-  return `${what} Made and stored with their rollups: ${atLeast(times.events / times.wallSeconds, MAKING_MARK)} a second (mark: at least ${grouped(MAKING_MARK)}), `
-    + `${grouped(times.events / times.cpuSeconds)} per second of CPU, over ${grouped(times.events)} of them.`;
+  return `${what} Made and stored with their rollups, over ${grouped(times.events)} of them: ${grouped(times.events / times.cpuSeconds)} per second of CPU. `
+    + `Mark: at least ${grouped(MAKING_MARK)} a second: ${atLeast(times.events / times.wallSeconds, MAKING_MARK)}.`;
 }
 
 export function sizeTable(events: number, sizes: readonly TableSize[]): string {
@@ -40,9 +40,10 @@ export function sizeTable(events: number, sizes: readonly TableSize[]): string {
 
 /** @param dropped the page cache was, before each that was asked cold */
 export function queriesTable(asked: readonly Asked[], dropped: boolean): string {
-  const head = ['query', 'table', 'rows read', dropped ? 'cold, ms' : 'new process, ms', 'p50, ms', 'p95, ms', 'mark'];
+  const anyCold = asked.some(({ cold }) => cold !== null);
+  const head = ['query', 'table', 'rows read', ...(anyCold ? [dropped ? 'cold, ms' : 'new process, ms'] : []), 'p50, ms', 'p95, ms', 'mark'];
   return markdownTable(head, asked.map(({ query, cold, warm }) => [
-    query.words, warm.table, warm.rowsRead === null ? '' : grouped(warm.rowsRead), told(cold, (times) => times[0] ?? Number.NaN),
+    query.words, warm.table, warm.rowsRead === null ? '' : grouped(warm.rowsRead), ...(anyCold ? [told(cold, (times) => times[0] ?? Number.NaN)] : []),
     told(warm, (times) => percentile(times, 50)), told(warm, (times) => percentile(times, 95)), verdict(query, warm),
   ]));
 }
