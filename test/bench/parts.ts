@@ -4,6 +4,7 @@ import { collectorPart } from './parts/collector.js';
 import { kafkaPart } from './parts/kafka.js';
 import { latencyPart } from './parts/latency.js';
 import { layersPart } from './parts/layers.js';
+import { queriesPart } from './parts/queries.js';
 import { recordingPart } from './parts/recording.js';
 import { requestPart } from './parts/request.js';
 import { scalePart } from './parts/scale.js';
@@ -18,4 +19,5 @@ export const PARTS: readonly Part[] = [
   scalePart,
   collectorPart,
   kafkaPart,
+  queriesPart,
 ];

@@ -22,20 +22,26 @@ export class LogTap implements AsyncDisposable {
 
   private constructor(client: Kafka) {
     this.#producer = client.producer({ allowAutoTopicCreation: false });
-    this.#consumer = client.consumer({ groupId: `test-${randomUUID()}` });
+    // kafkajs forgets, while it waits to start again, that it was told to end
+    this.#consumer = client.consumer({ groupId: `test-${randomUUID()}`, retry: { restartOnFailure: () => Promise.resolve(false) } });
   }
 
   /** Sees what comes from now on, or a little earlier. */
   static async open(brokers: string): Promise<LogTap> {
     const client = kafkaClient(testSettings(brokers, TOPIC, 1), silentLog);
     const tap = new LogTap(client);
-    await tap.#producer.connect();
-    await tap.#consumer.connect();
-    await tap.#consumer.subscribe({ topic: TOPIC, fromBeginning: false });
-    await tap.#consumer.run({
-      autoCommit: false,
-      eachMessage: async ({ partition, message: { key, value, headers } }) => { tap.#seen.push({ partition, key, value, headers: headers ?? {} }); },
-    });
+    try {
+      await tap.#producer.connect();
+      await tap.#consumer.connect();
+      await tap.#consumer.subscribe({ topic: TOPIC, fromBeginning: false });
+      await tap.#consumer.run({
+        autoCommit: false,
+        eachMessage: async ({ partition, message: { key, value, headers } }) => { tap.#seen.push({ partition, key, value, headers: headers ?? {} }); },
+      });
+    } catch (error) {
+      await tap[Symbol.asyncDispose]();
+      throw error;
+    }
     return tap;
   }
 
