@@ -18,9 +18,9 @@ export interface GroupPlace {
   readonly ends: number;
 }
 
-/** The log ends before what the group has read of it. */
-export function wentBack({ offset, metadata, ends }: GroupPlace): boolean {
-  return Math.max(offset, intentEnd(metadata, offset) ?? offset) > ends;
+/** Where a log ends, or further on, that has all that the group has read of it. */
+export function leastEnd({ offset, metadata }: GroupPlace): number {
+  return Math.max(offset, intentEnd(metadata, offset) ?? offset);
 }
 
 /** Asked one question at a time. */

@@ -11,9 +11,9 @@ import { TidegateError } from '../../../errors/tidegate-error.js';
 import { kafkaClient, type KafkaSettings } from '../../../gateway/events/kafka-client.js';
 import { prepareTopics } from '../../../gateway/events/shipper/topics.js';
 import type { SpoolLog } from '../../../gateway/events/spool-log.js';
-import { GroupPlaces, wentBack, type GroupPlace } from './group-places.js';
+import { GroupPlaces, leastEnd, type GroupPlace } from './group-places.js';
 import { Offer, PartitionLost } from './offer.js';
-import { ReadThrough } from './read-through.js';
+import { LOWER_FOR_MS, ReadThrough } from './read-through.js';
 
 export interface KafkaLogOptions {
   readonly settings: KafkaSettings;
@@ -66,6 +66,8 @@ export class KafkaSession {
   /** As this generation began; null: they are not read yet. */
   #places: ReadonlyMap<number, GroupPlace> | null = null;
   readonly #wentBack = new Set<number>();
+  /** Since when they are said to end before what is read of them, ms since the epoch: nothing is fetched of these either. */
+  readonly #doubted = new Map<number, number>();
   /** False: nothing is fetched yet in this generation. */
   #fetching = false;
   /** Brokers from which a fetch is under way, and its number. */
@@ -94,6 +96,7 @@ export class KafkaSession {
       this.#partitions = payload.memberAssignment[options.settings.topic] ?? [];
       this.#places = null;
       this.#wentBack.clear();
+      this.#doubted.clear();
       this.readThrough.begin(new Map());
       this.#fetching = false;
       this.#offer?.lose(new PartitionLost('a new generation of the group'));
@@ -229,7 +232,7 @@ export class KafkaSession {
     this.readThrough.begin(new Map(own.map(([partition, { offset, begins }]) => [partition, Math.max(offset, begins)])));
     this.#fetching = true;
     this.#consumer.resume([{ topic }]);
-    for (const [partition, place] of own) if (wentBack(place)) this.#leaveBack(partition);
+    for (const [partition, place] of own) if (place.ends < leastEnd(place)) this.#doubt(partition, Date.now());
   }
 
   /** Asked again where it fails: a leader may just be moving. Null: the generation is over. @throws what kafkajs throws, once it has failed for long */
@@ -257,15 +260,30 @@ export class KafkaSession {
     for (const [partition, next] of nexts) {
       const end = ends.get(partition);
       if (end === undefined) continue;
-      if (end < next) this.#leaveBack(partition);
-      else this.readThrough.ends(partition, end, atMs);
+      if (end < Math.max(next, leastEnd(this.place(partition)))) {
+        this.#doubt(partition, atMs);
+      } else {
+        this.#trust(partition);
+        this.readThrough.ends(partition, end, { atMs, answeredMs: Date.now() });
+      }
     }
     return true;
   }
 
-  #leaveBack(partition: number): void {
-    this.#wentBack.add(partition);
-    this.#consumer.pause([{ topic: this.#options.settings.topic, partitions: [partition] }]);
+  /** A broker that stood still says so, too, for a moment, of what another leads by now. */
+  #doubt(partition: number, atMs: number): void {
+    const sinceMs = this.#doubted.get(partition);
+    if (sinceMs === undefined) {
+      this.#doubted.set(partition, atMs);
+      this.#consumer.pause([{ topic: this.#options.settings.topic, partitions: [partition] }]);
+    } else if (atMs - sinceMs >= LOWER_FOR_MS) {
+      this.#wentBack.add(partition);
+    }
+  }
+
+  #trust(partition: number): void {
+    if (this.#wentBack.has(partition) || !this.#doubted.delete(partition)) return;
+    this.#consumer.resume([{ topic: this.#options.settings.topic, partitions: [partition] }]);
   }
 
   /** A fetch that is under way may have taken up its offsets before these were sought (by kafkajs's code: it looks what is paused only afterwards): so it is waited for its end. */
@@ -287,7 +305,7 @@ export class KafkaSession {
   async #eachBatch(payload: EachBatchPayload): Promise<void> {
     if (this.#broken !== null || this.#leaving) return;
     // with several brokers, what the generation before has fetched can come now: of a partition of another's, or from another place than this one begins at
-    if (!this.#fetching || !this.#partitions.includes(payload.batch.partition) || this.#wentBack.has(payload.batch.partition)) return;
+    if (!this.#fetching || !this.#partitions.includes(payload.batch.partition) || this.#doubted.has(payload.batch.partition)) return;
     const offer = new Offer(payload, this.#generation, {
       generation: () => this.#generation,
       failed: (error) => { this.#break(error); },
