@@ -72,6 +72,7 @@ export abstract class ExchangeFacts implements PolicyExchange, EventFacts {
   unframed = false;
   /** Monotonic ms; Infinity until it is let through. */
   totalDeadlineMs = Number.POSITIVE_INFINITY;
+  #requestId: string | null = null;
   /** Bytes already counted by an interim row. */
   #bytesInRecorded = 0;
   #bytesOutRecorded = 0;
@@ -92,7 +93,7 @@ export abstract class ExchangeFacts implements PolicyExchange, EventFacts {
   /** The client's address as the privacy setting keeps it. */
   abstract get client(): string;
   get recordedPath(): string { return this.route.recordPath ?? this.path; }
-  get requestId(): string { return this.pipeline.requestId(this.ordinal); }
+  get requestId(): string { return this.#requestId ??= this.pipeline.requestId(this.ordinal); }
 
   setMethod(method: string): void {
     this.method = method;

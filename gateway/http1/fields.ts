@@ -74,42 +74,68 @@ export interface AnswerFields {
   readonly dated: boolean;
 }
 
+/** Fields with, or without, the text that they were read from. */
+export interface FieldLines {
+  /** Names and values by turns. */
+  readonly pairs: readonly string[];
+  /** The head that they were read from, each line `Name: value` and its CRLF; '': it is not at hand. */
+  readonly text: string;
+  /** By field: in `text`, the beginning and end of its name, and of its value. They hold until the next message is read. */
+  readonly places: Int32Array;
+}
+
 /**
- * Copies an upstream answer's fields but for the hop's own and our X-Request-Id. Content-Length is among the lines, unless `withLength` is false
- * (204: RFC 9110 8.6).
+ * Copies an upstream answer's fields but for the hop's own and our X-Request-Id, lines that stand together at once where the text is at hand. Content-Length is among
+ * them, unless `withLength` is false (204: RFC 9110 8.6).
  */
-export function answerLines(pairs: readonly string[], withLength = true): AnswerFields {
+export function answerLines(fields: FieldLines, withLength = true): AnswerFields {
+  const { pairs, text, places } = fields;
   let lines = '';
   let contentLength = -1;
   let dated = false;
   let codings = 0;
   let understood = true;
+  /** Of the lines of `text` that go on, and are not copied yet; -1: none. */
+  let from = -1;
   for (let i = 0; i < pairs.length; i += 2) {
     const name = pairs[i] as string;
     const value = pairs[i + 1] as string;
+    let goesOn = true;
     switch (classifyField(name)) {
       case FIELD_CONNECTION: {
         const options = connectionOptions(value, null);
         // Rare: what it names may stand before it, so the fields are gone through again without those.
-        if (options !== null) return answerLines(withoutNamed(pairs, options), withLength);
-        continue;
+        if (options !== null) return answerLines({ pairs: withoutNamed(pairs, options), text: '', places }, withLength);
+        goesOn = false;
+        break;
       }
       case FIELD_HOP:
       case FIELD_REQUEST_ID:
-        continue;
+        goesOn = false;
+        break;
       case FIELD_TRANSFER_ENCODING:
         understood = ++codings === 1 && value.toLowerCase() === 'chunked';
-        continue;
+        goesOn = false;
+        break;
       case FIELD_LENGTH:
-        if (!withLength) continue;
-        contentLength = Number(value);
+        goesOn = withLength;
+        if (withLength) contentLength = Number(value);
         break;
       case FIELD_DATE:
         dated = true;
         break;
     }
-    lines += name + ': ' + value + '\r\n';
+    if (text === '') {
+      if (goesOn) lines += name + ': ' + value + '\r\n';
+    } else if (goesOn) {
+      if (from < 0) from = places[2 * i] as number;
+    } else if (from >= 0) {
+      lines += text.slice(from, places[2 * i]);
+      from = -1;
+    }
   }
+  // the empty line stays behind
+  if (from >= 0) lines += text.slice(from, text.length - 2);
   return { lines, contentLength, dated, understood };
 }
 

@@ -4,6 +4,7 @@
  * node:http itself costs about twice as much a request (docs/decisions/0003-llhttp-on-plain-sockets.md).
  */
 import { createRequire } from 'node:module';
+import type { FieldLines } from './fields.js';
 import { WholeMessage } from './whole-message.js';
 
 interface NativeParser {
@@ -55,11 +56,16 @@ export interface MessageHandler {
   onMessageComplete(trailers: string[] | null): void;
 }
 
+/** What the last takeWhole of any parser read. */
+const whole = new WholeMessage();
+
 /** The head in hand; one object a parser, overwritten by the next message. */
-export class MessageHead {
+export class MessageHead implements FieldLines {
   major = 1;
   minor = 1;
   pairs: string[] = [];
+  text = '';
+  places: Int32Array = whole.places;
   method = '';
   target = '';
   status = 0;
@@ -70,9 +76,6 @@ export class MessageHead {
 
 /** A body up to this is told as text: it joins the head's without a buffer of its own. Bytes. */
 const TEXT_BYTES = 4096;
-
-/** What the last takeWhole of any parser read. */
-const whole = new WholeMessage();
 
 export class MessageParser {
   readonly #kind: 'request' | 'response';
@@ -110,6 +113,7 @@ export class MessageParser {
     head.major = 1;
     head.minor = 1;
     head.pairs = whole.pairs;
+    head.text = whole.text;
     head.method = isRequest ? whole.method : '';
     head.target = isRequest ? whole.target : '';
     head.status = isRequest ? 0 : whole.status;
@@ -193,6 +197,7 @@ export class MessageParser {
     const head = this.#head;
     head.major = major;
     head.minor = minor;
+    head.text = '';
     if (this.#flushedPairs !== null) {
       head.pairs = this.#flushedPairs;
       head.target = this.#flushedTarget;

@@ -6,7 +6,7 @@
  *
  *   request  GET|HEAD|POST|PUT|PATCH|DELETE SP "/" *( unreserved / sub-delims / ":@/?%" ) SP HTTP/1.1
  *   answer   HTTP/1.1 SP status, 200 to 599 SP *( SP / visible )
- *   fields   up to 64, a token of up to 64 ":" *SP visible *( SP / visible ), the last visible; up to 8 KB in all
+ *   fields   up to 64, a token of up to 64 ":" SP visible *( SP / visible ), the last visible, so that a line can be sent on as it is; up to 8 KB in all
  *            no Transfer-Encoding, Upgrade or Proxy-Connection; Connection only as keep-alive; one Content-Length at most
  *
  * An answer has a Content-Length, unless its status is 204 or 304. test/conformance/whole-message.test.ts tells both ways the same bytes.
@@ -45,7 +45,7 @@ function byteSet(characters: string): Uint8Array {
   return set;
 }
 
-/** Where each field's name and value lie, four places a field: one message is read at a time. */
+/** Of each field the beginnings and ends of its name and its value, from the head's beginning: one message is read at a time. */
 const places = new Int32Array(MAX_FIELDS * 4);
 
 /** What `read…` found; overwritten by the next. `pairs` and texts are new each time. */
@@ -56,6 +56,10 @@ export class WholeMessage {
   reason = '';
   /** Names and values by turns. */
   pairs: string[] = [];
+  /** The head. */
+  text = '';
+  /** See FieldLines. */
+  readonly places: Int32Array = places;
   /** Where the head ends, and so the body begins. */
   headEnd = 0;
   /** Content-Length, 0 without one. */
@@ -77,9 +81,9 @@ export class WholeMessage {
     if (bytes[at++] !== SPACE) return false;
     at = afterVersion(bytes, at);
     if (at < 0 || bytes[at] !== CARRIAGE_RETURN || bytes[at + 1] !== LINE_FEED) return false;
-    if (!this.#findFields(bytes, at + 2, limit)) return false;
+    if (!this.#findFields(bytes, start, at + 2, limit)) return false;
     const text = bytes.latin1Slice(start, this.headEnd);
-    if (!this.#readFields(text, start, false) || this.headEnd + this.bodyBytes > end) return false;
+    if (!this.#readFields(text, false) || this.headEnd + this.bodyBytes > end) return false;
     this.method = known.method;
     this.target = text.slice(targetStart - start, targetEnd - start);
     return true;
@@ -98,10 +102,10 @@ export class WholeMessage {
     while (at < limit && isText(bytes[at] as number)) at++;
     const reasonEnd = at;
     if (bytes[at] !== CARRIAGE_RETURN || bytes[at + 1] !== LINE_FEED || bytes[reasonEnd - 1] === SPACE && reasonEnd > reasonStart) return false;
-    if (!this.#findFields(bytes, at + 2, limit)) return false;
+    if (!this.#findFields(bytes, start, at + 2, limit)) return false;
     const text = bytes.latin1Slice(start, this.headEnd);
     const bodiless = status === 204 || status === 304;
-    if (!this.#readFields(text, start, !bodiless)) return false;
+    if (!this.#readFields(text, !bodiless)) return false;
     if (bodiless) this.bodyBytes = 0;
     if (this.headEnd + this.bodyBytes > end) return false;
     this.status = status;
@@ -110,9 +114,9 @@ export class WholeMessage {
   }
 
   /** Finds the fields' places, and the head's end. */
-  #findFields(bytes: Buffer, start: number, limit: number): boolean {
+  #findFields(bytes: Buffer, start: number, first: number, limit: number): boolean {
     let place = 0;
-    for (let at = start; ;) {
+    for (let at = first; ;) {
       if (bytes[at] === CARRIAGE_RETURN) {
         if (at + 1 >= limit || bytes[at + 1] !== LINE_FEED) return false;
         this.headEnd = at + 2;
@@ -121,26 +125,28 @@ export class WholeMessage {
       }
       const nameStart = at;
       while (at < limit && IS_TOKEN[bytes[at] as number] === 1) at++;
-      if (at === nameStart || at - nameStart > MAX_NAME_BYTES || at >= limit || bytes[at] !== COLON || place === places.length) return false;
-      places[place] = nameStart;
-      places[place + 1] = at++;
-      while (at < limit && bytes[at] === SPACE) at++;
-      places[place + 2] = at;
+      const nameEnd = at;
+      if (nameEnd === nameStart || nameEnd - nameStart > MAX_NAME_BYTES || at + 2 >= limit || bytes[at] !== COLON || bytes[at + 1] !== SPACE || place === places.length) return false;
+      at += 2;
+      const valueStart = at;
       while (at < limit && isText(bytes[at] as number)) at++;
-      places[place + 3] = at;
-      if (at + 2 >= limit || bytes[at] !== CARRIAGE_RETURN || bytes[at + 1] !== LINE_FEED || bytes[at - 1] === SPACE && at > (places[place + 2] as number)) return false;
+      if (at + 2 >= limit || bytes[at] !== CARRIAGE_RETURN || bytes[at + 1] !== LINE_FEED) return false;
+      if (at === valueStart || bytes[valueStart] === SPACE || bytes[at - 1] === SPACE) return false;
+      places[place] = nameStart - start;
+      places[place + 1] = nameEnd - start;
+      places[place + 2] = valueStart - start;
+      places[place + 3] = at - start;
       place += 4;
       at += 2;
     }
   }
 
-  /** @param text the head's, which begins at `start` */
-  #readFields(text: string, start: number, needsLength: boolean): boolean {
+  #readFields(text: string, needsLength: boolean): boolean {
     const pairs: string[] = [];
     let length = -1;
     for (let place = 0; place < this.#fields; place += 4) {
-      const name = text.slice((places[place] as number) - start, (places[place + 1] as number) - start);
-      const value = text.slice((places[place + 2] as number) - start, (places[place + 3] as number) - start);
+      const name = text.slice(places[place], places[place + 1]);
+      const value = text.slice(places[place + 2], places[place + 3]);
       switch (classifyField(name)) {
         case FIELD_LENGTH:
           if (length >= 0) return false;
@@ -160,6 +166,7 @@ export class WholeMessage {
     }
     if (needsLength && length < 0) return false;
     this.pairs = pairs;
+    this.text = text;
     this.bodyBytes = length < 0 ? 0 : length;
     return true;
   }
@@ -186,7 +193,6 @@ function threeDigits(bytes: Buffer, start: number): number {
 
 /** -1: it is no Content-Length. */
 function lengthOf(value: string): number {
-  if (value.length === 0) return -1;
   let length = 0;
   for (let i = 0; i < value.length; i++) {
     const digit = value.charCodeAt(i) - 0x30;

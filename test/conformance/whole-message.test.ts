@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { answerLines } from '../../gateway/http1/fields.js';
 import { MessageParser, type MessageHandler, type MessageHead, type ParserError } from '../../gateway/http1/message-parser.js';
 import { SeededRandom } from '../bench/seeded-random.js';
 
@@ -18,7 +19,14 @@ class Told implements MessageHandler {
   onMessageBegin(): void { this.said.push('begin'); }
 
   onHead(head: MessageHead): boolean {
-    this.said.push(JSON.stringify(head));
+    const { text, places, ...said } = head;
+    // of the usual message the text is at hand, and has the same lines
+    if (text !== '') {
+      const lines = said.pairs.map((part, i) => (i % 2 === 0 ? `${part}: ` : `${part}\r\n`)).join('');
+      assert.equal(text.slice(places[0], text.length - 2), said.pairs.length === 0 ? text.slice(0, -2) : lines);
+      for (const withLength of [true, false]) assert.deepEqual(answerLines(head, withLength), answerLines({ ...head, text: '' }, withLength));
+    }
+    this.said.push(JSON.stringify(said));
     return false;
   }
 
@@ -112,7 +120,7 @@ class Maker {
     const field = (name: string, value: string): void => { fields += `${name}:${this.#mostly(' ', ['', '  ', '\t', ' \t '])}${value}${this.#end()}`; };
     const plain = (): void => {
       for (let count = random.below(random.next() < 0.03 ? 70 : 6); count > 0; count--) {
-        field(this.#mostly('X-Field', ['accept', 'USER-AGENT', 'x', 'Te', 'Trailer', 'Expect', 'Keep-Alive', 'a b', '', 'x:y', 'n'.repeat(70), 'X_Y', '(', '\xe4']),
+        field(this.#mostly('X-Field', ['accept', 'USER-AGENT', 'x', 'Te', 'Trailer', 'Expect', 'Keep-Alive', 'Date', 'X-Request-Id', 'Server', 'a b', '', 'x:y', 'n'.repeat(70), 'X_Y', '(', '\xe4']),
           this.#mostly('some value', ['', 'v', 'a;b="c"', 'trailing ', 'tab\there', '\xe4', '\x01', 'x'.repeat(500), 'a\r\n b']));
       }
     };
@@ -152,14 +160,14 @@ for (const kind of ['request', 'response'] as const) {
       assert.deepEqual(own.said, native.said, JSON.stringify(pieces.map((piece) => piece.toString('latin1'))));
       taken += own.whole;
     }
-    assert.ok(taken > 8000, `only ${taken} messages were usual ones`);
+    assert.ok(taken > 6000, `only ${taken} messages were usual ones`);
   });
 }
 
 const USUAL: readonly (readonly [kind: Kind, text: string])[] = [
   ['request', 'GET /v1/products/17?x=%20 HTTP/1.1\r\nHost: a.example:80\r\nUser-Agent: x\r\nAccept: */*\r\n\r\n'],
   ['request', 'GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive\r\n\r\n'],
-  ['request', 'DELETE / HTTP/1.1\r\nhost:a\r\nEmpty:\r\n\r\n'],
+  ['request', 'DELETE / HTTP/1.1\r\nhost: a\r\n\r\n'],
   ['request', `POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello`],
   ['response', 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'],
   ['response', 'HTTP/1.1 404 \r\nContent-Length: 0\r\n\r\n'],
@@ -196,6 +204,8 @@ const OTHERS: readonly (readonly [kind: Kind, text: string])[] = [
   ['request', 'GET / HTTP/1.1\r\nHost: a\r\nX : y\r\n\r\n'],
   ['request', `GET / HTTP/1.1\r\n${'X: y\r\n'.repeat(65)}\r\n`],
   ['request', `GET / HTTP/1.1\r\nX: ${'y'.repeat(8192)}\r\n\r\n`],
+  ['request', 'GET / HTTP/1.1\r\nHost:a\r\n\r\n'],
+  ['request', 'GET / HTTP/1.1\r\nHost: a\r\nEmpty: \r\n\r\n'],
   ['response', 'HTTP/1.1 200 OK\r\n\r\n'],
   ['response', 'HTTP/1.1 100 Continue\r\n\r\n'],
   ['response', 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n'],

@@ -105,7 +105,7 @@ export class HttpExchange extends ActiveExchange {
 
   protected answerHead(head: MessageHead): boolean {
     const { status } = head;
-    const { lines, contentLength, dated, understood } = answerLines(head.pairs, status !== 204);
+    const { lines, contentLength, dated, understood } = answerLines(head, status !== 204);
     if (!understood) {
       this.fail('upstream_broken', 'upstream_broken', 'the answer has a transfer coding other than chunked');
       return true;
@@ -130,7 +130,7 @@ export class HttpExchange extends ActiveExchange {
   protected answerInformational(head: MessageHead): void {
     // RFC 9110 15.2: never to an HTTP/1.0 client. 100 is answered by ourselves.
     if (this.minorVersion === 0 || head.status === 100) return;
-    const { lines } = answerLines(head.pairs, false);
+    const { lines } = answerLines(head, false);
     this.connection.write(`HTTP/1.1 ${head.status} ${head.reason}\r\n${lines}\r\n`);
   }
 
