@@ -1,4 +1,4 @@
-/** Latency at fixed rates: half and a quarter of what saturates Tidegate in this run. */
+/** Latency, and CPU a request, at fixed rates: half and a quarter of what saturates Tidegate in this run. */
 import { CONNECTIONS } from '../load.js';
 import type { Part, Sizes } from '../part.js';
 import { goPeer } from '../peers/go.js';
@@ -6,9 +6,8 @@ import { nginxPeer } from '../peers/nginx.js';
 import { fastifyPeer } from '../peers/node-proxies.js';
 import { PATH, type Peer } from '../peers/peer.js';
 import { tidegatePeer } from '../peers/tidegate.js';
-import { untilQuiet } from '../proc-cpu.js';
-import { latencyMark, latencyNotes, latencyTable, type AtRate } from '../rate/latency-report.js';
-import type { RateFigures } from '../rate/rate-client.js';
+import { cpuSeconds, untilQuiet } from '../proc-cpu.js';
+import { latencyMark, latencyNotes, latencyTable, type AtRate, type RateRound } from '../rate/latency-report.js';
 import { runAtRate } from '../rate/run-at-rate.js';
 import { proxyContext, REQUEST_PATH_PROGRAMS, runRounds, startPeers, type Arm, type RequestPathTools, type RoundPlan } from '../request-path.js';
 import { notes } from '../request-path-report.js';
@@ -52,14 +51,16 @@ export const latencyPart: Part = {
 
 /** The arms in turn, as in rounds of wrk. */
 async function runRate(arms: readonly Arm[], rate: number, words: string, plan: RoundPlan, tools: RequestPathTools): Promise<AtRate> {
-  const rounds = new Map<Arm, RateFigures[]>(arms.map((arm) => [arm, []]));
+  const rounds = new Map<Arm, RateRound[]>(arms.map((arm) => [arm, []]));
   for (let round = 0; round < plan.rounds; round++) {
     for (let turn = 0; turn < arms.length; turn++) {
       const arm = arms[(round + turn) % arms.length] as Arm;
       const { url, headers } = arm.load;
+      const cpuBefore = cpuSeconds(arm.running.own());
       const figures = await runAtRate(tools, { url, headers, rate, warmSeconds: WARM_SECONDS, seconds: plan.seconds, connections: CONNECTIONS });
+      const cpuUs = (cpuSeconds(arm.running.own()) - cpuBefore) / (rate * (WARM_SECONDS + plan.seconds)) * 1e6;
       await untilQuiet(arm.running.all, QUIET_WITHIN_MS);
-      rounds.get(arm)?.push(figures);
+      rounds.get(arm)?.push({ ...figures, cpuUs });
       const { latencies, lateness } = figures;
       tools.say(`round ${round + 1}/${plan.rounds}  ${arm.peer.name} at ${rate}/s: p50 ${latencies.p50.toFixed(2)} ms, p99 ${latencies.p99.toFixed(2)} ms, the client late by ${lateness.p99.toFixed(2)} ms`);
     }

@@ -1,4 +1,4 @@
-/** Latencies at a fixed rate as markdown: medians of the rounds. */
+/** Latencies and CPU at a fixed rate as markdown: medians of the rounds. */
 import { ratios, spreadOf } from '../statistics.js';
 import { atMost, figure, grouped, markdownTable } from '../table.js';
 import type { RateFigures } from './rate-client.js';
@@ -7,9 +7,14 @@ const MARK_ADDED_MS = 1;
 /** Of the requests, answered before the last was due. */
 const KEEPS_UP = 0.98;
 
+export interface RateRound extends RateFigures {
+  /** Of the proxy a request, the warm-up's too. */
+  readonly cpuUs: number;
+}
+
 export interface LatencyResult {
   readonly name: string;
-  readonly rounds: readonly RateFigures[];
+  readonly rounds: readonly RateRound[];
 }
 
 export interface AtRate {
@@ -22,14 +27,15 @@ export interface AtRate {
 }
 
 export function latencyTable({ rate, words, direct, proxies }: AtRate): string {
-  const head = [`${grouped(rate)} requests/s, ${words}`, 'p50, ms', 'p99, ms', 'p99.9, ms', 'p99 added, ms', 'least-most', 'answered in time', 'the client late by, p99, ms'];
+  const head = [`${grouped(rate)} requests/s, ${words}`, 'p50, ms', 'p99, ms', 'p99.9, ms', 'p99 added, ms', 'least-most', 'answered in time', 'the client late by, p99, ms', 'CPU a request, us'];
   return markdownTable(head, [direct, ...proxies].map((result) => {
-    const of = (figures: (round: RateFigures) => number): string => figure(spreadOf(result.rounds.map(figures)).median);
+    const of = (figures: (round: RateRound) => number): string => figure(spreadOf(result.rounds.map(figures)).median);
     const { median, least, most } = p99Added(result, direct);
     return [
       result.name, of((r) => r.latencies.p50), of((r) => r.latencies.p99), of((r) => r.latencies.p999),
       ...(result === direct ? ['', ''] : [figure(median), `${figure(least)} to ${figure(most)}`]),
       `${(answered(result) * 100).toFixed(1)} %`, of((r) => r.lateness.p99),
+      result === direct ? '' : of((r) => r.cpuUs),
     ];
   }));
 }
