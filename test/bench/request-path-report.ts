@@ -39,20 +39,20 @@ export function peerMarks(arms: readonly Arm[], references: readonly [string, st
   return `Marks, everything on: at most 3 times nginx: ${atMost(times(nginx), 3)}; less than Go: ${atMost(times(go), 1)}.`;
 }
 
-export function recordingTable(recording: Arm, without: Arm): string {
-  const cpu = (arm: Arm): number[] => arm.samples.map((sample) => sample.cpuUs);
+export function recordingTable(recording: readonly Sample[], without: readonly Sample[], lives: number): string {
+  const cpu = (samples: readonly Sample[]): number[] => samples.map((sample) => sample.cpuUs);
   const added = spreadOf(ratios(cpu(recording), cpu(without)).map((ratio) => (ratio - 1) * 100));
-  const row = (name: string, arm: Arm): string[] => {
-    const { median, least, most } = spreadOf(cpu(arm));
-    return [name, median.toFixed(2), `${least.toFixed(2)}-${most.toFixed(2)}`, grouped(medianOf(arm, (s) => s.rps))];
+  const row = (name: string, samples: readonly Sample[]): string[] => {
+    const { median, least, most } = spreadOf(cpu(samples));
+    return [name, median.toFixed(2), `${least.toFixed(2)}-${most.toFixed(2)}`];
   };
   return [
-    markdownTable(['the data path alone', 'CPU a request, us', 'least-most', 'requests/s'], [
+    markdownTable(['the data path alone, both at once', 'CPU a request, us', 'least-most'], [
       row('answers together at the turn\'s end, not recorded', without),
       row('recorded before answered, counted in metrics', recording),
     ]),
     '',
-    `Recording adds ${added.median.toFixed(1)} % of CPU a request (median of ${recording.samples.length} pairs, ${added.least.toFixed(1)} to ${added.most.toFixed(1)} %). Mark: at most 3 %: ${atMost(added.median, 3)}.`,
+    `Recording adds ${added.median.toFixed(1)} % of CPU a request (median of ${recording.length} pairs of ${lives} processes each, ${added.least.toFixed(1)} to ${added.most.toFixed(1)} %). Mark: at most 3 %: ${atMost(added.median, 3)}.`,
   ].join('\n');
 }
 

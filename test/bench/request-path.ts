@@ -98,17 +98,15 @@ export async function runRounds(arms: readonly Arm[], plan: RoundPlan, tools: Re
 }
 
 /**
- * Two arms that differ by little: short runs, A B B A in each round, so that a drift of the machine falls on both. One sample a round,
- * the mean of its two runs.
+ * Two arms that differ by little: both at once, on the same core, each asked by a wrk of its own, so that whatever the machine does besides falls on both. One after
+ * the other, the same arm differs from itself by a tenth and more on a machine that others use.
  */
 export async function runPairs(a: Arm, b: Arm, plan: RoundPlan, tools: RequestPathTools): Promise<void> {
   for (let round = 0; round < plan.rounds; round++) {
-    const [first, second] = round % 2 === 0 ? [a, b] : [b, a];
-    const runs = new Map<Arm, Sample[]>([[a, []], [b, []]]);
-    for (const arm of [first, second, second, first]) runs.get(arm)?.push(await measure(arm, plan.seconds, tools));
-    for (const arm of [a, b]) arm.samples.push(meanOf(runs.get(arm) as Sample[]));
-    const [cpuA, cpuB] = [a, b].map((arm) => arm.samples.at(-1)?.cpuUs ?? Number.NaN) as [number, number];
-    tools.say(`pair ${round + 1}/${plan.rounds}  ${a.peer.name} ${cpuA.toFixed(2)} us, ${b.peer.name} ${cpuB.toFixed(2)} us: ${((cpuA / cpuB - 1) * 100).toFixed(1)} %`);
+    const [ofA, ofB] = await Promise.all([measure(a, plan.seconds, tools), measure(b, plan.seconds, tools)]);
+    a.samples.push(ofA);
+    b.samples.push(ofB);
+    tools.say(`pair ${round + 1}/${plan.rounds}  ${a.peer.name} ${ofA.cpuUs.toFixed(2)} us, ${b.peer.name} ${ofB.cpuUs.toFixed(2)} us: ${((ofA.cpuUs / ofB.cpuUs - 1) * 100).toFixed(1)} %`);
   }
 }
 
@@ -127,13 +125,5 @@ export async function measure({ running, load }: Omit<Arm, 'samples' | 'peer'>, 
   return {
     cpuUs: used * 1e6 / result.requests, allCpuUs: allUsed * 1e6 / result.requests, rps: result.requests / result.seconds,
     p50Ms: result.p50Ms, p99Ms: result.p99Ms, failed, ...memory,
-  };
-}
-
-function meanOf(samples: readonly Sample[]): Sample {
-  const mean = (of: (sample: Sample) => number): number => samples.reduce((sum, sample) => sum + of(sample), 0) / samples.length;
-  return {
-    cpuUs: mean((s) => s.cpuUs), allCpuUs: mean((s) => s.allCpuUs), rps: mean((s) => s.rps), p50Ms: mean((s) => s.p50Ms), p99Ms: mean((s) => s.p99Ms),
-    rssBytes: mean((s) => s.rssBytes), allRssBytes: mean((s) => s.allRssBytes), failed: samples.reduce((sum, s) => sum + s.failed, 0),
   };
 }

@@ -8,15 +8,16 @@ import { join } from 'node:path';
 import { nodeProgram } from './node-proxies.js';
 import { answering, type Peer } from './peer.js';
 
-export const recordingPeer: Peer = dataPath('recording', 'with');
-export const unrecordedPeer: Peer = dataPath('no recording', 'without');
+/** @param life which of several processes of the same */
+export const recordingPeer = (life: number): Peer => dataPath(`recording ${life}`, 'with');
+export const unrecordedPeer = (life: number): Peer => dataPath(`no recording ${life}`, 'without');
 
 function dataPath(name: string, recording: 'with' | 'without'): Peer {
   return {
     name,
     missing: () => null,
     start: async ({ processes, folder, upstream, port, core }) => {
-      const own = join(folder, `data-path-${recording}`);
+      const own = join(folder, name);
       mkdirSync(own);
       const child = processes.spawn(name, process.execPath, [...nodeProgram(import.meta.url, 'data-path'), String(port), upstream, own, recording], { core });
       return answering(child, port);
