@@ -7,7 +7,7 @@
  *   request  GET|HEAD|POST|PUT|PATCH|DELETE SP "/" *( unreserved / sub-delims / ":@/?%" ) SP HTTP/1.1
  *   answer   HTTP/1.1 SP status, 200 to 599 SP *( SP / visible )
  *   fields   up to 64, a token of up to 64 ":" SP visible *( SP / visible ), the last visible, so that a line can be sent on as it is; up to 8 KB in all
- *            no Transfer-Encoding, Upgrade or Proxy-Connection; Connection only as keep-alive; one Content-Length at most
+ *            no Transfer-Encoding, Upgrade or Proxy-Connection; Connection only as keep-alive; one Content-Length at most, of up to 15 digits
  *
  * An answer has a Content-Length, unless its status is 204 or 304. test/conformance/whole-message.test.ts tells both ways the same bytes.
  */
@@ -191,8 +191,12 @@ function threeDigits(bytes: Buffer, start: number): number {
   return number;
 }
 
-/** -1: it is no Content-Length. */
+/** More is no number of bytes of anything, and what does not fit in 64 bits is llhttp's to refuse, also where there is no body to be measured by it (304). */
+const MAX_LENGTH_DIGITS = 15;
+
+/** -1: it is no Content-Length, or not one of a usual message. */
 function lengthOf(value: string): number {
+  if (value.length > MAX_LENGTH_DIGITS) return -1;
   let length = 0;
   for (let i = 0; i < value.length; i++) {
     const digit = value.charCodeAt(i) - 0x30;

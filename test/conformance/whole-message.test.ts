@@ -209,6 +209,8 @@ const OTHERS: readonly (readonly [kind: Kind, text: string])[] = [
   ['response', 'HTTP/1.1 200 OK\r\n\r\n'],
   ['response', 'HTTP/1.1 100 Continue\r\n\r\n'],
   ['response', 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n'],
+  ['response', 'HTTP/1.1 304 Not Modified\r\nContent-Length: 18446744073709551616\r\n\r\n'],
+  ['response', 'HTTP/1.1 204 No Content\r\nContent-Length: 18446744073709551618\r\n\r\n'],
 ];
 
 test('what needs more than a usual message is left to llhttp, whole', () => {
