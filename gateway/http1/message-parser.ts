@@ -91,7 +91,7 @@ export class MessageParser {
   #executing = false;
   #closed = false;
 
-  /** The last message is complete, and another may follow. */
+  /** The last message is complete, and another may follow: it is, for llhttp too. */
   #between = true;
 
   constructor(kind: 'request' | 'response', handler: MessageHandler, maxHeadBytes: number) {
@@ -138,6 +138,8 @@ export class MessageParser {
     const result = native.execute(bytes);
     this.#executing = false;
     if (this.#closed) native.close();
+    // where it takes no more, what it passes over must not be taken for messages
+    if (result !== bytes.length) this.#between = false;
     return result;
   }
 
@@ -222,8 +224,8 @@ export class MessageParser {
 
   complete(): void {
     this.#inBody = false;
-    // llhttp takes nothing more after a message that is the connection's last
-    this.#between = this.#head.keepAlive && !this.#head.upgrade;
+    // llhttp takes nothing more after a message that is the connection's last; trailers may have said so, which it does not tell
+    this.#between = this.#head.keepAlive && !this.#head.upgrade && this.#trailers === null;
     this.#handler.onMessageComplete(this.#trailers);
   }
 }

@@ -266,6 +266,26 @@ test('what follows a request that was refused for its form is not taken for a re
   assert.ok(!upstream.seen.join('').includes('/after'));
 });
 
+for (const [where, pause] of [['in one read', false], ['in reads of their own', true]] as const) {
+  test(`a close in the trailers ends the connection: what follows ${where} is no request, and no body of one is`, async (t) => {
+    const upstream = await startRawUpstream(t, (socket, sofar) => { if (/\r\n\r\n$/.test(sofar)) socket.write(OK); });
+    const path = await startDataPath(t, oneService(upstream.port));
+    const client = await RawClient.connect(t, path.port);
+    const smuggled = get('Host: a', '/smuggled');
+    // llhttp says that the connection is closed; the second is not a usual request, its body would be one
+    const pieces = [post('Transfer-Encoding: chunked', '1\r\na\r\n0\r\nConnection: close\r\n\r\n'), post(`X-Tab:\ta\r\nContent-Length: ${smuggled.length}`, smuggled), smuggled];
+    if (pause) {
+      client.send(pieces[0] as string);
+      await client.until('ok');
+      for (const piece of pieces.slice(1)) client.send(piece);
+    } else client.send(pieces.join(''));
+    const received = await client.untilClosed();
+    assert.equal([...received.matchAll(/HTTP\/1\.1 200 /g)].length, 1, received);
+    assert.doesNotMatch(upstream.seen.join(''), /smuggled|X-Tab/);
+    assert.equal((await path.rowsOf(1)).length, 1);
+  });
+}
+
 test('an Upgrade is not sent on, and what follows it on the connection is not a request', async (t) => {
   const upstream = await startRawUpstream(t, answerEach(OK));
   const path = await startDataPath(t, oneService(upstream.port));

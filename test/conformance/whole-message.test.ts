@@ -234,6 +234,28 @@ test('behind a message that is the last of its connection nothing is taken', () 
   }
 });
 
+test('behind trailers that say close nothing is taken, requests and answers alike; behind others llhttp takes one, and then its turn is over', () => {
+  for (const [kind, start, next] of [
+    ['request', 'POST / HTTP/1.1\r\nHost: a\r\n', 'GET / HTTP/1.1\r\nHost: a\r\n\r\n'], ['response', 'HTTP/1.1 200 OK\r\n', 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n'],
+  ] as const) {
+    for (const trailer of ['Connection: close', 'connection: x, close', 'X: y', 'Connection: keep-alive']) {
+      const first = `${start}Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n${trailer}\r\n\r\n`;
+      const pieces = [first, next, next].map((text) => Buffer.from(text));
+      assert.deepEqual(tell(kind, pieces, true).said, tell(kind, pieces, false).said, `${kind} ${trailer}`);
+    }
+  }
+});
+
+test('behind what llhttp refused nothing is taken', () => {
+  const parser = new MessageParser('request', new Told(), MAX_HEAD);
+  const usual = Buffer.from('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+  const closed = Buffer.from('POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nConnection: close\r\n\r\n');
+  assert.equal(parser.execute(closed), closed.length);
+  assert.equal((parser.execute(usual) as ParserError).code, 'HPE_CLOSED_CONNECTION');
+  assert.equal(parser.takeWhole(usual, 0, usual.length), 0);
+  parser.close();
+});
+
 test('a parser that is closed by what it tells tells nothing more', () => {
   const said: string[] = [];
   const parser: MessageParser = new MessageParser('response', {

@@ -344,8 +344,13 @@ export class HttpConnection implements MessageHandler, Deadlined {
 
   #parserFailed(error: ParserError): void {
     // What comes after a last request is nobody's.
-    if (this.#deaf || error.code === 'HPE_CLOSED_CONNECTION') return;
+    if (this.#deaf) return;
     this.#deaf = true;
+    if (error.code === 'HPE_CLOSED_CONNECTION') {
+      // its trailers said that it was the last
+      if (this.isIdle) this.#closeGently();
+      return;
+    }
     const refusal = refusalOfParserError(error.code, error.reason);
     const exchange = this.#receiving ?? new HttpExchange(this);
     this.#receiving = null;
