@@ -56,6 +56,8 @@ export interface MessageHandler {
   onMessageComplete(trailers: string[] | null): void;
 }
 
+/** No fields. */
+const NONE: string[] = [];
 /** What the last takeWhole of any parser read. */
 const whole = new WholeMessage();
 
@@ -128,6 +130,11 @@ export class MessageParser {
       this.#handler.onBody(bodyBytes <= TEXT_BYTES ? bytes.latin1Slice(headEnd, headEnd + bodyBytes) : Buffer.from(bytes.subarray(headEnd, headEnd + bodyBytes)));
     }
     if (!this.#closed) this.#handler.onMessageComplete(null);
+    // every name and value is a piece of the head's text: an idle connection would keep all of it
+    head.pairs = NONE;
+    head.text = '';
+    head.target = '';
+    head.reason = '';
     return headEnd + (hasBody ? bodyBytes : 0) - start;
   }
 

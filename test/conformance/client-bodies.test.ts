@@ -4,7 +4,7 @@ import net from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { UpstreamConnection } from '../../gateway/upstream/upstream-connection.js';
 import { answerEach, oneService, RawClient, startDataPath, startRawUpstream, until } from './data-path.js';
-import { heldBytes } from './held-memory.js';
+import { heldBytes } from '../harness/held-memory.js';
 
 const lengthOk = (body: string): string => `HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
 const post = (fields: string, body: string, method = 'POST', target = '/x'): string => `${method} ${target} HTTP/1.1\r\nHost: a\r\n${fields}\r\n\r\n${body}`;

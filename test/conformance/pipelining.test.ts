@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { oneService, RawClient, startDataPath, startRawUpstream, until } from './data-path.js';
-import { heldMemory } from './held-memory.js';
+import { heldMemory } from '../harness/held-memory.js';
 
 const lengthOk = (body: string): string => `HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
 /** The least that is a request. */

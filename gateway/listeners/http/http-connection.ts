@@ -121,8 +121,9 @@ export class HttpConnection implements MessageHandler, Deadlined {
 
   recordedClient(address: string): string {
     if (address !== this.#recordedClientOf) {
-      this.#recordedClientOf = address;
-      this.#recordedClient = clientNetwork(address);
+      // of its own: what a trusted proxy says of it is a piece of a request's head
+      this.#recordedClientOf = Buffer.from(address, 'latin1').latin1Slice();
+      this.#recordedClient = clientNetwork(this.#recordedClientOf);
     }
     return this.#recordedClient;
   }
@@ -230,6 +231,7 @@ export class HttpConnection implements MessageHandler, Deadlined {
     const { settings } = this.#listener;
     const refusal = this.#parts.read(head, settings.headLimits) ?? (this.#otherProtocol.isOf(head) ? VERSION : null);
     exchange.takeHead(head, this.#parts);
+    this.#parts.forgetTarget();
     const { trustedProxies } = this.pipeline.snapshot;
     exchange.clientAddress = this.peerAddress;
     if (trustedProxies !== null && trustedProxies.contains(this.peerAddress)) {

@@ -81,6 +81,12 @@ export class RequestHead {
     return refusal;
   }
 
+  /** It has been taken over; a piece of it would keep the whole head as long as the connection. */
+  forgetTarget(): void {
+    this.path = '';
+    this.query = '';
+  }
+
   #readFields(head: MessageHead): Refusal | null {
     const { pairs } = head;
     let hosts = 0;
