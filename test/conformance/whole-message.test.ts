@@ -84,13 +84,15 @@ class Maker {
     return change > 0.95 ? bytes.subarray(0, random.below(bytes.length)) : bytes;
   }
 
-  /** At most one cut a message or so. */
+  /** At most one cut a message or so, many of them behind a head or a message. */
   cut(bytes: Buffer): Buffer[] {
     const random = this.#random;
     const pieces: Buffer[] = [];
     let from = 0;
     while (from < bytes.length) {
-      const to = random.next() < 0.6 ? bytes.length : from + 1 + random.below(bytes.length - from);
+      const where = random.next();
+      const line = where < 0.2 ? bytes.indexOf('\r\n\r\n', from) : -1;
+      const to = line >= 0 ? line + 4 : where < 0.7 ? bytes.length : from + 1 + random.below(bytes.length - from);
       pieces.push(bytes.subarray(from, to));
       from = to;
     }
@@ -127,13 +129,14 @@ class Maker {
     plain();
     if (random.next() < 0.15) field(this.#mostly('Connection', ['connection', 'CONNECTION', 'Proxy-Connection']), this.#mostly('keep-alive', ['Keep-Alive', 'close', 'Close', 'upgrade', 'keep-alive, x', 'x', '']));
     if (random.next() < 0.03) field('Upgrade', 'websocket');
-    if (random.next() < 0.05) {
+    if (random.next() < 0.1) {
       field(this.#mostly('Transfer-Encoding', ['transfer-encoding']), this.#mostly('chunked', ['gzip, chunked', 'identity']));
-      body = '3\r\nabc\r\n0\r\n\r\n';
+      const trailer = random.next() < 0.5 ? this.#oneOf(['X: y\r\n', 'Connection: close\r\n', 'connection: keep-alive, close\r\n', 'Transfer-Encoding: identity\r\n', 'Upgrade: x\r\n']) : '';
+      body = `3\r\nabc\r\n0\r\n${trailer}\r\n`;
     }
     if (random.next() < framed) {
       const length = this.#oneOf([0, 0, 1, 5, 80, 300, 5000]);
-      field(this.#mostly('Content-Length', ['content-length', 'CONTENT-LENGTH', 'Content_Length']), this.#mostly(String(length), [`0${length}`, `+${length}`, `${length} `, '', 'x', '-1', '1'.repeat(16), '1'.repeat(30)]));
+      field(this.#mostly('Content-Length', ['content-length', 'CONTENT-LENGTH', 'Content_Length']), this.#mostly(String(length), [`0${length}`, `+${length}`, `${length} `, '', 'x', '-1', '1'.repeat(16), '18446744073709551616', '1'.repeat(30)]));
       if (random.next() < 0.03) field('Content-Length', String(length));
       if (body === '') body = 'b'.repeat(length);
     }
@@ -160,7 +163,7 @@ for (const kind of ['request', 'response'] as const) {
       assert.deepEqual(own.said, native.said, JSON.stringify(pieces.map((piece) => piece.toString('latin1'))));
       taken += own.whole;
     }
-    assert.ok(taken > 6000, `only ${taken} messages were usual ones`);
+    assert.ok(taken > 5000, `only ${taken} messages were usual ones`);
   });
 }
 
