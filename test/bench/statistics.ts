@@ -24,3 +24,9 @@ export function ratios(values: readonly number[], to: readonly number[]): number
   if (values.length !== to.length) throw new RangeError(`${values.length} rounds against ${to.length}`);
   return values.map((value, round) => value / (to[round] as number));
 }
+
+/** Nearest rank: the value of rank ceil(percent / 100 * count), one that was measured. @param sorted ascending. @throws RangeError: no values */
+export function percentileOf(sorted: ArrayLike<number>, percent: number): number {
+  if (sorted.length === 0) throw new RangeError('a percentile of no values');
+  return sorted[Math.max(0, Math.ceil((sorted.length * percent) / 100) - 1)] as number;
+}
