@@ -55,7 +55,7 @@ function tlsOf({ tls }: KafkaConfig, secrets: Secrets): KafkaSettings['ssl'] {
 
 const CONNECT_WITHIN_MS = 5000;
 /** Of a request. Kafka's own wait for replicas is shorter, so that its word of them comes first. */
-const REQUEST_WITHIN_MS = 12_000;
+export const REQUEST_WITHIN_MS = 12_000;
 /** Of what fails at once, such as a broker that refuses the connection: as often as it takes to have asked each. What fails still is for the caller to try again. */
 const RETRY = { initialRetryTime: 100, maxRetryTime: 1000, multiplier: 2, factor: 0.2 } as const;
 

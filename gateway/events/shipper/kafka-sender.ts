@@ -1,16 +1,18 @@
 /**
  * The shipper's connection to Kafka: one idempotent producer, one request in flight, acknowledged by all replicas in sync.
  *
- * After any failure the sender is finished, and another must be made. Two things in kafkajs 2.2.4 would lose events otherwise, both silently:
+ * After any failure the sender is finished, and another must be made. Two things in kafkajs 2.2.4 would lose events otherwise, both silently, and a third costs time:
  *  - after a request whose answer is lost, its producer uses the same sequence numbers for whatever is sent next. If the broker had written the
  *    first, and the next has as many messages, it takes the next for a repeat, answers well, and throws it away. A new producer has a new id;
  *  - when it tries again within one send, and a partition's leader has moved to a broker that has answered already, that partition is passed over, and the
- *    send resolves all the same. So the answer is held against what was sent.
+ *    send resolves all the same. So the answer is held against what was sent;
+ *  - after a request without an answer it asks the same leader again, as often as it may, and nobody who leads by now: a leader that stands still held
+ *    shipping up for a minute where it had moved in ten seconds. So a send in which a request had no answer is given up at its next attempt.
  */
 import kafkajs, { type Producer } from 'kafkajs';
 import { TidegateError } from '../../../errors/tidegate-error.js';
 import type { ChunkMessage } from '../chunk.js';
-import { kafkaClient, kafkaFailure, type KafkaSettings } from '../kafka-client.js';
+import { kafkaClient, kafkaFailure, REQUEST_WITHIN_MS, type KafkaSettings } from '../kafka-client.js';
 import type { SpoolLog } from '../spool-log.js';
 import { prepareTopics, type LogTopics } from './topics.js';
 
@@ -41,9 +43,17 @@ export class KafkaSender {
   static async connect(settings: KafkaSettings, log: SpoolLog): Promise<KafkaSender> {
     const client = kafkaClient(settings, log);
     const admin = client.admin();
+    let unanswered: TidegateError | null = null;
     const producer = client.producer({
       idempotent: true, maxInFlightRequests: 1, allowAutoTopicCreation: false, retry: { retries: SEND_RETRIES },
-      createPartitioner: () => ({ message }) => message.partition ?? 0,
+      // asked in each attempt, for each message; what it throws ends the send
+      createPartitioner: () => ({ message }) => {
+        if (unanswered !== null) throw unanswered;
+        return message.partition ?? 0;
+      },
+    });
+    producer.on(producer.events.REQUEST_TIMEOUT, ({ payload: { broker, apiName } }) => {
+      unanswered = new TidegateError('kafka_unreachable', `${broker}: no answer to ${apiName} within ${REQUEST_WITHIN_MS / 1000} s`);
     });
     try {
       await admin.connect();
