@@ -130,11 +130,7 @@ export class MessageParser {
       this.#handler.onBody(bodyBytes <= TEXT_BYTES ? bytes.latin1Slice(headEnd, headEnd + bodyBytes) : Buffer.from(bytes.subarray(headEnd, headEnd + bodyBytes)));
     }
     if (!this.#closed) this.#handler.onMessageComplete(null);
-    // every name and value is a piece of the head's text: an idle connection would keep all of it
-    head.pairs = NONE;
-    head.text = '';
-    head.target = '';
-    head.reason = '';
+    this.#forget();
     return headEnd + (hasBody ? bodyBytes : 0) - start;
   }
 
@@ -233,7 +229,19 @@ export class MessageParser {
     this.#inBody = false;
     // llhttp takes nothing more after a message that is the connection's last; trailers may have said so, which it does not tell
     this.#between = this.#head.keepAlive && !this.#head.upgrade && this.#trailers === null;
-    this.#handler.onMessageComplete(this.#trailers);
+    const trailers = this.#trailers;
+    this.#trailers = null;
+    this.#handler.onMessageComplete(trailers);
+    this.#forget();
+  }
+
+  /** An idle connection would keep all of the last head: of a usual message every name and value is a piece of its text. */
+  #forget(): void {
+    const head = this.#head;
+    head.pairs = NONE;
+    head.text = '';
+    head.target = '';
+    head.reason = '';
   }
 }
 

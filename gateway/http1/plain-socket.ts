@@ -91,6 +91,7 @@ export class DirectWriter {
   readonly #socket: Socket;
   /** Null while the system has not taken all of the last text. */
   #request: WriteRequest | null;
+  #waits = false;
 
   constructor(socket: Socket) {
     this.#socket = socket;
@@ -112,10 +113,17 @@ export class DirectWriter {
     return true;
   }
 
+  /** The system has all that was written. */
+  get isEmpty(): boolean {
+    return !this.#waits && this.#socket.writableLength === 0;
+  }
+
   /** The rest is in the handle's own queue, less than a stream takes before it is full; what is written meanwhile goes behind it, by the stream. */
   #await(request: WriteRequest): void {
     this.#request = null;
+    this.#waits = true;
     request.oncomplete = (status) => {
+      this.#waits = false;
       if (status < 0) this.#socket.destroy(failed(status));
       else this.#request = new (binding as StreamBinding).WriteWrap();
     };

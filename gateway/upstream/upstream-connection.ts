@@ -11,6 +11,8 @@ import type { TargetAddress } from './target-address.js';
 
 /** Head of an answer: status line and fields together, bytes. */
 const MAX_ANSWER_HEAD = 64 * 1024;
+/** llhttp goes by either. */
+const CONNECTION = /^(?:proxy-)?connection$/i;
 
 /**
  * Why an attempt failed. `refused` and `connect_timeout`: nothing was sent, another target may be tried. `stale`: a pooled connection
@@ -182,7 +184,9 @@ export class UpstreamConnection implements MessageHandler, Deadlined {
     this.#sink = null;
     this.deadlineMs = Number.POSITIVE_INFINITY;
     if (this.#gone) return;
-    if (this.#surplus || !this.#reusable || !this.#requestEnded || this.#socket.isPaused()) this.#destroy();
+    const { isEmpty } = this.#writer as DirectWriter;
+    // answered before all of the request was out: what another would ask stood behind the rest
+    if (this.#surplus || !this.#reusable || !this.#requestEnded || !isEmpty || this.#socket.isPaused()) this.#destroy();
     else this.target.onIdle(this);
   }
 
@@ -258,6 +262,8 @@ export class UpstreamConnection implements MessageHandler, Deadlined {
     }
     if (this.#answerEnded || this.#surplus) return;
     this.#answerEnded = true;
+    // llhttp takes nothing behind trailers that say close, and does not tell
+    if (trailers?.some((name, i) => i % 2 === 0 && CONNECTION.test(name)) === true) this.#reusable = false;
     this.#sink?.onAnswerEnd(trailers);
   }
 }

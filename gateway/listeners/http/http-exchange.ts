@@ -154,7 +154,9 @@ export class HttpExchange extends ActiveExchange {
   }
 
   protected answerFlush(): boolean {
-    if (this.#framing === 'gather' || this.#pieces.length === 0) return true;
+    if (this.#framing === 'gather') return true;
+    // informational answers went by themselves
+    if (this.#pieces.length === 0) return !this.connection.socket.writableNeedDrain;
     // A head whose answer has no body is its last piece; llhttp tells the end in the same read.
     this.answering = true;
     return this.#write();

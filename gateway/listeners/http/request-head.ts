@@ -85,6 +85,7 @@ export class RequestHead {
   forgetTarget(): void {
     this.path = '';
     this.query = '';
+    this.hopNames = null;
   }
 
   #readFields(head: MessageHead): Refusal | null {
