@@ -119,6 +119,8 @@ export function kafkaFailure(error: unknown): TidegateError {
   const causes = causesOf(error);
   const detail = causes.map(({ message }) => message).find((message) => message !== '') ?? String(error);
   for (const cause of causes) {
+    // thrown by what kafkajs calls, and wrapped by it
+    if (cause instanceof TidegateError) return cause;
     const code = codeOf(cause);
     if (code !== null) return new TidegateError(code, atBroker(cause), { cause: error });
   }

@@ -316,18 +316,17 @@ export class KafkaEventLog implements EventLog {
    * back: of one that is quiet there comes no offer. @throws store_failed
    */
   async #startAll(session: KafkaSession): Promise<void> {
-    for (const partition of session.partitions) {
-      // each look at a store that lacks something takes its time
-      if (session.generation !== this.#generation) return;
-      if (this.#stopped.has(partition)) continue;
+    // each look at a store that lacks something takes its time
+    const begun = await Promise.allSettled(session.partitions.filter((partition) => !this.#stopped.has(partition)).map(async (partition) => {
       try {
         await this.#ownedOf(session, partition);
       } catch (error) {
-        if (error instanceof PartitionLost) return;
         if (!StoppedPartitions.isOf(error)) throw error;
         this.#stopped.add(partition, () => error);
       }
-    }
+    }));
+    const failed = begun.find((end) => end.status === 'rejected' && !(end.reason instanceof PartitionLost));
+    if (failed?.status === 'rejected') throw failed.reason;
   }
 
   async #ownedOf(session: KafkaSession, partition: number): Promise<Owned> {

@@ -8,7 +8,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Consumer, EachBatchPayload, Kafka } from 'kafkajs';
 import { TidegateError } from '../../../errors/tidegate-error.js';
-import { kafkaClient, type KafkaSettings } from '../../../gateway/events/kafka-client.js';
+import { kafkaClient, kafkaFailure, type KafkaSettings } from '../../../gateway/events/kafka-client.js';
 import { prepareTopics } from '../../../gateway/events/shipper/topics.js';
 import type { SpoolLog } from '../../../gateway/events/spool-log.js';
 import { GroupPlaces, leastEnd, type GroupPlace } from './group-places.js';
@@ -38,8 +38,14 @@ const FETCH_PARTITION_BYTES = 5 * 1024 * 1024;
 const FETCH_BYTES = 10 * 1024 * 1024;
 /** How often it is asked where the log ends. */
 const ENDS_EVERY_MS = 250;
+/** A broker that stood still speaks as the leader it was for less (measured: for 0.3 s, on a machine with little else to do). */
+const MISTAKEN_FOR_MS = 5000;
+/** As-of stands still for so long before it is told why. */
+const SILENCE_TOLD_MS = 10_000;
 /** A partition whose leader has died has another within this time. */
 const PLACES_WITHIN_MS = 30_000;
+/** How often it is looked whether there are more partitions than there were. As-of knows nothing of them until then, which gateways may ship to already. */
+const TOPIC_EVERY_MS = 10_000;
 /** After a question that failed. */
 const ASK_AGAIN_MS = 1000;
 /** A fetch that brings nothing ends after GATHER_MS; one of a broker that is gone, with its connection. */
@@ -66,13 +72,15 @@ export class KafkaSession {
   /** As this generation began; null: they are not read yet. */
   #places: ReadonlyMap<number, GroupPlace> | null = null;
   readonly #wentBack = new Set<number>();
-  /** Since when they are said to end before what is read of them, ms since the epoch: nothing is fetched of these either. */
-  readonly #doubted = new Map<number, number>();
+  /** They are said to end before what is read of them: since when, and when it was last asked; by a clock that is never set. Nothing is fetched of these either. */
+  readonly #doubted = new Map<number, { readonly sinceMs: number; readonly saidMs: number }>();
   /** False: nothing is fetched yet in this generation. */
   #fetching = false;
   /** Brokers from which a fetch is under way, and its number. */
   readonly #fetches = new Map<number | string, number>();
   #fetchesBegun = 0;
+  /** Since when nobody says where the log ends, by a clock that is never set, and whether that has been told; null: somebody does. */
+  #silent: { readonly sinceMs: number; told: boolean } | null = null;
   /** What is asked beside reading, in all generations. */
   #asking: Promise<unknown> = Promise.resolve();
   #offer: Offer | null = null;
@@ -86,7 +94,7 @@ export class KafkaSession {
     this.#client = kafkaClient(options.settings, log);
     this.#consumer = this.#client.consumer({
       groupId: options.settings.group, sessionTimeout: options.sessionTimeoutMs ?? SESSION_TIMEOUT_MS,
-      rebalanceTimeout: options.rebalanceTimeoutMs ?? REBALANCE_TIMEOUT_MS, heartbeatInterval: HEARTBEAT_MS, maxWaitTimeInMs: GATHER_MS, minBytes: GATHER_BYTES,
+      rebalanceTimeout: options.rebalanceTimeoutMs ?? REBALANCE_TIMEOUT_MS, heartbeatInterval: HEARTBEAT_MS, maxWaitTimeInMs: GATHER_MS, minBytes: GATHER_BYTES, metadataMaxAge: TOPIC_EVERY_MS,
       maxBytesPerPartition: options.fetchBytes ?? FETCH_PARTITION_BYTES, maxBytes: options.fetchBytes ?? FETCH_BYTES, allowAutoTopicCreation: false,
       // begun anew by the event log, with its own back-off
       retry: { retries: 5, restartOnFailure: async () => false },
@@ -232,7 +240,7 @@ export class KafkaSession {
     this.readThrough.begin(new Map(own.map(([partition, { offset, begins }]) => [partition, Math.max(offset, begins)])));
     this.#fetching = true;
     this.#consumer.resume([{ topic }]);
-    for (const [partition, place] of own) if (place.ends < leastEnd(place)) this.#doubt(partition, Date.now());
+    for (const [partition, place] of own) if (place.ends < leastEnd(place)) this.#doubt(partition, { askedMs: performance.now(), answeredMs: performance.now() });
   }
 
   /** Asked again where it fails: a leader may just be moving. Null: the generation is over. @throws what kafkajs throws, once it has failed for long */
@@ -254,35 +262,59 @@ export class KafkaSession {
   /** False: no answer. Then nothing more is known to be read, and as-of stands still, also where but one partition has no leader: the others are read on. */
   async #askEnds(group: GroupPlaces, isOver: () => boolean): Promise<boolean> {
     const atMs = Date.now();
+    const askedMs = performance.now();
     const { nexts } = this.readThrough;
-    const ends = await group.ends().catch(() => null);
+    const ends = await group.ends().catch((error: unknown) => { this.#unanswered(error); return null; });
     if (ends === null || isOver()) return ends !== null;
+    this.#answered();
+    const answeredMs = performance.now();
     for (const [partition, next] of nexts) {
       const end = ends.get(partition);
       if (end === undefined) continue;
       if (end < Math.max(next, leastEnd(this.place(partition)))) {
-        this.#doubt(partition, atMs);
+        this.#doubt(partition, { askedMs, answeredMs });
       } else {
         this.#trust(partition);
-        this.readThrough.ends(partition, end, { atMs, answeredMs: Date.now() });
+        if (this.#wentBack.has(partition)) continue;
+        this.readThrough.ends(partition, end, { atMs, askedMs, answeredMs });
       }
     }
     return true;
   }
 
-  /** A broker that stood still says so, too, for a moment, of what another leads by now. */
-  #doubt(partition: number, atMs: number): void {
-    const sinceMs = this.#doubted.get(partition);
-    if (sinceMs === undefined) {
-      this.#doubted.set(partition, atMs);
-      this.#consumer.pause([{ topic: this.#options.settings.topic, partitions: [partition] }]);
-    } else if (atMs - sinceMs >= LOWER_FOR_MS) {
-      this.#wentBack.add(partition);
-    }
+  /** A leader that moves is no news. */
+  #unanswered(error: unknown): void {
+    const nowMs = performance.now();
+    this.#silent ??= { sinceMs: nowMs, told: false };
+    if (this.#silent.told || nowMs - this.#silent.sinceMs < SILENCE_TOLD_MS) return;
+    this.#silent.told = true;
+    const { code, message, remedy } = kafkaFailure(error);
+    this.#log.warn({ code, detail: message, remedy }, 'Kafka does not say where the log ends: as-of stands still');
   }
 
+  #answered(): void {
+    if (this.#silent?.told === true) this.#log.info({}, 'Kafka says again where the log ends');
+    this.#silent = null;
+  }
+
+  /** A broker that stood still says so, too, for a moment, of what another leads by now. */
+  #doubt(partition: number, { askedMs, answeredMs }: { readonly askedMs: number; readonly answeredMs: number }): void {
+    const doubt = this.#doubted.get(partition);
+    // what was asked long ago, of a broker that stood still since, is said only now
+    this.#doubted.set(partition, { sinceMs: doubt?.sinceMs ?? answeredMs, saidMs: askedMs });
+    if (doubt === undefined) this.#consumer.pause([{ topic: this.#options.settings.topic, partitions: [partition] }]);
+    else if (askedMs - doubt.sinceMs >= LOWER_FOR_MS) this.#wentBack.add(partition);
+  }
+
+  /** What is said for longer than by a broker that stood still was so: the log went back, and has grown since, and what it has in that place now is not read. */
   #trust(partition: number): void {
-    if (this.#wentBack.has(partition) || !this.#doubted.delete(partition)) return;
+    const doubt = this.#doubted.get(partition);
+    if (doubt === undefined || this.#wentBack.has(partition)) return;
+    if (doubt.saidMs - doubt.sinceMs >= MISTAKEN_FOR_MS) {
+      this.#wentBack.add(partition);
+      return;
+    }
+    this.#doubted.delete(partition);
     this.#consumer.resume([{ topic: this.#options.settings.topic, partitions: [partition] }]);
   }
 

@@ -83,6 +83,24 @@ test('a log that ends before the group\'s place is said, not passed over up to t
   assert.equal(log.standing(), null);
 });
 
+test('a log that lost messages and has grown beyond the group\'s place within seconds is said all the same', { skip, timeout: 100_000 }, async (t) => {
+  const stream = made().write(310);
+  await topic.send(chunksOf(stream.dir));
+  await stored(310);
+  await log.stop();
+  // as if eight had been read, of which the log has lost most
+  await topic.moveGroup(0, 8);
+  log = await opened();
+  const untilMs = performance.now() + 7500;
+  while (performance.now() < untilMs) await log.step();
+  await topic.send([...chunksOf(stream.write(310).seal().dir), stateOf(stream.dir)]);
+  for (let more = 0; more < 10; more++) await topic.send([stateOf(stream.dir)]);
+  const laterMs = performance.now() + 15_000;
+  while (performance.now() < laterMs && log.standing() === null) await log.step();
+  t.diagnostic(`standing ${log.standing()?.code}, rows stored ${(await store.query('SELECT 1 FROM tidegate.events')).length} of 620, group ${JSON.stringify([...(await topic.committed())])}, as of ${Date.now() - log.asOfMs()} ms ago`);
+  assert.equal(log.standing()?.code, 'log_went_back');
+});
+
 for (const [name, running] of [['before the start', false], ['under a running collector', true]] as const) {
   test(`a store that was put back ${name} is said where nothing comes any more, too, and is as of nothing`, { skip, timeout: 300_000 }, async () => {
     let behind: Store | Error = store;

@@ -37,6 +37,9 @@ for (const backend of BACKENDS) {
     // what comes late undoes nothing
     await notes.states(0, [said(0, 7, null)]);
     assert.deepEqual(await store.query('SELECT sealed_at IS NOT NULL AS sealed, count() AS n FROM tidegate.streams FINAL GROUP BY sealed'), [{ sealed: 1, n: 1 }]);
+    // nor where it was written to the log late, by a request of before the seal
+    await notes.states(0, [said(5, 7, null)]);
+    assert.deepEqual(await store.query('SELECT sealed_at IS NOT NULL AS sealed, last_seq FROM tidegate.streams FINAL'), [{ sealed: 1, last_seq: 9 }]);
   });
 }
 

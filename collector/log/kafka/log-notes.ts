@@ -37,8 +37,8 @@ export class LogNotes {
   }
 
   /**
-   * Notes what nodes say of their streams. Noted again, nothing changes; and what an owner that stood still says late does not undo what is newer. A supervisor that
-   * has just begun knows of less that is shipped than the one before.
+   * Notes what nodes say of their streams. Noted again, nothing changes; and what an owner that stood still says late does not undo what is newer; nor does what
+   * a request of before the seal wrote to the log behind it. A supervisor that has just begun knows of less that is shipped than the one before.
    * @throws store_failed
    */
   async states(partition: number, states: readonly StatedFacts[]): Promise<void> {
@@ -66,8 +66,8 @@ export class LogNotes {
        SELECT said.stream, said.node, said.instance, said.worker, fromUnixTimestamp64Milli(said.opened), fromUnixTimestamp64Milli(said.sealed), fromUnixTimestamp64Milli(said.marked),
          said.last_seq, if(said.shipped_seq IS NULL, NULL, greatest(assumeNotNull(said.shipped_seq), ifNull(noted.shipped, -1))), said.proven, {log:String}, said.next, ${AFTER_NOTED}
        FROM format(JSONEachRow, '${STREAM_ROW}', {rows:String}) AS said
-       LEFT JOIN (SELECT stream, maxIf(log_next, log = {log:String}) AS next, maxIf(shipped_seq, log = {log:String}) AS shipped, max(noted_at) AS at FROM tidegate.streams WHERE stream IN (${names}) GROUP BY stream) AS noted ON said.stream = noted.stream
-       WHERE said.next > noted.next`, { log, rows: rows.join('\n') });
+       LEFT JOIN (SELECT stream, maxIf(log_next, log = {log:String}) AS next, maxIf(shipped_seq, log = {log:String}) AS shipped, countIf(sealed_at IS NOT NULL) AS seals, max(noted_at) AS at FROM tidegate.streams WHERE stream IN (${names}) GROUP BY stream) AS noted ON said.stream = noted.stream
+       WHERE said.next > noted.next AND (said.sealed IS NOT NULL OR noted.seals = 0)`, { log, rows: rows.join('\n') });
   }
 }
 

@@ -5,7 +5,7 @@ import { ReadThrough } from './read-through.js';
 /** Asked and answered at once. */
 class Asked extends ReadThrough {
   says(partition: number, end: number, atMs: number): void {
-    this.ends(partition, end, { atMs, answeredMs: atMs });
+    this.ends(partition, end, { atMs, askedMs: atMs, answeredMs: atMs });
   }
 }
 
@@ -46,7 +46,7 @@ test('what a broker says that stood still, when it goes on, speaks for nothing t
   for (let atMs = 0; atMs <= 2000; atMs += 250) read.says(1, 10, atMs);
   assert.equal(read.asOfMs([1]), 1000);
   // asked while it stood, answered when it goes on; another leads meanwhile, and has more
-  read.ends(1, 10, { atMs: 2250, answeredMs: 30_000 });
+  read.ends(1, 10, { atMs: 2250, askedMs: 2250, answeredMs: 30_000 });
   read.says(1, 10, 30_100);
   read.says(1, 10, 30_250);
   assert.equal(read.asOfMs([1]), 2000);
@@ -74,4 +74,50 @@ test('an end that is lower than it was is believed once it has been said for a w
   read.says(1, 12, 23_000);
   read.stored(1, 12);
   assert.equal(read.asOfMs([1]), 23_000 - BEFORE_MS);
+});
+
+test('a clock that is set back takes as-of back with it: it stays at no time that is yet to come', () => {
+  const read = new ReadThrough();
+  read.begin(new Map([[1, 10]]));
+  const says = (end: number, atMs: number, steadyMs: number): void => { read.ends(1, end, { atMs, askedMs: steadyMs, answeredMs: steadyMs }); };
+  const HOUR_MS = 3_600_000;
+  for (let ms = 0; ms <= 2000; ms += 250) says(10, HOUR_MS + ms, ms);
+  assert.equal(read.asOfMs([1], HOUR_MS + 2000, 2000), HOUR_MS + 1000);
+  assert.equal(read.asOfMs([1], 2 * HOUR_MS, 2000), HOUR_MS + 1000, 'nor forth, if it is set forward, or the machine sleeps');
+  says(25, 2250, 2250);
+  assert.equal(read.asOfMs([1], 60_000, 60_000), 1000, 'also while more is waited for');
+  read.stored(1, 25);
+  for (let ms = 2500; ms <= 4000; ms += 250) says(25, ms, ms);
+  assert.equal(read.asOfMs([1], 4000, 4000), 3000);
+});
+
+test('an answer with less than was there at an asking does not speak for it', () => {
+  const read = new Asked();
+  read.begin(new Map([[1, 10]]));
+  read.says(1, 10, 0);
+  read.says(1, 20, 1000);
+  // not to be waited for yet, and 30 by then
+  read.says(1, 30, 2000);
+  read.stored(1, 20);
+  assert.equal(read.asOfMs([1]), 0);
+  // as of the leader that was
+  read.says(1, 25, 3000);
+  read.stored(1, 25);
+  assert.equal(read.asOfMs([1]), 0);
+  read.says(1, 30, 3250);
+  read.stored(1, 30);
+  assert.equal(read.asOfMs([1]), 2000);
+});
+
+test('a lower end counts from when it was said, not from when a broker was asked that stood still', () => {
+  const read = new Asked();
+  read.begin(new Map([[1, 10]]));
+  read.says(1, 20, 0);
+  read.says(1, 20, 1000);
+  read.ends(1, 15, { atMs: 2000, askedMs: 2000, answeredMs: 13_900 });
+  read.says(1, 15, 14_150);
+  read.stored(1, 15);
+  assert.equal(read.asOfMs([1]), null);
+  for (let atMs = 14_400; atMs <= 24_000; atMs += 250) read.says(1, 15, atMs);
+  assert.equal(read.asOfMs([1]), 22_900, 'a second before the answer that is believed');
 });

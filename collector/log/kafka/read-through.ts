@@ -6,22 +6,28 @@
  * It had not answered while it stood. So an answer speaks for the last asking that was answered a second before it was asked itself.
  */
 interface Asking {
-  /** When, and when it was answered; ms since the epoch. */
+  /** ms since the epoch */
   readonly atMs: number;
+  /** The same, and when it was answered, by a clock that is never set: by one that is set back, nothing would have been answered before. */
+  readonly askedMs: number;
   readonly answeredMs: number;
+}
+
+interface Answer extends Asking {
+  readonly end: number;
 }
 
 interface Read {
   /** All before this offset is stored. */
   next: number;
   /** When it was asked, and what is to be stored until then; null: nothing is waited for. */
-  waits: { readonly atMs: number; readonly end: number } | null;
-  /** Since when the end is said to be lower than what is waited for; null: it is not. */
+  waits: Answer | null;
+  /** Since when the end is said to be lower than what is waited for, by the clock that is never set; null: it is not. */
   lowerSinceMs: number | null;
-  /** Null: not known. */
-  doneMs: number | null;
+  /** The asking as of which it is stored; null: not known. */
+  done: Asking | null;
   /** Those that may be spoken for yet, the oldest first. */
-  readonly askings: Asking[];
+  readonly answers: Answer[];
 }
 
 const SPEAKS_FOR_MS = 1000;
@@ -34,7 +40,7 @@ export class ReadThrough {
   /** Partitions were dealt out anew. @param next offset at which each is read on */
   begin(next: ReadonlyMap<number, number>): void {
     this.#partitions.clear();
-    for (const [partition, offset] of next) this.#partitions.set(partition, { next: offset, waits: null, lowerSinceMs: null, doneMs: null, askings: [] });
+    for (const [partition, offset] of next) this.#partitions.set(partition, { next: offset, waits: null, lowerSinceMs: null, done: null, answers: [] });
   }
 
   /** Where the partitions are read on. */
@@ -46,20 +52,22 @@ export class ReadThrough {
   ends(partition: number, end: number, asking: Asking): void {
     const read = this.#partitions.get(partition);
     if (read === undefined) return;
-    const spokenFor = spokenForBy(read.askings, asking);
-    if (spokenFor === null) return;
-    const { atMs } = asking;
+    const spokenFor = spokenForBy(read.answers, { ...asking, end });
+    const { askedMs, answeredMs } = asking;
     // one that is waited for is reached some time, however fast the log grows; unless it went back
-    if (read.waits === null) {
-      read.waits = { atMs: spokenFor, end };
-    } else if (end >= read.waits.end) {
-      read.lowerSinceMs = null;
-    } else {
-      read.lowerSinceMs ??= atMs;
-      if (atMs - read.lowerSinceMs < LOWER_FOR_MS) return;
-      read.waits = { atMs: spokenFor, end };
-      read.lowerSinceMs = null;
+    if (read.waits !== null) {
+      if (end >= read.waits.end) {
+        read.lowerSinceMs = null;
+        return;
+      }
+      // what was asked long ago is said only now
+      read.lowerSinceMs ??= answeredMs;
+      if (askedMs - read.lowerSinceMs < LOWER_FOR_MS) return;
     }
+    // with less than was there at that asking, it does not speak for it
+    if (spokenFor === null || end < spokenFor.end) return;
+    read.waits = { ...spokenFor, end };
+    read.lowerSinceMs = null;
     settle(read);
   }
 
@@ -71,29 +79,30 @@ export class ReadThrough {
     settle(read);
   }
 
-  /** ms since the epoch; null: not known yet of all of these, or there are none. */
-  asOfMs(partitions: readonly number[]): number | null {
+  /** ms since the epoch; null: not known yet of all of these, or there are none. @param steadyMs by a clock that is never set */
+  asOfMs(partitions: readonly number[], nowMs = Date.now(), steadyMs = performance.now()): number | null {
     let asOf: number | null = null;
     for (const partition of partitions) {
-      const doneMs = this.#partitions.get(partition)?.doneMs ?? null;
-      if (doneMs === null) return null;
-      asOf = Math.min(asOf ?? doneMs, doneMs);
+      const done = this.#partitions.get(partition)?.done ?? null;
+      if (done === null) return null;
+      // the clock may have been set back since: then that asking was earlier by it
+      asOf = Math.min(asOf ?? Number.POSITIVE_INFINITY, done.atMs, Math.ceil(nowMs - (steadyMs - done.askedMs)));
     }
     return asOf;
   }
 }
 
-/** When the last asking was that this one speaks for; null: none. Forgets those before it, and keeps this one. */
-function spokenForBy(askings: Asking[], asking: Asking): number | null {
-  const isBefore = (other: Asking | undefined): boolean => other !== undefined && other.answeredMs <= asking.atMs - SPEAKS_FOR_MS;
-  while (isBefore(askings[1])) askings.shift();
-  askings.push(asking);
-  return isBefore(askings[0]) ? (askings[0] as Asking).atMs : null;
+/** The last answer that this one speaks for; null: none. Forgets those before it, and keeps this one. */
+function spokenForBy(answers: Answer[], answer: Answer): Answer | null {
+  const isBefore = (other: Answer | undefined): other is Answer => other !== undefined && other.answeredMs <= answer.askedMs - SPEAKS_FOR_MS;
+  while (isBefore(answers[1])) answers.shift();
+  answers.push(answer);
+  return isBefore(answers[0]) ? answers[0] : null;
 }
 
 function settle(read: Read): void {
   if (read.waits === null || read.next < read.waits.end) return;
-  read.doneMs = read.waits.atMs;
+  read.done = read.waits;
   read.waits = null;
   read.lowerSinceMs = null;
 }
