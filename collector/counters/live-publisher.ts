@@ -71,7 +71,7 @@ local known = redis.call('HGET', KEYS[1], ARGV[1])
 if not known or tonumber(known) < tonumber(ARGV[2]) then redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) end
 redis.call('EXPIRE', KEYS[1], ARGV[3])`;
 
-/** Which Redis this is: another after a restart, a failover and a wipe. KEYS: where it is noted. */
+/** Which Redis this is: another after a restart, a failover and a wipe. KEYS: where it is noted. Of a cluster, each master has its own. */
 const EPOCH_SCRIPT = `
 local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
 local epoch = redis.call('GET', KEYS[1])
@@ -81,6 +81,9 @@ if not epoch or string.sub(epoch, 1, #run) ~= run then
   redis.call('SET', KEYS[1], epoch)
 end
 return epoch`;
+
+/** Of a cluster: so many keys that each of its masters holds one of them; of 16 masters with equal shares each does. */
+const CLUSTER_EPOCHS = 64;
 
 type Client = RedisClient & Record<'holdLock' | 'raise' | 'record' | 'epoch', (key: string, ...args: readonly (string | number)[]) => Promise<unknown>>;
 
@@ -161,7 +164,7 @@ export class LivePublisher {
   }
 
   async #round(): Promise<void> {
-    const { prefix } = this.#options.settings;
+    const { prefix, cluster } = this.#options.settings;
     if (this.#client.status !== 'ready') throw this.#lastError;
     if (!this.#fit) {
       // before the answer: a connection made meanwhile is another
@@ -174,7 +177,8 @@ export class LivePublisher {
       return;
     }
     const nowMs = this.#nowMs();
-    const epoch = String(await this.#client.epoch(`${prefix}:publisher:epoch`));
+    const epochs = cluster ? Array.from({ length: CLUSTER_EPOCHS }, (_, i) => `${prefix}:publisher:epoch:{${i}}`) : [`${prefix}:publisher:epoch`];
+    const epoch = (await Promise.all(epochs.map((key) => this.#client.epoch(key)))).join();
     const forgotten = epoch !== this.#epoch;
     if (forgotten) this.#written.clear();
     const atMs = performance.now();

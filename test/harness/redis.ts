@@ -140,6 +140,12 @@ export class TestRedisCluster implements AsyncDisposable {
 
   get url(): string { return this.nodes.map(({ url }) => url).join(','); }
 
+  /** How many keys match, on all nodes together. */
+  async keys(pattern: string): Promise<number> {
+    const each = await Promise.all(this.nodes.map((node) => node.with(async (client) => (await client.keys(pattern)).length)));
+    return each.reduce((sum, count) => sum + count, 0);
+  }
+
   async stop(): Promise<void> { for (const node of this.nodes) await node.stop(); }
 
   [Symbol.asyncDispose](): Promise<void> { return this.stop(); }
