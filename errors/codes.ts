@@ -90,6 +90,7 @@ export const ERROR_CODES = {
   store_settings: entry(0, 'A table of the store was made with settings under which events could be lost or counted twice', 'Run the ALTER TABLE statement that is named, once no collector runs.'),
   store_cluster: entry(0, 'The cluster is not as the store needs it', 'Mend what is named in the servers\' configuration, or store.clickhouse.cluster.'),
   store_copy_source: entry(0, 'The store cannot be copied as it stands', 'Do what the detail says; docs/operations.md has the whole order.'),
+  store_copy_nowhere: entry(0, 'Nothing says where the history should be copied to', 'Set store.clickhouse in the file that is named, then copy again (docs/operations.md).'),
   store_copy_target: entry(0, 'The store that the history should be copied to holds something else', 'Nothing was changed there. If nothing in it is needed there: DROP DATABASE tidegate, and copy again (docs/operations.md).'),
   store_copy_unfinished: entry(0, 'A history is being copied into this store, and not all of it is there', 'Run tidegate store copy until it says that both are the same; then start the collectors.'),
   log_corrupt: entry(0, 'A message of the log cannot be read; it went to quarantine', 'See tidegate quarantine list, and GET /v1/completeness for what is missing.'),

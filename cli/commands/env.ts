@@ -25,7 +25,8 @@ export function env(file: string | null, terminal: Terminal): void {
     chmodSync(file, 0o600);
     terminal.write(missing.length === 0 ? `${file} has them all.\n` : `${file}: ${missing.flatMap((group) => group.map(([name]) => name)).join(', ')}\n`);
   } catch (cause) {
-    throw new TidegateError('config_file', `${file}: ${(cause as NodeJS.ErrnoException).code ?? String(cause)}`, { cause });
+    const { code } = cause as NodeJS.ErrnoException;
+    throw new TidegateError('config_file', `${file}: ${code === 'ENOENT' ? 'there is no such folder' : code ?? String(cause)}`, { cause });
   }
 }
 

@@ -33,7 +33,7 @@ export async function copy(file: string, terminal: Terminal, progress: CopyProgr
   if (loaded === null) throw new ConfigRejectedError(errors);
   const { config, dataDir, secrets } = loaded;
   const clickhouse = clickHouseConnection(config.store, secrets);
-  if (clickhouse === null) throw new TidegateError('store_copy_target', `store.clickhouse.url is empty in ${file}: it names where the history goes`);
+  if (clickhouse === null) throw new TidegateError('store_copy_nowhere', `store.clickhouse.url is empty in ${file}: it names where the history goes`);
   const stopped = new AbortController();
   const stop = (): void => { stopped.abort(); };
   // a second one ends it at once, which loses nothing either

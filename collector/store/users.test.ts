@@ -10,7 +10,7 @@ import { openBackend } from './stores.fixture.js';
 
 const documented = (): string[] => [...readFileSync(join(packageRoot(), 'docs', 'store.md'), 'utf8').matchAll(/^```sql\n([\s\S]*?)^```$/gm)].flatMap(([, sql]) => splitStatements(sql as string));
 
-test('the statements that make the users can be run as they stand', { skip: requires('chdb') }, async () => {
+test('the statements that make the users are SQL as ClickHouse reads it', { skip: requires('chdb') }, async () => {
   await using opened = await openBackend('chDB');
   const statements = documented();
   assert.ok(statements.length > 10);

@@ -4,8 +4,9 @@
  *
  *   answered  ⊆  stored, each once, with those bytes  ⊆  begun;  rollups equal raw
  *
- * Where no worker is broken, no client notices: everything begun is answered 200, and all three counts are the same. One thing is shown and not judged in
- * the short form, and up to 1 % in the full one: 503 ledger_unavailable, of requests for which the ledger was late (sizes.ts: lateShare).
+ * Where no worker is broken, no client notices: everything begun is answered 200, and all three counts are the same. One thing is let pass,
+ * up to 1 % in the full form and a quarter in the short one: 503 ledger_unavailable, of requests for which the ledger was late (sizes.ts: lateShare); any share on a
+ * machine that was slow before anything was broken (fault-table.ts: SLOW_P99_MS).
  *
  * The table is printed at the end, also when a line is wrong. Times in it are for people: nothing is asserted of them. TEST_FAULTS=full (npm run faults) is
  * the long form: each fault three times, standing still for 30 s, engines away for 60 s.

@@ -78,8 +78,8 @@ test('both topics are made with the settings asked for, and are found as they ar
     const { resources } = await admin.describeConfigs({ includeSynonyms: false, resources: [wanted.topic, wanted.quarantineTopic].map((name) => ({ type: ConfigResourceTypes.TOPIC, name })) });
     return resources.map(({ configEntries }) => new Map(configEntries.map(({ configName, configValue }) => [configName, configValue])));
   });
-  const names = ['cleanup.policy', 'retention.ms', 'retention.bytes', 'min.insync.replicas', 'max.message.bytes'];
-  assert.deepEqual(values.map((of) => names.map((name) => of.get(name))), [['delete', '604800000', '-1', '1', '8388608'], ['delete', '2592000000', '-1', '1', '8388608']]);
+  const names = ['cleanup.policy', 'retention.ms', 'retention.bytes', 'unclean.leader.election.enable', 'min.insync.replicas', 'max.message.bytes'];
+  assert.deepEqual(values.map((of) => names.map((name) => of.get(name))), [['delete', '604800000', '-1', 'false', '1', '8388608'], ['delete', '2592000000', '-1', 'false', '1', '8388608']]);
   const again = await KafkaSender.connect(wanted, log);
   await again.close();
   assert.deepEqual(again.topics, made);
@@ -90,6 +90,7 @@ test('a topic whose settings could lose events is refused, with what is and what
     [{ ...SOUND, 'cleanup.policy': 'compact' }, 'cleanup.policy=compact, should be delete'],
     [{ ...SOUND, 'retention.ms': '3600000' }, 'retention.ms=3600000, should be 86400000'],
     [{ ...SOUND, 'retention.bytes': '1000000' }, 'retention.bytes=1000000, should be -1'],
+    [{ ...SOUND, 'unclean.leader.election.enable': 'true' }, 'unclean.leader.election.enable=true, should be false'],
     [{ 'retention.ms': '86400000' }, 'max.message.bytes=1048588, should be 8388608'],
     [{ ...SOUND, 'min.insync.replicas': '2' }, 'min.insync.replicas=2 of 1 replicas: nothing can be written'],
   ];

@@ -92,6 +92,8 @@ function wantedTopic(name: string, partitions: number, retentionMs: number, sett
       { name: 'cleanup.policy', value: 'delete', fits: (value) => value === 'delete' },
       { name: 'retention.ms', value: String(retentionMs), fits: (value) => value === '-1' || Number(value) >= retentionMs },
       { name: 'retention.bytes', value: '-1', fits: (value) => value === '-1' },
+      // a replica that lacks what was acknowledged would become leader, and it would be gone
+      { name: 'unclean.leader.election.enable', value: 'false', fits: (value) => value === 'false' },
       { name: 'min.insync.replicas', value: String(insync), fits: atLeast(insync) },
       { name: 'max.message.bytes', value: String(MAX_MESSAGE_BYTES), fits: atLeast(MAX_MESSAGE_BYTES) },
     ],

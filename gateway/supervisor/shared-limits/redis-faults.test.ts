@@ -154,7 +154,7 @@ test('failover to a replica that lacks the last grants: exactly the quota', { sk
   assert.equal(recorded(), 8000);
 });
 
-test('a Redis Cluster of three: quotas and rates of many apps, each in its own slot; a node that dies takes only its own', { skip }, async (t) => {
+test('a Redis Cluster of three: quotas and rates of many apps, each in its own slot', { skip }, async (t) => {
   await using cluster = await TestRedis.cluster();
   const names = ['a', 'b', 'c', 'd', 'e', 'f'];
   const apps = Object.fromEntries(names.map((name) => [name, { qpd: 300, qps: 100_000 }]));
