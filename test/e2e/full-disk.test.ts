@@ -163,9 +163,13 @@ test('the spool at its bound: events are dropped and tallied while the collector
         await client.askEach(250, LONG);
         return await droppedRows() > 200 ? true : null;
       }, 60_000);
-      const { spool } = await node.control<{ spool: { bytes: number; max_bytes: number } }>('/v1/status');
+      // as of the supervisor's last look: the worker counts on by itself
+      const spool = await eventually('a full spool on /v1/status', async () => {
+        const status = await node.control<{ spool: { bytes: number; max_bytes: number } }>('/v1/status');
+        return status.spool.bytes > 7 * 1024 * 1024 ? status.spool : null;
+      }, 10_000);
       // what is written between the supervisor's look and its word may pass the bound
-      assert.ok(spool.bytes > 7 * 1024 * 1024 && spool.bytes < spool.max_bytes + 64 * 1024, JSON.stringify(spool));
+      assert.ok(spool.bytes < spool.max_bytes + 64 * 1024, JSON.stringify(spool));
       assert.match(node.output, /"code":"spool_full"/);
     } finally {
       process.kill(collector(), 'SIGCONT');
