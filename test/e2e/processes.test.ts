@@ -60,11 +60,14 @@ test('a request is in the report, in the metrics, and behind its id; SIGTERM sto
       assert.deepEqual(traffic.rows.map(({ requests, bytes_out }) => [requests, bytes_out]), [[20, 2000]]);
       const event = await node.control<{ status: number; service: string }>(`/v1/requests/${answers[7]?.headers.get('x-request-id') ?? ''}`);
       assert.deepEqual([event.status, event.service], [200, 'shop']);
-      const metrics = await node.metrics();
+      // the collector tells the supervisor each second what it has stored
+      const metrics = await eventually('all are told of as stored', async () => {
+        const text = await node.metrics();
+        return /^tidegate_events_total\{stage="stored"\} 20$/m.test(text) ? text : null;
+      });
       assert.match(metrics, /^tidegate_requests_total\{service="shop",route="all",method="GET",code="200"\} 20$/m);
       assert.match(metrics, /^tidegate_response_bytes_total\{service="shop"\} 2000$/m);
       assert.match(metrics, /^tidegate_events_total\{stage="recorded"\} 20$/m);
-      assert.match(metrics, /^tidegate_events_total\{stage="stored"\} 20$/m);
       assert.match(metrics, /^tidegate_workers 2$/m);
       assert.equal(upstream.answered, 20);
 
