@@ -134,7 +134,8 @@ export class UpstreamConnection implements MessageHandler, Deadlined {
   /** The request is wholly written: the answer's head is due within the headers time-out. */
   requestEnded(): void {
     this.#requestEnded = true;
-    if (!this.#answerBegun) this.deadlineMs = monotonicMs() + this.target.headersTimeoutMs;
+    // while nothing is read, the answer may lie there already
+    if (!this.#answerBegun && !this.#socket.isPaused()) this.deadlineMs = monotonicMs() + this.target.headersTimeoutMs;
   }
 
   /** The reader downstream is slow: stop reading, and do not hold the upstream to its idle time. */
@@ -146,7 +147,9 @@ export class UpstreamConnection implements MessageHandler, Deadlined {
   resume(): void {
     if (this.#gone) return;
     this.#socket.resume();
-    this.deadlineMs = monotonicMs() + this.target.idleTimeoutMs;
+    const { idleTimeoutMs, headersTimeoutMs } = this.target;
+    // paused by informational answers, it is held to what it was before
+    this.deadlineMs = this.#answerBegun ? monotonicMs() + idleTimeoutMs : this.#requestEnded ? monotonicMs() + headersTimeoutMs : Number.POSITIVE_INFINITY;
   }
 
   /** Ends it without telling the sink: the request is given up, or the pool lets it go. */

@@ -173,18 +173,3 @@ test('a partition that another collector has and does not store holds as of back
   await caughtUp(sentMs + 1);
   for (const { recorder } of streams) await recorder.close();
 });
-
-test('partitions that are added are read, and spoken for, within seconds', { skip, timeout: 120_000 }, async (t) => {
-  log = await opened();
-  const stream = made(1).write(310).mark();
-  await ship(stream);
-  await caughtUp(Date.now());
-  assert.equal(log.parts().length, 2);
-  await kafka.withAdmin((admin) => admin.createPartitions({ topicPartitions: [{ topic: topic.settings.topic, count: 3 }] }));
-  const addedMs = Date.now();
-  await eventually('the third is spoken for', async () => {
-    await log.step();
-    return log.parts().length === 3 && log.asOfMs() >= addedMs ? true : null;
-  }, 90_000, 0);
-  t.diagnostic(`after ${Math.round((Date.now() - addedMs) / 1000)} s`);
-});

@@ -44,8 +44,6 @@ const MISTAKEN_FOR_MS = 5000;
 const SILENCE_TOLD_MS = 10_000;
 /** A partition whose leader has died has another within this time. */
 const PLACES_WITHIN_MS = 30_000;
-/** How often it is looked whether there are more partitions than there were. As-of knows nothing of them until then, which gateways may ship to already. */
-const TOPIC_EVERY_MS = 10_000;
 /** After a question that failed. */
 const ASK_AGAIN_MS = 1000;
 /** A fetch that brings nothing ends after GATHER_MS; one of a broker that is gone, with its connection. */
@@ -94,7 +92,7 @@ export class KafkaSession {
     this.#client = kafkaClient(options.settings, log);
     this.#consumer = this.#client.consumer({
       groupId: options.settings.group, sessionTimeout: options.sessionTimeoutMs ?? SESSION_TIMEOUT_MS,
-      rebalanceTimeout: options.rebalanceTimeoutMs ?? REBALANCE_TIMEOUT_MS, heartbeatInterval: HEARTBEAT_MS, maxWaitTimeInMs: GATHER_MS, minBytes: GATHER_BYTES, metadataMaxAge: TOPIC_EVERY_MS,
+      rebalanceTimeout: options.rebalanceTimeoutMs ?? REBALANCE_TIMEOUT_MS, heartbeatInterval: HEARTBEAT_MS, maxWaitTimeInMs: GATHER_MS, minBytes: GATHER_BYTES,
       maxBytesPerPartition: options.fetchBytes ?? FETCH_PARTITION_BYTES, maxBytes: options.fetchBytes ?? FETCH_BYTES, allowAutoTopicCreation: false,
       // begun anew by the event log, with its own back-off
       retry: { retries: 5, restartOnFailure: async () => false },
@@ -105,6 +103,7 @@ export class KafkaSession {
       this.#places = null;
       this.#wentBack.clear();
       this.#doubted.clear();
+      this.#silent = null;
       this.readThrough.begin(new Map());
       this.#fetching = false;
       this.#offer?.lose(new PartitionLost('a new generation of the group'));
@@ -264,7 +263,7 @@ export class KafkaSession {
     const atMs = Date.now();
     const askedMs = performance.now();
     const { nexts } = this.readThrough;
-    const ends = await group.ends().catch((error: unknown) => { this.#unanswered(error); return null; });
+    const ends = await group.ends().catch((error: unknown) => { this.#unanswered(error, askedMs); return null; });
     if (ends === null || isOver()) return ends !== null;
     this.#answered();
     const answeredMs = performance.now();
@@ -283,10 +282,9 @@ export class KafkaSession {
   }
 
   /** A leader that moves is no news. */
-  #unanswered(error: unknown): void {
-    const nowMs = performance.now();
-    this.#silent ??= { sinceMs: nowMs, told: false };
-    if (this.#silent.told || nowMs - this.#silent.sinceMs < SILENCE_TOLD_MS) return;
+  #unanswered(error: unknown, askedMs: number): void {
+    this.#silent ??= { sinceMs: askedMs, told: false };
+    if (this.#silent.told || performance.now() - this.#silent.sinceMs < SILENCE_TOLD_MS) return;
     this.#silent.told = true;
     const { code, message, remedy } = kafkaFailure(error);
     this.#log.warn({ code, detail: message, remedy }, 'Kafka does not say where the log ends: as-of stands still');
