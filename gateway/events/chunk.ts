@@ -3,9 +3,10 @@
  *
  *   key      the stream, 16 hexadecimal digits
  *   headers  t  frames | state
- *            v  1
- *   value    frames: whole frames of that stream as they lie in the spool, header, payload and checksums, one behind the other
- *            state:  JSON, what is known of the stream (StreamFacts)
+ *            v  1 | 2
+ *   value    frames, 2: whole frames of that stream, by columns (columns/pack-frames.ts)
+ *            frames, 1: the same as they lie in the spool, header, payload and checksums, one behind the other; and damage
+ *            state,  1: JSON, what is known of the stream (StreamFacts)
  *
  * All of a stream lies in one partition, which the shipper chooses once: partitionOf, kept in the stream's `partition.json`, so that partitions
  * that are added later move nothing.
@@ -13,9 +14,14 @@
  * Frames of a stream may come again, and a later one before an earlier one: who reads them knows their rows by (stream, seq).
  * Damaged bytes of a segment come as a chunk of their own, unreadable here too, so that they reach the quarantine of the collector.
  */
+import { packFrames, type ChunkFrame } from './columns/pack-frames.js';
+import { unpackFrames } from './columns/unpack-frames.js';
 import { findFrame, FRAME_HEADER_BYTES, FRAME_VERSION, parseFrameHeader, payloadIsSound, streamNumber } from './frame.js';
+import { rowsFit } from './rows-fit.js';
 
-export const CHUNK_VERSION = '1';
+/** By `v`: what was there first, and frames by columns. */
+const FIRST_VERSION = '1';
+const COLUMNS_VERSION = '2';
 /** A topic's `max.message.bytes`: a frame has 4 MiB or less, and a request to Kafka no more than one of these beside other chunks. */
 export const MAX_MESSAGE_BYTES = 8 * 1024 * 1024;
 
@@ -57,13 +63,6 @@ export interface StreamFacts {
   readonly drops: readonly { readonly app: string | null; readonly rows: number; readonly firstMs: number; readonly lastMs: number }[];
 }
 
-export interface ChunkFrame {
-  readonly firstSeq: number;
-  readonly count: number;
-  /** `count` rows of RowBinary; a view into the message's value. */
-  readonly rows: Buffer;
-}
-
 export type Chunk =
   | { readonly kind: 'frames'; readonly stream: string; readonly frames: readonly ChunkFrame[] }
   | { readonly kind: 'state'; readonly stream: string; readonly facts: StreamFacts }
@@ -79,7 +78,7 @@ export type Chunk =
   };
 
 /** `newer`: written by a later version of Tidegate, chunk or frame; the rest is damage. */
-export type UnreadableReason = 'key' | 'headers' | 'newer' | 'frame_header' | 'checksum' | 'empty' | 'state';
+export type UnreadableReason = 'key' | 'headers' | 'newer' | 'frame_header' | 'checksum' | 'rows' | 'empty' | 'state';
 
 const STREAM = /^[0-9a-f]{16}$/;
 
@@ -88,27 +87,35 @@ export function partitionOf(stream: string, partitions: number): number {
   return streamNumber(stream).low % partitions;
 }
 
-/** @param frames the bytes of whole frames of the stream */
+/** @param frames the bytes of whole frames of the stream, checked; or of damage */
 export function encodeFrames(stream: string, frames: Buffer): ChunkMessage {
-  return { key: stream, headers: { t: 'frames', v: CHUNK_VERSION }, value: frames };
+  const columns = packFrames(stream, frames);
+  return { key: stream, headers: { t: 'frames', v: columns === null ? FIRST_VERSION : COLUMNS_VERSION }, value: columns ?? frames };
 }
 
 export function encodeState(facts: StreamFacts): ChunkMessage {
-  return { key: facts.stream, headers: { t: 'state', v: CHUNK_VERSION }, value: Buffer.from(JSON.stringify(facts)) };
+  return { key: facts.stream, headers: { t: 'state', v: FIRST_VERSION }, value: Buffer.from(JSON.stringify(facts)) };
 }
 
 /** Never throws: what cannot be read says why. */
 export function decodeChunk(message: ReceivedMessage): Chunk {
   const key = message.key?.toString('latin1') ?? '';
   const stream = STREAM.test(key) ? key : null;
-  const unreadable = (reason: UnreadableReason, detail: string): Chunk => ({ kind: 'unreadable', stream, reason, detail, frames: [] });
+  const unreadable = (reason: UnreadableReason, detail: string, frames: readonly ChunkFrame[] = []): Chunk => ({ kind: 'unreadable', stream, reason, detail, frames });
   if (stream === null) return unreadable('key', 'the key is no stream');
   const type = headerOf(message, 't');
   const version = headerOf(message, 'v');
   if (!/^\d{1,6}$/.test(version)) return unreadable('headers', 'the header v is missing or no number');
-  if (version !== CHUNK_VERSION) return unreadable('newer', `chunk version ${version}, and this reads ${CHUNK_VERSION}`);
+  const byColumns = type === 'frames' && version === COLUMNS_VERSION;
+  if (version !== FIRST_VERSION && !byColumns) return unreadable('newer', `chunk version ${version}, and this reads ${FIRST_VERSION}, and ${COLUMNS_VERSION} of frames`);
   const value = message.value ?? Buffer.alloc(0);
   if (value.length === 0) return unreadable('empty', 'there is no value');
+  if (byColumns) {
+    const frames = unpackFrames(stream, value);
+    if (frames === null) return unreadable('checksum', 'its columns are damaged');
+    const fit = frames.filter((frame) => rowsFit(stream, frame));
+    return fit.length === frames.length ? { kind: 'frames', stream, frames } : unreadable('rows', 'rows of it are not what their frame says', fit);
+  }
   switch (type) {
     case 'frames': return decodeFrames(stream, value);
     case 'state': {
@@ -135,7 +142,9 @@ function decodeFrames(stream: string, value: Buffer): Chunk {
         continue;
       }
       if (payloadIsSound(header, rows)) {
-        frames.push({ firstSeq, count, rows });
+        const frame = { firstSeq, count, rows };
+        if (rowsFit(stream, frame)) frames.push(frame);
+        else failure ??= { reason: 'rows', detail: `the rows of the frame at byte ${at} are not what its header says` };
         at = end;
         continue;
       }

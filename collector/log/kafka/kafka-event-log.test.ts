@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
 import { TidegateError } from '../../../errors/tidegate-error.js';
-import { partitionOf } from '../../../gateway/events/chunk.js';
+import { partitionOf, type ChunkMessage } from '../../../gateway/events/chunk.js';
 import { eventually } from '../../../test/harness/deadline.js';
 import { TestKafka } from '../../../test/harness/kafka.js';
 import { requires } from '../../../test/harness/requires.js';
@@ -20,7 +20,7 @@ import { readManifest } from '../spool/manifest.js';
 import { isBegun } from './intent.js';
 import { KafkaEventLog } from './kafka-event-log.js';
 import { KafkaSession, type KafkaLogOptions } from './kafka-session.js';
-import { chunksOf, stateOf, TestTopic } from './topic.fixture.js';
+import { asTheyLie, chunksOf, stateOf, TestTopic } from './topic.fixture.js';
 
 const skip = requires('chdb', 'kafka');
 
@@ -108,23 +108,27 @@ test('chunks that come again, in another order, or cut in another way are stored
 
 test('what cannot be read goes to quarantine, message by message, and the rest of the partition is stored', { skip }, async () => {
   const stream = made(1).write(3100).seal();
-  const [first, second, third, ...rest] = chunksOf(stream.dir, 20);
-  assert.ok(first !== undefined && second !== undefined && third !== undefined);
-  const flipped = Buffer.from(second.value);
-  flipped[100] = (flipped[100] as number) ^ 4;
+  const [first, second, third, fourth, ...rest] = chunksOf(stream.dir, 20);
+  const lying = chunksOf(stream.dir, 20, asTheyLie)[1];
+  assert.ok(first !== undefined && second !== undefined && third !== undefined && fourth !== undefined && lying !== undefined);
+  const flipped = ({ value }: ChunkMessage): Buffer => {
+    const bytes = Buffer.from(value);
+    bytes[100] = (bytes[100] as number) ^ 4;
+    return bytes;
+  };
   const home = { partition: 0 };
   await topic.send([
-    first, { ...second, value: flipped }, { ...third, headers: { t: 'frames', v: '2' } }, ...rest,
-    { ...third, key: 'no stream' }, { ...third, value: Buffer.from('no frames at all') }, { ...stateOf(stream.dir), value: Buffer.from('{"format":1}') }, { ...third, headers: {} as never },
+    first, { ...lying, value: flipped(lying) }, { ...third, headers: { t: 'frames', v: '3' } }, { ...fourth, value: flipped(fourth) }, ...rest,
+    { ...third, key: 'no stream' }, { ...lying, value: Buffer.from('no frames at all') }, { ...stateOf(stream.dir), value: Buffer.from('{"format":1}') }, { ...third, headers: {} as never },
   ].map((message) => ({ ...message, ...home })), 0);
-  await stored(3100 - 31 - 620);
+  await stored(3100 - 31 - 2 * 620);
   await eventually('all is put aside', async () => {
     await log.step();
-    return log.totals.quarantined === 6 ? true : null;
+    return log.totals.quarantined === 7 ? true : null;
   }, 60_000, 0);
-  assert.deepEqual((await quarantined()).map(({ reason, n }) => [reason, n]), [['checksum', 1], ['frame_header', 1], ['headers', 1], ['key', 1], ['newer', 1], ['state', 1]]);
-  // what is missing is what was damaged: one frame, and the chunk of a version that nobody here can read
-  await topic.send([second, third, stateOf(stream.dir)]);
+  assert.deepEqual((await quarantined()).map(({ reason, n }) => [reason, n]), [['checksum', 2], ['frame_header', 1], ['headers', 1], ['key', 1], ['newer', 1], ['state', 1]]);
+  // what is missing is what was damaged, one frame and one chunk by columns, and the chunk of a version that nobody here can read
+  await topic.send([second, third, fourth, stateOf(stream.dir)]);
   await stored(3100);
   await assertExact(store, [stream]);
 });

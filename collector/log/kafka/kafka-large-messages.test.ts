@@ -48,7 +48,7 @@ test('a message larger than any of ours goes to quarantine where it lies, and th
     return log.totals.storedRows === 620 ? true : null;
   }, 180_000, 0);
   const aside = await store.query('SELECT reason, file, from_offset FROM tidegate.quarantine FINAL');
-  assert.deepEqual(aside, [{ reason: 'frame_header', file: `${topic.settings.topic}/0/1`, from_offset: 1 }]);
+  assert.deepEqual(aside, [{ reason: 'checksum', file: `${topic.settings.topic}/0/1`, from_offset: 1 }]);
   assert.equal(log.standing(), null);
   await assertExact(store, [stream]);
 });

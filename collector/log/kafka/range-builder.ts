@@ -7,7 +7,6 @@ import { decodeChunk, type ReceivedMessage, type StreamFacts } from '../../../ga
 import { StreamPicker, together, type PickedRows, type RangeLimits, type SeqRunOfStream } from '../picked-rows.js';
 import { SeqSet, type SeqRun } from '../seq-set.js';
 import { intentFits } from './intent.js';
-import { rowsFit } from './rows-fit.js';
 
 export interface LogMessage extends ReceivedMessage {
   readonly offset: number;
@@ -61,7 +60,7 @@ export class RangeBuilder {
     const chunk = decodeChunk(message);
     const stream = chunk.stream ?? '0'.repeat(16);
     if (chunk.kind !== 'state') {
-      const frames = chunk.frames.filter((frame) => rowsFit(stream, frame));
+      const { frames } = chunk;
       if (this.rows > 0 && (this.rows >= this.#limits.rows || this.bytes >= this.#limits.bytes)) return false;
       const out = this.#outWith(stream, frames);
       if (out !== null) {
@@ -78,7 +77,6 @@ export class RangeBuilder {
       let overlaps = false;
       for (const { firstSeq, count, rows } of frames) overlaps = !picker.take(firstSeq, count, rows) || overlaps;
       if (chunk.kind === 'unreadable') this.#putAside(message, stream, chunk.reason, chunk.detail);
-      else if (frames.length < chunk.frames.length) this.#putAside(message, stream, 'rows', 'the rows of a frame are not what its header says');
       else if (overlaps) this.#putAside(message, stream, 'overlap', 'a frame shares rows with another, and is not the same');
     } else {
       this.#states.set(stream, { facts: chunk.facts, offset: message.offset });

@@ -36,12 +36,15 @@ export function framesOf(streamDir: string): SpooledFrame[] {
   });
 }
 
+/** Frames in a message as they lie in the spool. */
+export const asTheyLie = (stream: string, value: Buffer): ChunkMessage => ({ key: stream, headers: { t: 'frames', v: '1' }, value });
+
 /** A stream's frames as messages. */
-export function chunksOf(streamDir: string, framesAChunk = 33): ChunkMessage[] {
+export function chunksOf(streamDir: string, framesAChunk = 33, encode = encodeFrames): ChunkMessage[] {
   const frames = framesOf(streamDir);
   const chunks: ChunkMessage[] = [];
   for (let i = 0; i < frames.length; i += framesAChunk) {
-    chunks.push(encodeFrames(basename(streamDir), Buffer.concat(frames.slice(i, i + framesAChunk).map(({ bytes }) => bytes))));
+    chunks.push(encode(basename(streamDir), Buffer.concat(frames.slice(i, i + framesAChunk).map(({ bytes }) => bytes))));
   }
   return chunks;
 }

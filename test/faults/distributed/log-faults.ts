@@ -4,6 +4,8 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { crc32 } from 'node:zlib';
 import type { QuarantinedItem } from '../../../collector/log/event-log.js';
+import { decodeChunk } from '../../../gateway/events/chunk.js';
+import { FRAME_HEADER_BYTES, streamNumber, writeFrameHeader } from '../../../gateway/events/frame.js';
 import { eventually } from '../../harness/deadline.js';
 import { OPERATOR_TOKEN, tidegateCommand, type TestNode } from '../../harness/tidegate.js';
 import type { Engines } from './engines.js';
@@ -37,13 +39,13 @@ export function logFaults({ topology, network }: Engines): Fault[] {
       const had = new Set((await quarantine(topology.collectors)).map(({ id }) => id));
       const before = await counted('tidegate_events_quarantined_total');
       const flipped = chunks.slice(0, CHUNKS / 2).map((chunk) => ({ ...chunk, value: withFlippedBit(chunk) }));
-      const future = chunks.slice(CHUNKS / 2, CHUNKS).map((chunk, i) => (i % 2 === 0 ? { ...chunk, headers: { ...chunk.headers, v: '999' } } : { ...chunk, value: withFutureFrame(chunk) }));
+      const future = chunks.slice(CHUNKS / 2, CHUNKS).map((chunk, i) => (i % 2 === 0 ? { ...chunk, headers: { ...chunk.headers, v: '999' } } : withFutureFrame(chunk)));
       await tap.send([...flipped, ...future]);
       await eventually('all are counted', async () => (await counted('tidegate_events_quarantined_total') === before + CHUNKS ? true : null), WITHIN_MS, 250);
       const items = (await quarantine(topology.collectors)).filter(({ id }) => !had.has(id));
       assert.equal(items.length, CHUNKS);
       assert.equal(items.filter(({ reason }) => reason === 'newer').length, future.length);
-      assert.ok(items.every(({ reason }) => ['newer', 'checksum', 'frame_header'].includes(reason)), items.map(({ reason }) => reason).join());
+      assert.ok(items.every(({ reason }) => ['newer', 'checksum'].includes(reason)), items.map(({ reason }) => reason).join());
     }) },
   ];
 }
@@ -68,10 +70,15 @@ function withFlippedBit(chunk: LoggedMessage): Buffer {
   return bytes;
 }
 
-/** Its first frame says that a later version wrote it; the header's layout stays in every version. */
-function withFutureFrame(chunk: LoggedMessage): Buffer {
-  const bytes = bytesOf(chunk);
+/** A frame of it as it lies in a spool, which says that a later version wrote it; the header's layout stays in every version. */
+function withFutureFrame(chunk: LoggedMessage): LoggedMessage {
+  const decoded = decodeChunk(chunk);
+  assert.ok(decoded.kind === 'frames');
+  const [frame] = decoded.frames;
+  assert.ok(frame !== undefined);
+  const bytes = Buffer.concat([Buffer.alloc(FRAME_HEADER_BYTES), frame.rows]);
+  writeFrameHeader(bytes, streamNumber(decoded.stream), frame.firstSeq, frame.count);
   bytes.writeUInt16LE(999, 4);
   bytes.writeUInt32LE(crc32(bytes.subarray(0, 36)), 36);
-  return bytes;
+  return { ...chunk, headers: { ...chunk.headers, v: '1' }, value: bytes };
 }
