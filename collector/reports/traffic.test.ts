@@ -10,7 +10,7 @@ import { migrate } from '../store/migrate.js';
 import { ChdbStore } from '../store/chdb-store.js';
 import { bucketBounds, formatInstant } from './calendar.js';
 import { ReportStore } from './report-store.js';
-import { trafficReport, type TrafficDeps, type TrafficRow } from './traffic.js';
+import { statement, statementParams, trafficReport, type TrafficDeps, type TrafficRow } from './traffic.js';
 import { csvCell, trafficCsv, trafficJson } from './traffic-format.js';
 import { parseTrafficQuery, type Group, type TrafficParameters } from './traffic-query.js';
 import type { Principal } from './principal.js';
@@ -161,6 +161,22 @@ for (const [name, parameters, keep = () => true] of CASES) {
     assertSame(report.rows, expected, query.groupBy);
   });
 }
+
+test('what is asked of all apps is read from the sums that lie beside the rollups, before and after a merge; what is asked of one is not', async () => {
+  const explained = async (parameters: TrafficParameters, source: 'minutes' | 'quarter_hours'): Promise<boolean> => {
+    const query = parse(parameters);
+    const bounds = bucketBounds(query.interval, query.timeZone, query.fromMs, query.toMs);
+    const lines = await store.query<{ explain: string }>(`EXPLAIN ${statement(query, source)}`, statementParams(query, bounds));
+    return lines.some(({ explain }) => explain.includes('by_status_class'));
+  };
+  const minutes: TrafficParameters = { from: '2026-11-21T09:07:00Z', to: '2026-11-21T10:08:00Z', interval: 'minute' };
+  const days: TrafficParameters = { ...RANGE, interval: 'day', time_zone: 'Asia/Kathmandu', group_by: ['status_class'] };
+  for (const merged of [false, true]) {
+    if (merged) for (const table of ['traffic_minute', 'traffic_quarter_hour']) await store.command(`OPTIMIZE TABLE tidegate.${table} FINAL`);
+    assert.deepEqual([await explained(minutes, 'minutes'), await explained(days, 'quarter_hours'), await explained({ ...days, app: ['acme'] }, 'quarter_hours')], [true, true, false]);
+    for (const parameters of [minutes, days]) assertSame((await trafficReport(deps, parse(parameters))).rows, plainCount(parameters, () => true), parse(parameters).groupBy);
+  }
+});
 
 test('rows come by time, then by group', async () => {
   const { rows } = await trafficReport(deps, parse({ ...RANGE, interval: 'day', group_by: ['service', 'app'] }));

@@ -179,7 +179,7 @@ LIMIT ${MAX_ROWS + 1}
 ${REPORT_SETTINGS}`;
 }
 
-function statementParams(query: TrafficQuery, bounds: readonly number[]): QueryParams {
+export function statementParams(query: TrafficQuery, bounds: readonly number[]): QueryParams {
   return {
     from_ms: query.fromMs, to_ms: query.toMs, from_s: Math.floor(query.fromMs / 1000), to_s: Math.floor(query.toMs / 1000),
     starts: bounds.slice(0, -1).map((bound) => Math.floor(bound / 1000)),
