@@ -8,7 +8,9 @@ import { byteCount, durationMs } from '../../gateway/config/units.js';
 import { kafkaSettings } from '../../gateway/events/kafka-client.js';
 import { collectorSocket, readConfigInForce } from '../../gateway/supervisor/run-files.js';
 import { ChildLife } from './child-life.js';
+import { giveWay } from './give-way.js';
 
+giveWay();
 const life = new ChildLife('collector');
 await life.run(async () => {
   const inForce = readConfigInForce(life.runDir);

@@ -2,8 +2,8 @@
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import { createServer } from 'node:net';
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { getPriority, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { eventually } from '../harness/deadline.js';
 import { requires } from '../harness/requires.js';
@@ -47,6 +47,23 @@ async function reportSays(node: TestNode, requests: number): Promise<Traffic> {
 function assertAllGone(pids: readonly number[]): Promise<unknown> {
   return Promise.all(pids.map((pid) => eventually(`the end of ${pid}`, () => (isGone(pid) ? true : null))));
 }
+
+test('workers go before the collector and its engine, where they want the same core', { skip }, async () => {
+  const upstream = await TestUpstream.start();
+  try {
+    await using node = await TestNode.start(config(upstream));
+    const [worker, collector] = [node.pids('worker')[0], node.pids('collector')[0]];
+    assert.ok(worker !== undefined && collector !== undefined);
+    const engine = await eventually('the engine has threads', () => {
+      const threads = readdirSync(`/proc/${collector}/task`).map(Number).filter((thread) => readFileSync(`/proc/${collector}/task/${thread}/comm`, 'latin1').startsWith('MergeMutate'));
+      return threads.length > 0 ? threads : null;
+    });
+    const below = getPriority(worker) + 5;
+    assert.deepEqual([collector, ...engine].map((thread) => getPriority(thread)), [below, ...engine.map(() => below)]);
+  } finally {
+    await upstream.stop();
+  }
+});
 
 test('a request is in the report, in the metrics, and behind its id; SIGTERM stores everything and leaves no process', { skip }, async () => {
   const upstream = await TestUpstream.start();
