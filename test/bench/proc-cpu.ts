@@ -1,6 +1,6 @@
 /** What processes have used, from /proc (Linux). */
 import { execFileSync } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 
 let cachedTicks = 0;
@@ -35,6 +35,22 @@ export function rssBytes(pids: readonly number[]): number {
   return pids.reduce((sum, pid) => sum + Number(/^VmRSS:\s+(\d+) kB$/m.exec(readProc(pid, 'status'))?.[1] ?? 0), 0) * 1024;
 }
 
+/** Open descriptors of these processes together. */
+export function descriptorsOf(pids: readonly number[]): number {
+  return pids.reduce((sum, pid) => sum + readdirSync(`/proc/${pid}/fd`).length, 0);
+}
+
+/** Connections to a port of this machine that the process has accepted, and not closed: by the inodes of its sockets (proc(5), /proc/net/tcp). */
+export function acceptedConnections(pid: number, port: number): number {
+  const established = /^\s*\d+: [0-9A-F]+:([0-9A-F]{4}) [0-9A-F]+:[0-9A-F]{4} 01 \S+ \S+ \S+\s+\d+\s+\d+ (\d+)/;
+  const inodes = new Set<string>();
+  for (const line of readProc(pid, 'net/tcp').split('\n')) {
+    const [, local, inode] = established.exec(line) ?? [];
+    if (local !== undefined && inode !== undefined && Number.parseInt(local, 16) === port) inodes.add(`socket:[${inode}]`);
+  }
+  return readdirSync(`/proc/${pid}/fd`).filter((descriptor) => inodes.has(linkOf(`/proc/${pid}/fd/${descriptor}`))).length;
+}
+
 /** A process and all that descend from it. */
 export function processTree(root: number): number[] {
   const parents = new Map<number, number>();
@@ -61,6 +77,15 @@ export async function untilQuiet(pids: () => readonly number[], withinMs: number
     const now = cpuSeconds(pids());
     if (now - before < 0.025) return;
     before = now;
+  }
+}
+
+/** '': it is gone. */
+function linkOf(path: string): string {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return '';
   }
 }
 

@@ -7,8 +7,8 @@ const STOP_WITHIN_MS = 15_000;
 const KEPT_OUTPUT = 20_000;
 
 export interface SpawnOptions {
-  /** Runs on this core only, with all it starts. */
-  readonly core?: number;
+  /** Runs on this core only, with all it starts; null: on any. */
+  readonly core?: number | null;
   readonly env?: Readonly<Record<string, string>>;
 }
 
@@ -72,7 +72,7 @@ export class Processes implements AsyncDisposable {
 
   spawn(name: string, program: string, args: readonly string[], options: SpawnOptions = {}): BenchProcess {
     if (this.#stopped) throw new Error('the bench is being stopped');
-    const pinned = options.core !== undefined && this.#taskset !== null;
+    const pinned = typeof options.core === 'number' && this.#taskset !== null;
     const [command, ...all] = pinned ? [this.#taskset, '-c', String(options.core), program, ...args] : [program, ...args];
     const child = spawn(command, all, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...options.env } });
     const running = new BenchProcess(name, child);

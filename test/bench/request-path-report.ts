@@ -5,6 +5,8 @@ import type { Arm, LeftOut, Sample } from './request-path.js';
 import { ratios, spreadOf } from './statistics.js';
 import { atMost, figure, grouped, markdownTable } from './table.js';
 
+const MARK_NGINX = 2;
+const MARK_BEATEN = 1.5;
 const HEAD = ['proxy', 'CPU a request, us', 'least-most', 'x nginx', 'x Go', 'requests/s', 'p50, ms', 'p99, ms', 'RSS, MB'];
 
 /** `references`: the names of nginx and Go, in the order of the head. */
@@ -30,13 +32,14 @@ export function peerBars(arms: readonly Arm[]): Bar[] {
   return bars.sort((a, b) => a.value - b.value);
 }
 
-/** The marks for everything on, as a line: at most 3 times nginx, and less than Go. '' where a peer is missing. */
-export function peerMarks(arms: readonly Arm[], references: readonly [string, string]): string {
+/** The marks for everything on, as a line: at most so many times the CPU of nginx, of Go, of @fastify/http-proxy. '' where a peer is missing. */
+export function peerMarks(arms: readonly Arm[], references: readonly [nginx: string, go: string, fastify: string]): string {
   const cpuOf = (name: string): readonly number[] | undefined => arms.find(({ peer }) => peer.name === name)?.samples.map((sample) => sample.cpuUs);
-  const [own, nginx, go] = [EVERYTHING_ON, ...references].map(cpuOf);
-  if (own === undefined || nginx === undefined || go === undefined) return '';
+  const [own, nginx, go, fastify] = [EVERYTHING_ON, ...references].map(cpuOf);
+  if (own === undefined || nginx === undefined || go === undefined || fastify === undefined) return '';
   const times = (other: readonly number[]): number => spreadOf(ratios(own, other)).median;
-  return `Marks, everything on: at most 3 times nginx: ${atMost(times(nginx), 3)}; less than Go: ${atMost(times(go), 1)}.`;
+  const beaten = (other: readonly number[]): string => `${figure(1 / times(other))} times, ${times(other) <= 1 / MARK_BEATEN ? 'met' : 'missed'}`;
+  return `Marks, everything on: at most ${MARK_NGINX} times nginx: ${atMost(times(nginx), MARK_NGINX)}; Go's and @fastify/http-proxy's CPU at least ${MARK_BEATEN} times Tidegate's: ${beaten(go)}; ${beaten(fastify)}.`;
 }
 
 export function recordingTable(recording: readonly Sample[], without: readonly Sample[], lives: number): string {

@@ -8,6 +8,7 @@ import { PATH, type Peer } from '../peers/peer.js';
 import { tidegatePeer } from '../peers/tidegate.js';
 import { cpuSeconds, untilQuiet } from '../proc-cpu.js';
 import { latencyMark, latencyNotes, latencyTable, type AtRate, type RateRound } from '../rate/latency-report.js';
+import type { RateFigures } from '../rate/rate-client.js';
 import { runAtRate } from '../rate/run-at-rate.js';
 import { proxyContext, REQUEST_PATH_PROGRAMS, runRounds, startPeers, type Arm, type RequestPathTools, type RoundPlan } from '../request-path.js';
 import { notes } from '../request-path-report.js';
@@ -57,7 +58,8 @@ async function runRate(arms: readonly Arm[], rate: number, words: string, plan: 
       const arm = arms[(round + turn) % arms.length] as Arm;
       const { url, headers } = arm.load;
       const cpuBefore = cpuSeconds(arm.running.own());
-      const figures = await runAtRate(tools, { url, headers, rate, warmSeconds: WARM_SECONDS, seconds: plan.seconds, connections: CONNECTIONS });
+      const steps = [{ rate, seconds: WARM_SECONDS }, { rate, seconds: plan.seconds }];
+      const [, figures] = await runAtRate(tools, { url, headers, steps, connections: CONNECTIONS, patienceMs: null }) as [RateFigures, RateFigures];
       const cpuUs = (cpuSeconds(arm.running.own()) - cpuBefore) / (rate * (WARM_SECONDS + plan.seconds)) * 1e6;
       await untilQuiet(arm.running.all, QUIET_WITHIN_MS);
       rounds.get(arm)?.push({ ...figures, cpuUs });

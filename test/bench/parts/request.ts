@@ -29,7 +29,7 @@ export const requestPart: Part = {
     return [
       `${CONNECTIONS} connections, ${plan.rounds} rounds of ${plan.seconds} s each in turn, medians.`,
       peerTable(arms, [nginxPeer.name, goPeer.name]),
-      peerMarks(arms, [nginxPeer.name, goPeer.name]),
+      peerMarks(arms, [nginxPeer.name, goPeer.name, fastifyPeer.name]),
       ...notes(arms, leftOut),
     ];
   },

@@ -2,6 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { programPath } from '../../harness/requires.js';
+import type { BenchProcess } from '../processes.js';
 import { answering, AREA, type Peer, type PeerContext, type RunningPeer } from './peer.js';
 
 const BODY = '{"id":17,"name":"tide table","price":{"amount":1290,"currency":"EUR"},"stock":4}';
@@ -43,16 +44,17 @@ export function startUpstream(context: Omit<PeerContext, 'upstream'>): Promise<R
   const files = join(context.folder, 'answers');
   mkdirSync(files);
   for (const [name, bytes] of Object.entries(ANSWERS)) writeFileSync(join(files, name), 'tide '.repeat(bytes / 5 + 1).slice(0, bytes));
-  return startNginx('upstream', context, upstreamServer(context.port, files));
+  return answering(startNginx('upstream', context, upstreamServer(context.port, files)), context.port);
 }
 
 export const nginxPeer: Peer = {
   name: 'nginx proxy_pass',
   missing: () => (programPath('nginx') === null ? 'nginx' : null),
-  start: (context) => startNginx('nginx', context, proxyServer(context.port, context.upstream)),
+  start: (context) => answering(startNginx('nginx', context, proxyServer(context.port, context.upstream)), context.port),
 };
 
-async function startNginx(name: string, { processes, folder, port, core }: Omit<PeerContext, 'upstream'>, server: string): Promise<RunningPeer> {
+/** @param server its `server` blocks. It may not listen yet. */
+export function startNginx(name: string, { processes, folder, core }: Pick<PeerContext, 'processes' | 'folder' | 'core'>, server: string): BenchProcess {
   const own = join(folder, name);
   mkdirSync(own);
   // another user's worker could not read the files of this one
@@ -74,6 +76,5 @@ http {
 ${server}
 }
 `);
-  const child = processes.spawn(name, programPath('nginx') as string, ['-p', own, '-e', 'stderr', '-c', join(own, 'nginx.conf')], { core });
-  return answering(child, port);
+  return processes.spawn(name, programPath('nginx') as string, ['-p', own, '-e', 'stderr', '-c', join(own, 'nginx.conf')], { core });
 }

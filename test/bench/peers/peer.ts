@@ -11,8 +11,8 @@ export interface PeerContext {
   readonly upstream: string;
   /** A free port on 127.0.0.1. */
   readonly port: number;
-  /** The proxy's. */
-  readonly core: number;
+  /** The proxy's; null: any. */
+  readonly core: number | null;
 }
 
 export interface RunningPeer {

@@ -1,4 +1,4 @@
-/** Tidegate as it is started by its users: all its processes, one worker. */
+/** Tidegate as it is started by its users: all its processes; one worker, unless it says otherwise. */
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -16,20 +16,27 @@ const QPD = 1_000_000_000;
 
 export const EVERYTHING_ON = 'Tidegate, everything on';
 
+export interface NodePeer extends Peer {
+  readonly start: (context: PeerContext) => Promise<BenchNode>;
+}
+
 /** API key, QPS of the gateway and of the app, QPD, the event, metrics. */
-export const tidegatePeer: Peer = everythingOn(EVERYTHING_ON, 'everything-on', null);
+export const tidegatePeer: NodePeer = everythingOn(EVERYTHING_ON, 'everything-on', null);
+
+export const workersPeer = (workers: number): Peer => everythingOn(`Tidegate, ${workers} ${workers === 1 ? 'worker' : 'workers'}`, `workers-${workers}`, null, () => ({ workers }));
 
 /** The same of another revision, that was built into `root`. */
 export const revisionPeer = (revision: string, root: string): Peer => everythingOn(`Tidegate at ${revision}`, 'other-revision', root);
 
-function everythingOn(name: string, folder: string, root: string | null): Peer {
+/** @param more keys of the configuration beside the usual ones */
+export function everythingOn(name: string, folder: string, root: string | null, more: (context: PeerContext) => object = () => ({})): NodePeer {
   return {
     name,
     missing: () => null,
     start: (context) => {
       const key = randomBytes(24).toString('base64url');
       const { limits, app } = everythingFor(key);
-      return startNode(folder, context, ['api_key'], { limits, apps: [app] }, [`X-Api-Key: ${key}`], root);
+      return startNode(folder, context, ['api_key'], { limits, apps: [app], ...more(context) }, [`X-Api-Key: ${key}`], root);
     },
   };
 }
@@ -105,7 +112,7 @@ export async function startNode(name: string, context: PeerContext, authenticati
   await launcher.until(answers(url, headers));
   const all = processTree(launcher.pid);
   const workers = all.filter((pid) => commandLine(pid).includes('worker-process.'));
-  if (workers.length !== 1) throw new Error(`${workers.length} workers instead of 1`);
+  if (workers.length !== config.workers) throw new Error(`${workers.length} workers instead of ${config.workers}`);
   const control = async (path: string, method = 'GET'): Promise<unknown> => {
     const answer = await fetch(`http://127.0.0.1:${String(controlPort)}${path}`, { method, headers: { authorization: `Bearer ${token}` } });
     if (!answer.ok) throw new Error(`${path}: ${answer.status} ${await answer.text()}`);

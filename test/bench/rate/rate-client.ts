@@ -1,37 +1,41 @@
 /**
- * Requests at a fixed rate, sent when they are due whether or not earlier ones are answered; each latency counts from the moment at which the request was
+ * Requests at fixed rates, one after the other, sent when they are due whether or not earlier ones are answered; each latency counts from the moment at which the request was
  * due, so that waiting for a connection behind a slow answer is in it (coordinated omission).
  * Timers of node have whole milliseconds: a thread beside this one wakes it when a request is due (rate-ticker).
- * Argument: a RateRun as JSON. Prints a RateFigures as one line of JSON.
+ * Argument: a RateRun as JSON. Prints a RateFigures for each step, together as one line of JSON.
  */
 import { connect, type Socket } from 'node:net';
 import { Worker } from 'node:worker_threads';
 import { nodeProgram } from '../peers/node-proxies.js';
 import { AnswerReader } from './answer-reader.js';
 import { percentilesOf, type Percentiles } from './percentiles.js';
-import { monotonicMs, Schedule } from './schedule.js';
+import { monotonicMs, Schedule, type RateStep } from './schedule.js';
 
 export interface RateRun {
   readonly url: string;
   /** As `Name: value`. */
   readonly headers: readonly string[];
-  readonly rate: number;
-  /** Not counted: the client and its connections are made warm. */
-  readonly warmSeconds: number;
-  readonly seconds: number;
+  readonly steps: readonly RateStep[];
   readonly connections: number;
+  /** Whoever has waited so long for a connection goes; null: nobody does. */
+  readonly patienceMs: number | null;
 }
 
-/** ms. */
+/** Of the requests that were due in a step; ms. */
 export interface RateFigures {
+  /** Of those that were not given up; all were: how long they waited. */
   readonly latencies: Percentiles;
   /** From when a request was due to the client's turn for it: what of the latency is the client's own. */
   readonly lateness: Percentiles;
   readonly requests: number;
-  /** Answered before the last request was due, and in time with it. */
+  /** Answered before the step was over. */
   readonly answeredMeanwhile: number;
   /** Not answered with 200, or not at all; those count as long as it was waited for them. */
   readonly failed: number;
+  /** Never sent: all connections waited for their answers for longer than who asks has patience. */
+  readonly givenUp: number;
+  /** Answers with 200 that came within the step, whenever they were asked for. */
+  readonly good: number;
 }
 
 /** For the answers that are still to come when the last request was due. */
@@ -50,29 +54,35 @@ class Connection {
   }
 }
 
+/** In place of the latency: the request was given up; absent is NaN. */
+const GIVEN_UP = -1;
+
 class RateClient {
   readonly #schedule: Schedule;
-  /** The first that counts. */
-  readonly #first: number;
+  readonly #steps: number;
   readonly #bytes: Buffer;
+  readonly #patienceMs: number;
   readonly #latencies: Float64Array;
   readonly #lateness: Float64Array;
   readonly #free: Connection[] = [];
+  /** By step. */
+  readonly #counts: { answeredMeanwhile: number; failed: number; good: number }[];
   /** The next to be sent, and the next to fall due. */
   #next = 0;
   #due = 0;
-  #answered = 0;
-  #answeredMeanwhile = 0;
-  #failed = 0;
-  /** When all are answered. */
+  /** Answered, or given up. */
+  #settled = 0;
+  /** When all are. */
   onDone: () => void = () => {};
 
-  constructor(schedule: Schedule, first: number, bytes: Buffer) {
+  constructor(schedule: Schedule, { steps, patienceMs }: RateRun, bytes: Buffer) {
     this.#schedule = schedule;
-    this.#first = first;
+    this.#steps = steps.length;
     this.#bytes = bytes;
-    this.#latencies = new Float64Array(schedule.count - first).fill(Number.NaN);
-    this.#lateness = new Float64Array(schedule.count - first);
+    this.#patienceMs = patienceMs ?? Number.POSITIVE_INFINITY;
+    this.#latencies = new Float64Array(schedule.count).fill(Number.NaN);
+    this.#lateness = new Float64Array(schedule.count);
+    this.#counts = steps.map(() => ({ answeredMeanwhile: 0, failed: 0, good: 0 }));
   }
 
   add(socket: Socket): void {
@@ -87,8 +97,13 @@ class RateClient {
   send(): void {
     const nowMs = performance.now();
     const due = this.#schedule.dueBy(nowMs);
-    for (; this.#due < due; this.#due++) if (this.#due >= this.#first) this.#lateness[this.#due - this.#first] = nowMs - this.#schedule.dueMs(this.#due);
+    for (; this.#due < due; this.#due++) this.#lateness[this.#due] = nowMs - this.#schedule.dueMs(this.#due);
     while (this.#next < due) {
+      if (nowMs - this.#schedule.dueMs(this.#next) > this.#patienceMs) {
+        this.#latencies[this.#next++] = GIVEN_UP;
+        this.#settle();
+        continue;
+      }
       const connection = this.#free.pop();
       if (connection === undefined) return;
       connection.request = this.#next++;
@@ -96,14 +111,19 @@ class RateClient {
     }
   }
 
-  /** @param untilMs when waiting ended: what is not answered has taken so long at least */
-  figures(untilMs: number): RateFigures {
-    const unanswered = this.#latencies.reduce((sum, latency) => sum + (Number.isNaN(latency) ? 1 : 0), 0);
-    const latencies = this.#latencies.map((latency, i) => (Number.isNaN(latency) ? untilMs - this.#schedule.dueMs(this.#first + i) : latency));
-    return {
-      latencies: percentilesOf(latencies), lateness: percentilesOf(this.#lateness), requests: latencies.length,
-      answeredMeanwhile: this.#answeredMeanwhile, failed: this.#failed + unanswered,
-    };
+  /** By step. @param untilMs when waiting ended: what is not answered has taken so long at least */
+  figures(untilMs: number): RateFigures[] {
+    return Array.from({ length: this.#steps }, (_, step) => {
+      const [first, end] = this.#schedule.requestsOf(step);
+      const all = this.#latencies.subarray(first, end);
+      const asked = all.map((latency, i) => (Number.isNaN(latency) ? untilMs - this.#schedule.dueMs(first + i) : latency)).filter((latency) => latency !== GIVEN_UP);
+      const unanswered = all.reduce((sum, latency) => sum + (Number.isNaN(latency) ? 1 : 0), 0);
+      const { answeredMeanwhile, failed, good } = this.#counts[step] as { answeredMeanwhile: number; failed: number; good: number };
+      return {
+        latencies: percentilesOf(asked.length === 0 ? Float64Array.of(this.#patienceMs) : asked), lateness: percentilesOf(this.#lateness.subarray(first, end)), requests: end - first,
+        answeredMeanwhile, failed: failed + unanswered, givenUp: end - first - asked.length, good,
+      };
+    });
   }
 
   #read(connection: Connection, chunk: Buffer): void {
@@ -111,17 +131,24 @@ class RateClient {
     const status = connection.reader.read(chunk);
     if (status === null) return;
     const { request } = connection;
+    // a word that nobody asked for, as before a connection is closed
+    if (request === -1) return;
     connection.request = -1;
-    this.#answered++;
-    if (request >= this.#first) {
-      this.#latencies[request - this.#first] = nowMs - this.#schedule.dueMs(request);
-      if (status !== 200) this.#failed++;
-      if (nowMs <= this.#schedule.dueMs(this.#schedule.count)) this.#answeredMeanwhile++;
-    }
+    this.#latencies[request] = nowMs - this.#schedule.dueMs(request);
+    const [asked, now] = [this.#schedule.stepOf(request), this.#schedule.stepAt(nowMs)];
+    const ofStep = this.#counts[asked];
+    const meanwhile = this.#counts[now];
+    if (ofStep !== undefined && status !== 200) ofStep.failed++;
+    if (ofStep !== undefined && asked === now && nowMs <= this.#schedule.endMs) ofStep.answeredMeanwhile++;
+    if (meanwhile !== undefined && status === 200 && nowMs <= this.#schedule.endMs) meanwhile.good++;
     this.#free.push(connection);
+    this.#settle();
     // what had to wait for a connection has one now
     this.send();
-    if (this.#answered === this.#schedule.count) this.onDone();
+  }
+
+  #settle(): void {
+    if (++this.#settled === this.#schedule.count) this.onDone();
   }
 
   /** Its request stays unanswered, and nobody takes its place. */
@@ -131,22 +158,21 @@ class RateClient {
   }
 }
 
-const { url, headers, rate, warmSeconds, seconds, connections } = JSON.parse(process.argv[2] ?? '') as RateRun;
-const { hostname, port, pathname, host } = new URL(url);
-const sockets = await Promise.all(Array.from({ length: connections }, () => new Promise<Socket>((resolve, reject) => {
+const run = JSON.parse(process.argv[2] ?? '') as RateRun;
+const { hostname, port, pathname, host } = new URL(run.url);
+const sockets = await Promise.all(Array.from({ length: run.connections }, () => new Promise<Socket>((resolve, reject) => {
   const socket = connect({ host: hostname, port: Number(port), noDelay: true }, () => { resolve(socket); });
   socket.once('error', reject);
 })));
-const startMs = performance.now() + BEGIN_AFTER_MS;
-const schedule = new Schedule(startMs, rate, warmSeconds + seconds);
-const client = new RateClient(schedule, Math.round(rate * warmSeconds), Buffer.from([`GET ${pathname} HTTP/1.1`, `Host: ${host}`, ...headers, '', ''].join('\r\n')));
+const schedule = new Schedule(performance.now() + BEGIN_AFTER_MS, run.steps);
+const client = new RateClient(schedule, run, Buffer.from([`GET ${pathname} HTTP/1.1`, `Host: ${host}`, ...run.headers, '', ''].join('\r\n')));
 for (const socket of sockets) client.add(socket);
 const [ticker] = nodeProgram(import.meta.url, 'rate-ticker').slice(-1) as [string];
-const worker = new Worker(ticker, { workerData: { startAtMs: monotonicMs() + BEGIN_AFTER_MS, rate, count: schedule.count } });
+const worker = new Worker(ticker, { workerData: { startAtMs: monotonicMs() + BEGIN_AFTER_MS, steps: run.steps } });
 worker.on('message', () => { client.send(); });
 await Promise.race([
   new Promise<void>((resolve) => { client.onDone = resolve; }),
-  new Promise((resolve) => { setTimeout(resolve, schedule.dueMs(schedule.count) - performance.now() + DRAIN_MS); }),
+  new Promise((resolve) => { setTimeout(resolve, schedule.endMs - performance.now() + DRAIN_MS); }),
 ]);
 console.log(JSON.stringify(client.figures(performance.now())));
 process.exit(0);

@@ -12,7 +12,7 @@ test('percentiles are values that were measured, in any order', () => {
 });
 
 test('requests are due evenly, and the moments do not drift', () => {
-  const schedule = new Schedule(500, 3000, 2);
+  const schedule = new Schedule(500, [{ rate: 3000, seconds: 2 }]);
   assert.equal(schedule.count, 6000);
   assert.equal(schedule.dueMs(0), 500);
   assert.equal(schedule.dueMs(3000), 1500);
@@ -20,8 +20,19 @@ test('requests are due evenly, and the moments do not drift', () => {
 });
 
 test('a client that comes late finds all that fell due meanwhile, and no more than there is', () => {
-  const schedule = new Schedule(100, 1000, 1);
+  const schedule = new Schedule(100, [{ rate: 1000, seconds: 1 }]);
   assert.deepEqual([99.9, 100, 100.9, 101, 109.5, 5000].map((nowMs) => schedule.dueBy(nowMs)), [0, 1, 1, 2, 10, 1000]);
+});
+
+test('steps follow each other without a gap, and each request belongs to one', () => {
+  const schedule = new Schedule(1000, [{ rate: 100, seconds: 1 }, { rate: 400, seconds: 0.5 }, { rate: 50, seconds: 2 }]);
+  assert.equal(schedule.count, 100 + 200 + 100);
+  assert.equal(schedule.endMs, 4500);
+  assert.deepEqual([0, 99, 100, 101, 299, 300, 399].map((number) => [schedule.dueMs(number), schedule.stepOf(number)]), [
+    [1000, 0], [1990, 0], [2000, 1], [2002.5, 1], [2497.5, 1], [2500, 2], [4480, 2],
+  ]);
+  assert.deepEqual([1999, 2000, 2005, 2499, 2500, 9000].map((nowMs) => [schedule.dueBy(nowMs), schedule.stepAt(nowMs)]), [[100, 0], [101, 1], [103, 1], [300, 1], [301, 2], [400, 2]]);
+  assert.deepEqual([0, 1, 2].map((step) => schedule.requestsOf(step)), [[0, 100], [100, 300], [300, 400]]);
 });
 
 test('an answer is whole at the last byte of its body, wherever it is cut', () => {

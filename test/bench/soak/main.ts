@@ -2,7 +2,7 @@
  * `node dist/test/bench/soak/main.js [--minutes N]`: Tidegate with everything on under wrk, aborts, slow and idle clients and a reload every 15 s. Is its memory flat, and is no socket left when they have gone?
  * Progress goes to stderr, the report to stdout. Ctrl-C ends all that it has started.
  */
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -12,7 +12,7 @@ import { smallGet } from '../load.js';
 import { describeMachine, describeVersions, loadAverage } from '../machine.js';
 import { AREA } from '../peers/peer.js';
 import { tidegatePeer } from '../peers/tidegate.js';
-import { rssBytes, untilQuiet } from '../proc-cpu.js';
+import { descriptorsOf, rssBytes, untilQuiet } from '../proc-cpu.js';
 import { Processes } from '../processes.js';
 import { CLIENT_CORE, proxyContext } from '../request-path.js';
 import { spreadOf } from '../statistics.js';
@@ -36,7 +36,6 @@ interface Sample {
 }
 
 const say = (line: string): void => { console.error(`[${(performance.now() / 1000).toFixed(0).padStart(4)} s] ${line}`); };
-const descriptorsOf = (pids: readonly number[]): number => pids.reduce((sum, pid) => sum + readdirSync(`/proc/${pid}/fd`).length, 0);
 
 async function soak(minutes: number, processes: Processes, folder: string): Promise<string> {
   const tools = { processes, wrk: programPath('wrk') ?? 'wrk', say };
