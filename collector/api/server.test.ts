@@ -74,7 +74,7 @@ async function ask(url: string, principal: string | null, headers: Record<string
   return { status: answer.statusCode, text: answer.body, headers: answer.headers, body: json ? answer.json<Record<string, unknown>>() : {} };
 }
 
-const PATHS = ['/v1/reports/traffic', '/v1/reports/live', '/v1/completeness', `/v1/requests/${formatRequestId(STREAM, 0)}`];
+const PATHS = ['/v1/reports/traffic', '/v1/reports/latency', '/v1/reports/live', '/v1/completeness', `/v1/requests/${formatRequestId(STREAM, 0)}`];
 
 test('nothing is answered to who is nobody', async () => {
   for (const path of PATHS) for (const principal of [null, '', 'app:', 'Operator', 'operator,operator', 'admin']) {
@@ -106,7 +106,7 @@ test('bad parameters are named, with what is allowed', async () => {
   const cases: readonly (readonly [string, string, boolean])[] = [
     ['format=parquet', 'format', true], ['format=xml', 'format', true], ['interval=week', 'interval', true], ['interval=hour&interval=day', 'interval', true],
     ['group_by=client', 'group_by', true], ['method=get', 'method', true], ['outcome=ok', 'outcome', true], ['status=abc', 'status', false], ['status=1000', 'status', false],
-    ['from=now', 'from', false], ['time_zone=Nowhere', 'time_zone', false], ['limit=5', 'limit', false], ['__proto__=1', '__proto__', false],
+    ['from=now', 'from', false], ['time_zone=Nowhere', 'time_zone', false], ['limit=0', 'limit', false], ['limit=50001', 'limit', false], ['top=0', 'top', false], ['top=x&group_by=app', 'top', false], ['compare=next', 'compare', true], ['fill=maybe', 'fill', false], ['cursor=x&limit=1', 'cursor', false], ['page=2', 'page', false], ['__proto__=1', '__proto__', false],
   ];
   for (const [query, parameter, listed] of cases) {
     const { status, body } = await ask(`/v1/reports/traffic?${query}`, 'operator');
@@ -190,7 +190,7 @@ test('a day is whose it is, and an app is told nothing of the others', async () 
 
 test('what an app puts into any parameter of any endpoint shows nothing of another app', async () => {
   const hostile = ['globex', "' OR app='globex", "acme') OR ('1'='1", '{tenant:String}', '\\', '\u0000', 'a\nglobex', "UTC') --", '*', 'app,tenant'];
-  const parameters = ['app', 'service', 'route', 'target', 'config_version', 'method', 'outcome', 'status', 'group_by', 'time_zone', 'interval', 'format', 'from', 'to', 'day', 'tenant', 'x'];
+  const parameters = ['app', 'service', 'route', 'target', 'config_version', 'method', 'outcome', 'status', 'group_by', 'time_zone', 'interval', 'format', 'from', 'to', 'day', 'fill', 'top', 'compare', 'limit', 'cursor', 'tenant', 'x'];
   for (const path of PATHS) for (const parameter of parameters) for (const value of hostile) {
     const url = `${path}?${parameter}=${encodeURIComponent(value)}`;
     const { status, body, text } = await ask(url, 'app:acme');

@@ -14,13 +14,14 @@ import type { Quarantine } from '../log/quarantined.js';
 import { CompletenessAnswers, toldTo, type Judged } from '../reports/completeness-answers.js';
 import { CountedQuestion, countedRequests } from '../reports/counted.js';
 import { bucketBounds, formatInstant, isTimeZone } from '../reports/calendar.js';
+import { latencyReport } from '../reports/latency.js';
 import { liveEvent, liveReport } from '../reports/live.js';
 import { parsePrincipal, PRINCIPAL_FIELD, TIME_ZONE_FIELD, type Principal } from '../reports/principal.js';
 import { ReportStore, type QueryStore } from '../reports/report-store.js';
 import { requestEvent } from '../reports/requests.js';
-import { trafficReport, type TrafficDeps } from '../reports/traffic.js';
-import { trafficCsv, trafficJson } from '../reports/traffic-format.js';
-import { parseTrafficQuery, TrafficParameters } from '../reports/traffic-query.js';
+import type { TrafficDeps } from '../reports/traffic.js';
+import { LatencyParameters, parseTrafficQuery, TrafficParameters } from '../reports/traffic-query.js';
+import { sendLatency, sendTraffic } from './report-replies.js';
 
 export interface CollectorApiDeps {
   readonly store: QueryStore;
@@ -73,11 +74,14 @@ export function createCollectorApi(deps: CollectorApiDeps): FastifyInstance {
     const query = parseTrafficQuery(request.query, {
       nowMs: nowMs(), principal: principalOf(request), defaultTimeZone: defaultZone(request), accept: request.headers.accept ?? '',
     });
-    const report = await trafficReport(traffic, query, goneSignal(reply));
-    if (query.format === 'json') return reply.type('application/json; charset=utf-8').send(trafficJson(report));
-    return reply.type('text/csv; charset=utf-8; header=present')
-      .headers({ 'content-disposition': 'attachment; filename="traffic.csv"', 'x-tidegate-as-of': report.as_of, 'x-tidegate-complete': String(report.complete) })
-      .send(trafficCsv(report, query.groupBy));
+    return sendTraffic(traffic, query, request, reply, goneSignal(reply));
+  });
+
+  server.get<{ Querystring: LatencyParameters }>('/v1/reports/latency', { schema: { querystring: LatencyParameters } }, async (request, reply) => {
+    const query = parseTrafficQuery(request.query, {
+      nowMs: nowMs(), principal: principalOf(request), defaultTimeZone: defaultZone(request), accept: request.headers.accept ?? '',
+    });
+    return sendLatency(await latencyReport(traffic, query, goneSignal(reply)), query.format, request, reply);
   });
 
   server.get<{ Querystring: Static<typeof LiveParameters> }>('/v1/reports/live', { schema: { querystring: LiveParameters } }, async (request, reply) => {

@@ -18,19 +18,32 @@ export function bucketOf(durationUs: number): number {
   return Math.floor(8 * Math.log2(Math.max(durationUs, 1)));
 }
 
+/** Where a bucket begins and ends, in milliseconds, to four digits. */
+export function durationBounds(bucket: number): readonly [fromMs: number, toMs: number] {
+  return [boundMs(bucket), boundMs(bucket + 1)];
+}
+
+/** The first holds what is shorter than a microsecond, too. */
+const boundMs = (bucket: number): number => (bucket === 0 ? 0 : Number((2 ** (bucket / 8) / 1000).toPrecision(4)));
+
 /** Geometric middle of a bucket, in milliseconds, to four digits. */
 function middleMs(bucket: number): number {
   return Number((2 ** ((bucket + 0.5) / 8) / 1000).toPrecision(4));
 }
 
+/** Ascending, without those that hold nothing. @param latency bucket to count, as the store answers it (keys are text in JSON) */
+export function durationCounts(latency: unknown): (readonly [bucket: number, count: number])[] {
+  return Object.entries(latency as Readonly<Record<string, unknown>>).map(([bucket, count]) => [Number(bucket), Number(count)] as const)
+    .filter(([, count]) => count > 0).sort(([a], [b]) => a - b);
+}
+
 /**
  * Nearest rank: pN is the value of rank ceil(N/100 * count).
- * @param latency bucket to count, as the store answers it (keys are text in JSON)
+ * @param latency as durationCounts takes it
  * @param sumUs sum of the durations counted in `latency`
  */
 export function summarise(latency: Readonly<Record<string, unknown>>, sumUs: number): DurationSummary {
-  const buckets = Object.entries(latency).map(([bucket, count]) => [Number(bucket), Number(count)] as const)
-    .filter(([, count]) => count > 0).sort(([a], [b]) => a - b);
+  const buckets = durationCounts(latency);
   const total = buckets.reduce((sum, [, count]) => sum + count, 0);
   if (total === 0) return NONE;
   const at = (percent: number): number => {

@@ -5,6 +5,7 @@ import { InvalidParameterError } from '../../errors/invalid-parameter.js';
 import { METHODS } from '../../gateway/events/event.js';
 import { OUTCOMES } from '../../gateway/events/outcomes.js';
 import { INTERVALS, isTimeZone, type Interval } from './calendar.js';
+import { readCursor, type Position } from './cursor.js';
 import type { Principal } from './principal.js';
 import { MAX_ROWS } from './report-store.js';
 
@@ -16,13 +17,16 @@ export const RAW_GROUPS = ['status', 'method', 'outcome', 'target', 'config_vers
 const OPERATOR_GROUPS = ['target', 'config_version'] as const;
 export const GROUPS = [...ROLLUP_GROUPS, ...RAW_GROUPS] as const;
 export type Group = (typeof GROUPS)[number];
-export const FORMATS = ['json', 'csv'] as const;
+export const FORMATS = ['json', 'csv', 'ndjson'] as const;
 export type Format = (typeof FORMATS)[number];
+/** Groups that may stand by themselves: the engine looks each row's up among them. */
+const MAX_TOP = 1000;
 
 const Texts = (description: string) => Type.Optional(Type.Array(Type.String({ maxLength: 2048 }), { maxItems: 1000, description }));
 const oneOf = <const T extends readonly string[]>(values: T, description: string) => Type.Optional(Type.Enum([...values], { description }));
 
-export const TrafficParameters = Type.Object({
+/** Which events a report is of, and by which time. */
+const Selection = {
   from: Type.Optional(Type.String({ description: 'RFC 3339; first instant of the range. Default: 24 h before `to`.' })),
   to: Type.Optional(Type.String({ description: 'RFC 3339; first instant after the range. Default: the end of the quarter of an hour under way.' })),
   interval: oneOf(INTERVALS, 'Length of a bucket. Default: hour.'),
@@ -30,15 +34,28 @@ export const TrafficParameters = Type.Object({
   app: Texts('Only these apps; repeatable.'),
   service: Texts('Only these services; repeatable.'),
   route: Texts('Only these routes; repeatable.'),
-  group_by: Type.Optional(Type.Array(Type.String(), { maxItems: 20, description: `A list with commas, or repeated: ${ROLLUP_GROUPS.join(', ')}; while raw events are kept also ${RAW_GROUPS.join(', ')}.` })),
   status: Type.Optional(Type.Array(Type.Integer({ minimum: 0, maximum: 999 }), { maxItems: 1000, description: 'Only these statuses; repeatable; while raw events are kept.' })),
   method: Type.Optional(Type.Array(Type.Enum(Object.keys(METHODS)), { description: 'Only these methods; repeatable; while raw events are kept.' })),
   outcome: Type.Optional(Type.Array(Type.Enum(Object.keys(OUTCOMES)), { description: 'Only these outcomes; repeatable; while raw events are kept.' })),
   target: Texts('Only these targets; repeatable; while raw events are kept. The operator\'s only.'),
   config_version: Texts('Only these versions of the configuration; repeatable; while raw events are kept. The operator\'s only.'),
+  fill: Type.Optional(Type.Boolean({ description: 'Buckets without events have rows of zeros, up to `as_of`.' })),
   format: oneOf(FORMATS, 'Default: as Accept says, else json.'),
+};
+
+export const TrafficParameters = Type.Object({
+  ...Selection,
+  group_by: Type.Optional(Type.Array(Type.String(), { maxItems: 20, description: `A list with commas, or repeated: ${ROLLUP_GROUPS.join(', ')}; while raw events are kept also ${RAW_GROUPS.join(', ')}.` })),
+  top: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_TOP, description: 'Only the groups with the most requests in the range, in this order; the rest together as `others`.' })),
+  compare: oneOf(['previous'], 'Beside each row the same of the period before, as many buckets earlier.'),
+  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_ROWS, description: 'Rows of a page; `next` is where the next one begins.' })),
+  cursor: Type.Optional(Type.String({ maxLength: 8192, description: '`next` of the page before; everything else as it was asked there.' })),
 }, { additionalProperties: false });
 export type TrafficParameters = Static<typeof TrafficParameters>;
+
+/** `GET /v1/reports/latency`. */
+export const LatencyParameters = Type.Object(Selection, { additionalProperties: false });
+export type LatencyParameters = Static<typeof LatencyParameters>;
 
 export interface TrafficQuery {
   readonly fromMs: number;
@@ -46,6 +63,14 @@ export interface TrafficQuery {
   readonly interval: Interval;
   readonly timeZone: string;
   readonly groupBy: readonly Group[];
+  readonly fill: boolean;
+  /** Null: all groups. */
+  readonly top: number | null;
+  readonly compare: boolean;
+  /** Rows of a page; null: no pages. */
+  readonly limit: number | null;
+  /** The last row of the page before; null: the first page. */
+  readonly after: Position | null;
   /** Empty: any. */
   readonly texts: Readonly<Record<'app' | 'service' | 'route' | 'method' | 'outcome' | 'target' | 'config_version', readonly string[]>>;
   readonly statuses: readonly number[];
@@ -58,7 +83,7 @@ const QUARTER_MS = 900_000;
 const DAY_MS = 86_400_000;
 const RFC3339 = /^\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})$/;
 /** The rollups' DateTime ends in 2106. */
-const EARLIEST_MS = Date.UTC(1971, 0, 1);
+export const EARLIEST_MS = Date.UTC(1971, 0, 1);
 const LATEST_MS = Date.UTC(2100, 0, 1);
 /** Shortest length of a bucket: to refuse a range before its bounds are computed. */
 const SHORTEST_MS: Readonly<Record<Interval, number>> = { minute: 60_000, hour: 3_600_000, day: DAY_MS, month: 28 * DAY_MS, total: Number.POSITIVE_INFINITY };
@@ -81,8 +106,9 @@ export interface QueryContext {
 
 /** @throws invalid_parameter naming the parameter; operator_only where an app asks for another one, or for what is the operator's */
 export function parseTrafficQuery(parameters: TrafficParameters, context: QueryContext): TrafficQuery {
-  const toMs = parameters.to === undefined ? (Math.floor(context.nowMs / QUARTER_MS) + 1) * QUARTER_MS : parseInstant('to', parameters.to);
-  const fromMs = parameters.from === undefined ? toMs - DAY_MS : parseInstant('from', parameters.from);
+  const cursor = parameters.cursor === undefined ? null : readCursor(parameters.cursor);
+  const toMs = parameters.to !== undefined ? parseInstant('to', parameters.to) : cursor?.toMs ?? (Math.floor(context.nowMs / QUARTER_MS) + 1) * QUARTER_MS;
+  const fromMs = parameters.from !== undefined ? parseInstant('from', parameters.from) : cursor?.fromMs ?? toMs - DAY_MS;
   if (fromMs >= toMs) throw new InvalidParameterError('from', 'must be before `to`');
   const interval = (parameters.interval ?? 'hour') as Interval;
   const most = (toMs - fromMs) / SHORTEST_MS[interval];
@@ -91,16 +117,34 @@ export function parseTrafficQuery(parameters: TrafficParameters, context: QueryC
   if (!isTimeZone(timeZone)) throw new InvalidParameterError('time_zone', 'must be an IANA name such as Asia/Kolkata');
   const groupBy = parseGroups(parameters.group_by ?? []);
   if (context.principal.kind === 'app') refuseOperatorGroups(groupBy, parameters);
-  return {
+  const query: TrafficQuery = {
     fromMs, toMs, interval, timeZone, groupBy,
+    fill: parameters.fill ?? false, top: parameters.top ?? null, compare: parameters.compare !== undefined, limit: parameters.limit ?? null, after: cursor?.position ?? null,
     texts: {
       app: parameters.app ?? [], service: parameters.service ?? [], route: parameters.route ?? [], method: parameters.method ?? [],
       outcome: parameters.outcome ?? [], target: parameters.target ?? [], config_version: parameters.config_version ?? [],
     },
     statuses: parameters.status ?? [],
-    format: parameters.format as Format | undefined ?? (/^\s*text\/csv\b/i.test(context.accept) ? 'csv' : 'json'),
+    format: parameters.format as Format | undefined ?? acceptedFormat(context.accept),
     tenant: tenantOf(context.principal, parameters.app ?? []),
   };
+  refuseUnfit(query);
+  if (cursor !== null && !cursor.fits(query)) throw new InvalidParameterError('cursor', 'is of another question: repeat all parameters of the page before');
+  return query;
+}
+
+function acceptedFormat(accept: string): Format {
+  if (/^\s*text\/csv\b/i.test(accept)) return 'csv';
+  return /^\s*application\/(x-)?(ndjson|jsonl)\b/i.test(accept) ? 'ndjson' : 'json';
+}
+
+/** What does not go together. */
+function refuseUnfit({ top, groupBy, compare, limit, after }: TrafficQuery): void {
+  if (top !== null && groupBy.length === 0) throw new InvalidParameterError('top', 'needs group_by: of which groups?');
+  if (after !== null && limit === null) throw new InvalidParameterError('cursor', 'needs limit, as the page before had it');
+  // ranks and the rows of the other period would be others with each page
+  if (limit !== null && top !== null) throw new InvalidParameterError('limit', 'does not go with top, which is its own bound');
+  if (limit !== null && compare) throw new InvalidParameterError('limit', 'does not go with compare: ask for a shorter range');
 }
 
 function parseGroups(values: readonly string[]): Group[] {

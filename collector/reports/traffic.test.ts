@@ -1,141 +1,30 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import type { Method } from '../../gateway/events/event.js';
-import { OUTCOMES, wasLetThrough, type Outcome } from '../../gateway/events/outcomes.js';
-import { insertEvents } from '../store/insert-events.fixture.js';
-import { migrate } from '../store/migrate.js';
-import { ChdbStore } from '../store/chdb-store.js';
-import { bucketBounds, formatInstant } from './calendar.js';
-import { ReportStore } from './report-store.js';
-import { statement, statementParams, trafficReport, type TrafficDeps, type TrafficRow } from './traffic.js';
-import { csvCell, trafficCsv, trafficJson } from './traffic-format.js';
-import { parseTrafficQuery, type Group, type TrafficParameters } from './traffic-query.js';
+import type { ChdbStore } from '../store/chdb-store.js';
+import { bucketBounds } from './calendar.js';
 import type { Principal } from './principal.js';
+import { MAX_ROWS, ReportStore } from './report-store.js';
+import { trafficReport, type TrafficDeps } from './traffic.js';
+import { assertSame, openReports, OPERATOR, parse, plainCount, RAGGED, RANGE, type Event, type TestReports } from './traffic-events.fixture.js';
+import { csvCell, csvHead, csvRow, trafficJson } from './traffic-format.js';
+import type { TrafficParameters } from './traffic-query.js';
+import { statement, statementParams } from './traffic-statement.js';
 
-interface Event {
-  readonly timeMs: number;
-  readonly app: string;
-  readonly service: string;
-  readonly route: string;
-  readonly target: string;
-  readonly method: Method;
-  readonly outcome: Outcome;
-  readonly status: number;
-  readonly requests: 0 | 1;
-  readonly durationUs: number;
-  readonly bytesIn: number;
-  readonly bytesOut: number;
-  readonly attempts: number;
-  readonly version: string;
-}
-
-const NOW = Date.parse('2026-11-21T10:07:31.250Z');
-const OPERATOR: Principal = { kind: 'operator' };
 const HOSTILE = [
   "acme' OR 1=1 --", "acme') UNION ALL SELECT * FROM tidegate.events --", '{tenant:String}', "\\' OR ''='", 'acme\u0000', "acme'", 'a,b', '*', '%',
   'app=acme', "UTC'); DROP TABLE tidegate.events; --",
 ];
 
-/** mulberry32: the same events every time. */
-function random(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
-function randomEvents(count: number): Event[] {
-  const next = random(7);
-  const pick = <T>(values: readonly T[]): T => values[Math.floor(next() * values.length)] as T;
-  return Array.from({ length: count }, () => {
-    const outcome = next() < 0.8 ? 'answered' : pick(Object.keys(OUTCOMES).filter((name) => name !== 'unframed') as Outcome[]);
-    return {
-      // four days that end in the minute under way, on and off every kind of bound
-      timeMs: NOW - Math.floor(next() * 4 * 86_400_000),
-      app: pick(['acme', 'globex', "o'hara", '']), service: pick(['catalogue', 'search']), route: pick(['items', 'item']),
-      target: pick(['http://127.0.0.1:9001', 'http://127.0.0.1:9002']), method: pick(['GET', 'POST', 'other']), outcome,
-      status: outcome === 'client_aborted' ? 0 : pick([200, 204, 301, 404, 500, 503]),
-      requests: next() < 0.95 ? 1 : 0,
-      durationUs: Math.floor(Math.exp(7 + 3 * next())), bytesIn: Math.floor(next() * 1000), bytesOut: Math.floor(next() * 100_000),
-      attempts: outcome === 'client_aborted' && next() < 0.5 ? 0 : 1, version: pick(['aaaaaaaaaaaa', 'bbbbbbbbbbbb']),
-    };
-  });
-}
-
-const folder = mkdtempSync(join(tmpdir(), 'tidegate-reports-'));
-const events = randomEvents(6000);
+let reports: TestReports;
 let store: ChdbStore;
 let deps: TrafficDeps;
 
 before(async () => {
-  store = await ChdbStore.open(join(folder, 'store'));
-  await migrate(store);
-  await insertEvents(store, events.map(({ version, ...event }, index) => ({ ...event, configVersion: version, ordinal: index, seq: index, client: '10.0.0.0/24' })));
-  deps = {
-    store: new ReportStore(store), asOfMs: () => NOW - 1000, nowMs: () => NOW,
-    completeness: () => Promise.resolve({ complete: true, reasons: [] }),
-    kept: () => ({ eventsMs: 30 * 86_400_000, minutesMs: 90 * 86_400_000, quarterHoursMs: 1100 * 86_400_000 }),
-  };
+  reports = await openReports();
+  ({ store, deps } = reports);
 });
-after(async () => {
-  await store.close();
-  rmSync(folder, { recursive: true, force: true });
-});
+after(() => reports[Symbol.asyncDispose]());
 
-const parse = (parameters: TrafficParameters, principal: Principal = OPERATOR) =>
-  parseTrafficQuery(parameters, { nowMs: NOW, principal, defaultTimeZone: 'UTC', accept: '' });
-
-const isError = (event: Event): boolean => OUTCOMES[event.outcome].error || (event.outcome === 'answered' && event.status >= 500);
-
-const groupOf = (event: Event): Record<Group, string | number> => ({
-  app: event.app, service: event.service, route: event.route, status: event.status, method: event.method, outcome: event.outcome, target: event.target,
-  config_version: event.version, status_class: event.status === 0 ? 'none' : `${Math.floor(event.status / 100)}xx`,
-});
-
-/** The same report by the plainest counting; percentiles exact, to compare within 5 %. */
-function plainCount(parameters: TrafficParameters, keep: (event: Event) => boolean): Map<string, { sums: number[]; durations: number[] }> {
-  const query = parse(parameters);
-  const bounds = bucketBounds(query.interval, query.timeZone, query.fromMs, query.toMs);
-  const counted = new Map<string, { sums: number[]; durations: number[] }>();
-  for (const event of events) {
-    if (event.timeMs < query.fromMs || event.timeMs >= query.toMs || !keep(event)) continue;
-    const start = bounds[bounds.findIndex((bound) => bound > event.timeMs) - 1] as number;
-    const key = JSON.stringify([formatInstant(start, query.timeZone), ...query.groupBy.map((group) => groupOf(event)[group])]);
-    const row = counted.get(key) ?? { sums: [0, 0, 0, 0, 0], durations: [] };
-    counted.set(key, row);
-    const letThrough = wasLetThrough(event.outcome, event.attempts);
-    [event.requests, isError(event) ? event.requests : 0, letThrough ? 0 : event.requests, event.bytesIn, event.bytesOut]
-      .forEach((value, index) => { row.sums[index] = (row.sums[index] as number) + value; });
-    if (letThrough && event.requests === 1) row.durations.push(event.durationUs);
-  }
-  return counted;
-}
-
-function assertSame(rows: readonly TrafficRow[], expected: ReturnType<typeof plainCount>, groupBy: readonly Group[]): void {
-  const keys = rows.map((row) => JSON.stringify([row.time, ...groupBy.map((group) => row.groups[group])]));
-  assert.deepEqual([...keys].sort(), [...expected.keys()].sort());
-  rows.forEach((row, index) => {
-    const { sums, durations } = expected.get(keys[index] as string) as { sums: number[]; durations: number[] };
-    assert.deepEqual([row.requests, row.errors, row.refused, row.bytes_in, row.bytes_out], sums, keys[index]);
-    durations.sort((a, b) => a - b);
-    if (durations.length === 0) return assert.equal(row.duration_ms.p50, null);
-    const average = durations.reduce((sum, value) => sum + value, 0) / durations.length / 1000;
-    assert.ok(Math.abs((row.duration_ms.avg as number) - average) < 0.001);
-    for (const [name, percent] of [['p50', 50], ['p90', 90], ['p95', 95], ['p99', 99]] as const) {
-      const exact = (durations[Math.ceil((percent * durations.length) / 100) - 1] as number) / 1000;
-      assert.ok(Math.abs((row.duration_ms[name] as number) - exact) / exact <= 0.05, `${name} ${row.duration_ms[name]} for ${exact}`);
-    }
-  });
-}
-
-const RANGE = { from: '2026-11-18T00:00:00Z', to: '2026-11-21T10:15:00Z' };
-const RAGGED = { from: '2026-11-18T03:04:05.678Z', to: '2026-11-21T09:59:59.999Z' };
 const CASES: readonly (readonly [name: string, parameters: TrafficParameters, keep?: (event: Event) => boolean])[] = [
   ['a total', { ...RANGE, interval: 'total' }],
   ['hours', { ...RANGE, interval: 'hour' }],
@@ -166,7 +55,7 @@ test('what is asked of all apps is read from the sums that lie beside the rollup
   const explained = async (parameters: TrafficParameters, source: 'minutes' | 'quarter_hours'): Promise<boolean> => {
     const query = parse(parameters);
     const bounds = bucketBounds(query.interval, query.timeZone, query.fromMs, query.toMs);
-    const lines = await store.query<{ explain: string }>(`EXPLAIN ${statement(query, source)}`, statementParams(query, bounds));
+    const lines = await store.query<{ explain: string }>(`EXPLAIN ${statement(query, source, { limit: MAX_ROWS })}`, statementParams(query, bounds));
     return lines.some(({ explain }) => explain.includes('by_status_class'));
   };
   const minutes: TrafficParameters = { from: '2026-11-21T09:07:00Z', to: '2026-11-21T10:08:00Z', interval: 'minute' };
@@ -264,7 +153,7 @@ test('an app sees its own numbers only, whatever it puts into any filter', async
 test('CSV has the same numbers, and no cell that a spreadsheet would run', async () => {
   const query = parse({ ...RANGE, interval: 'day', group_by: ['app', 'target'] });
   const report = await trafficReport(deps, query);
-  const lines = trafficCsv(report, query.groupBy).trimEnd().split('\r\n');
+  const lines = [csvHead(query), ...report.rows.map((row) => csvRow(row, query))].map((line) => line.replace(/\r\n$/, ''));
   assert.equal(lines[0], 'time,app,target,requests,errors,refused,bytes_in,bytes_out,duration_ms_avg,duration_ms_p50,duration_ms_p90,duration_ms_p95,duration_ms_p99,partial');
   assert.equal(lines.length, report.rows.length + 1);
   const json = JSON.parse(trafficJson(report)) as { rows: Record<string, unknown>[] };

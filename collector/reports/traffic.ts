@@ -1,44 +1,58 @@
-/**
- * `GET /v1/reports/traffic`: requests, errors, refusals, bytes and latency by calendar bucket and group.
- *
- * One rule chooses what is read: raw events where only they know what is asked for; else the coarsest rollup whose step divides every
- * bound of the range; else, where a bound is no whole minute, raw events.
- */
+/** `GET /v1/reports/traffic`: requests, errors, refusals, bytes and latency by calendar bucket and group. */
+import { InvalidParameterError } from '../../errors/invalid-parameter.js';
 import { TidegateError } from '../../errors/tidegate-error.js';
-import type { QueryParams } from '../store/store.js';
 import { bucketBounds, formatInstant } from './calendar.js';
-import { summarise, type DurationSummary } from './percentiles.js';
 import { toldTo, type Verdict } from './completeness-answers.js';
+import { writeCursor } from './cursor.js';
+import { summarise, type DurationSummary } from './percentiles.js';
 import { MAX_ROWS, REPORT_SETTINGS, type Asker, type ReportStore, type Row } from './report-store.js';
-import { needsRaw, type Group, type TrafficQuery } from './traffic-query.js';
+import { EARLIEST_MS, needsRaw, type Group, type TrafficQuery } from './traffic-query.js';
+import { filled, foundRows, keysOf, keyText, periodBefore, positionOf, topGroups, type Reading } from './traffic-rows.js';
+import { chooseSource, gapRow, isGap, keyNames, QUARTER_MS, type Source } from './traffic-statement.js';
 
-/** One row of the answer: a bucket, the groups asked for, and the sums. */
-export interface TrafficRow {
-  /** RFC 3339 in the report's zone: the bucket's calendar start, also where the range begins later. */
-  readonly time: string;
-  readonly groups: Readonly<Partial<Record<Group, string | number>>>;
+export interface TrafficSums {
   readonly requests: number;
   readonly errors: number;
   readonly refused: number;
   readonly bytes_in: number;
   readonly bytes_out: number;
   readonly duration_ms: DurationSummary;
-  /** The bucket was not over as of the report, or the range has only a part of it. */
-  readonly partial: boolean;
 }
 
-export interface TrafficReport {
+/** One row of the answer: a bucket, the groups asked for, and the sums. */
+export interface TrafficRow extends TrafficSums {
+  /** RFC 3339 in the report's zone: the bucket's calendar start, also where the range begins later. */
+  readonly time: string;
+  /** Null: of `others`. */
+  readonly groups: Readonly<Partial<Record<Group, string | number | null>>>;
+  /** All groups together that are not among the largest. */
+  readonly others: boolean;
+  /** The bucket was not over as of the report, or the range has only a part of it. */
+  readonly partial: boolean;
+  /** The same of the period before. */
+  readonly previous?: TrafficSums & { readonly time: string };
+}
+
+/** What is said of the whole report. */
+export interface TrafficHead {
   /** Everything admitted and answered before this is in the numbers. */
   readonly as_of: string;
   readonly from: string;
   readonly to: string;
   readonly interval: string;
   readonly time_zone: string;
-  /** False: something of the range is known to be missing, or not proven to be whole; `missing` says what. */
+  /** False: something of the range, or of the period before, is known to be missing, or not proven to be whole; `missing` says what. */
   readonly complete: boolean;
   readonly missing: readonly string[];
-  /** Only buckets and groups with events; by time, then by group. */
+  /** What the rows are compared with. */
+  readonly previous?: { readonly from: string; readonly to: string };
+}
+
+export interface TrafficReport extends TrafficHead {
+  /** By time, then by group, or with `top` by place. Buckets and groups without events only where they are asked for. */
   readonly rows: readonly TrafficRow[];
+  /** The cursor of the next page; null: this was the last. Absent: no pages were asked for. */
+  readonly next?: string | null;
 }
 
 export interface TrafficDeps {
@@ -52,77 +66,92 @@ export interface TrafficDeps {
   nowMs(): number;
 }
 
-type Source = 'events' | 'minutes' | 'quarter_hours';
-const MINUTE_MS = 60_000;
-const QUARTER_MS = 900_000;
+/** Of a report that is streamed: what one turn at the store brings into memory. */
+const STREAMED_PAGE_ROWS = 10_000;
 
-/** A group's column, by what is read. Fixed text: nothing of a request ever becomes part of a statement. */
-const GROUP_SQL: Readonly<Record<Group, { readonly events: string; readonly rollup: string | null }>> = {
-  app: { events: 'toString(t.app)', rollup: 'toString(t.app)' },
-  service: { events: 'toString(t.service)', rollup: 'toString(t.service)' },
-  route: { events: 'toString(t.route)', rollup: 'toString(t.route)' },
-  status_class: { events: 't.status_class', rollup: 't.status_class' },
-  status: { events: 't.status', rollup: null },
-  method: { events: 'toString(t.method)', rollup: null },
-  outcome: { events: 'toString(t.outcome)', rollup: null },
-  target: { events: 'toString(t.target)', rollup: null },
-  config_version: { events: 'toString(t.config_version)', rollup: null },
-};
+/** What has been read before the first row. */
+export interface OpenedReport {
+  readonly head: TrafficHead;
+  readonly asOfMs: number;
+  readonly reading: Reading;
+}
 
-/** As the rollups' views say it in migrations/. */
-const EVENT_SUMS = `
-  sum(t.requests) AS n_requests, sumIf(t.requests, t.error) AS n_errors, sumIf(t.requests, NOT t.let_through) AS n_refused,
-  sum(t.bytes_in) AS n_bytes_in, sum(t.bytes_out) AS n_bytes_out,
-  sumIf(t.duration_us, t.let_through AND t.requests = 1) AS n_duration_us,
-  sumMapIf(map(toUInt16(floor(8 * log2(greatest(t.duration_us, 1)))), toUInt64(1)), t.let_through AND t.requests = 1) AS n_latency`;
-
-const ROLLUP_SUMS = `
-  sum(t.requests) AS n_requests, sum(t.errors) AS n_errors, sum(t.refused) AS n_refused, sum(t.bytes_in) AS n_bytes_in, sum(t.bytes_out) AS n_bytes_out,
-  sum(t.duration_us) AS n_duration_us, sumMap(t.latency) AS n_latency`;
-
-/** Table, range and sums of each source. Bucket bounds are whole seconds: roundDown searches the array for the start. */
-const SOURCES: Readonly<Record<Source, { readonly table: string; readonly range: string; readonly sums: string }>> = {
-  events: {
-    table: 'tidegate.events', sums: EVENT_SUMS,
-    range: "t.time >= fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC') AND t.time < fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC')",
-  },
-  minutes: {
-    table: 'tidegate.traffic_minute', sums: ROLLUP_SUMS,
-    range: "t.time >= toDateTime({from_s:UInt32}, 'UTC') AND t.time < toDateTime({to_s:UInt32}, 'UTC')",
-  },
-  quarter_hours: {
-    table: 'tidegate.traffic_quarter_hour', sums: ROLLUP_SUMS,
-    range: "t.time >= toDateTime({from_s:UInt32}, 'UTC') AND t.time < toDateTime({to_s:UInt32}, 'UTC')",
-  },
-};
-
-/** @throws range_not_kept, report_too_large, and what the store throws */
-export async function trafficReport(deps: TrafficDeps, query: TrafficQuery, signal?: AbortSignal): Promise<TrafficReport> {
+/** @throws range_not_kept, report_too_large, report_busy, and what the store throws */
+export async function openReport(deps: TrafficDeps, query: TrafficQuery, signal?: AbortSignal): Promise<OpenedReport> {
   const bounds = bucketBounds(query.interval, query.timeZone, query.fromMs, query.toMs);
   if (bounds.length - 1 > MAX_ROWS) throw new TidegateError('report_too_large', `The range has ${bounds.length - 1} buckets; at most ${MAX_ROWS}.`);
-  const source = chooseSource(query, bounds);
+  const before = query.compare ? periodBefore({ query, bounds }) : null;
+  const fromMs = before?.fromMs ?? query.fromMs;
+  if (fromMs < EARLIEST_MS) throw new InvalidParameterError('compare', 'the period before begins before 1971');
+  // both are read from the same
+  const source = chooseSource({ ...query, fromMs }, [...(before?.bounds ?? []), ...bounds]);
   const asker: Asker = { principal: query.tenant === null ? { kind: 'operator' } : { kind: 'app', app: query.tenant }, ...(signal === undefined ? {} : { signal }) };
-  await requireKept(deps, query, source, asker);
+  await requireKept(deps, { ...query, fromMs }, source, asker);
   // before the verdict, which then speaks for all up to it, and before the numbers, which hold all up to it
   const asOfMs = deps.asOfMs();
-  const verdict = toldTo(asker.principal, await deps.completeness(query.fromMs, query.toMs, asker));
-  const found = await deps.store.query(statement(query, source), statementParams(query, bounds), asker);
-  if (found.length > MAX_ROWS) throw new TidegateError('report_too_large', `The report has more than ${MAX_ROWS} rows.`);
+  const verdict = toldTo(asker.principal, await deps.completeness(fromMs, query.toMs, asker));
+  const top = await topGroups({ store: deps.store, asker, query, source, bounds });
   const zone = query.timeZone;
   return {
-    as_of: formatInstant(asOfMs, zone), from: formatInstant(query.fromMs, zone), to: formatInstant(query.toMs, zone),
-    interval: query.interval, time_zone: zone,
-    complete: verdict.complete, missing: verdict.reasons,
-    rows: toRows(found, query, bounds, asOfMs),
+    head: {
+      as_of: formatInstant(asOfMs, zone), from: formatInstant(query.fromMs, zone), to: formatInstant(query.toMs, zone),
+      interval: query.interval, time_zone: zone,
+      complete: verdict.complete, missing: verdict.reasons,
+      ...(before === null ? {} : { previous: { from: formatInstant(before.fromMs, zone), to: formatInstant(before.toMs, zone) } }),
+    },
+    asOfMs, reading: { store: deps.store, asker, query, source, bounds, top },
   };
 }
 
-function chooseSource(query: TrafficQuery, bounds: readonly number[]): Source {
-  if (needsRaw(query)) return 'events';
-  const divides = (stepMs: number): boolean => query.fromMs % stepMs === 0 && query.toMs % stepMs === 0
-    && bounds.every((bound) => bound % stepMs === 0 || bound < query.fromMs || bound > query.toMs);
-  if (divides(QUARTER_MS)) return 'quarter_hours';
-  return divides(MINUTE_MS) ? 'minutes' : 'events';
+/** The whole report, or the page that was asked for. @throws as openReport */
+export async function trafficReport(deps: TrafficDeps, query: TrafficQuery, signal?: AbortSignal): Promise<TrafficReport> {
+  const opened = await openReport(deps, query, signal);
+  const most = query.limit ?? MAX_ROWS;
+  const rows: Row[] = [];
+  let more = false;
+  for await (const row of query.compare ? comparedRows(opened) : ownRows(opened, most + 1)) {
+    more = rows.length === most;
+    if (more) break;
+    rows.push(row);
+  }
+  if (more && query.limit === null) throw new TidegateError('report_too_large', `The report has more than ${MAX_ROWS} rows: ask for pages (limit), or as csv or ndjson, which are streamed.`);
+  const last = rows.at(-1);
+  return {
+    ...opened.head, rows: rows.map(rowMaker(opened)),
+    ...(query.limit === null ? {} : { next: more && last !== undefined ? writeCursor(query, positionOf(last, query)) : null }),
+  };
+}
+
+/** All rows, some in memory at a time. @throws as openReport */
+export async function* streamedRows(opened: OpenedReport, pageRows = STREAMED_PAGE_ROWS): AsyncGenerator<TrafficRow> {
+  const make = rowMaker(opened);
+  for await (const row of opened.reading.query.compare ? comparedRows(opened) : ownRows(opened, pageRows)) yield make(row);
+}
+
+/** The engine's rows of the range, with `fill` also those of gaps. @throws as openReport */
+export async function* ownRows({ reading, asOfMs }: OpenedReport, pageRows = MAX_ROWS): AsyncGenerator<Row> {
+  // before the rows: a group that comes up between the two is not of this report
+  const keys = reading.query.fill ? await keysOf(reading) : null;
+  const found = foundRows(reading, pageRows);
+  yield* keys === null ? found : filled(found, reading, keys, asOfMs);
+}
+
+/** Rows of either period with those of the other; `before` holds the sums of the period before. */
+async function* comparedRows({ reading, asOfMs }: OpenedReport): AsyncGenerator<Row> {
+  const { query, bounds } = reading;
+  const before = periodBefore(reading);
+  const then: Reading = { ...reading, bounds: before.bounds, query: { ...query, fromMs: before.fromMs, toMs: before.toMs } };
+  const keys = await keysOf({ ...reading, bounds: [...before.bounds.slice(0, -1), ...bounds], query: { ...query, fromMs: before.fromMs } });
+  if (keys.length * (bounds.length - 1) > MAX_ROWS) throw new TidegateError('report_too_large', `${bounds.length - 1} buckets of ${keys.length} groups are compared; at most ${MAX_ROWS} together.`);
+  const names = keyNames(query);
+  const startOf = new Map(before.bounds.slice(0, -1).map((startMs, index) => [Math.floor(startMs / 1000), bounds[index] as number]));
+  const earlier = new Map<string, Row>();
+  for await (const row of foundRows(then, MAX_ROWS)) earlier.set(`${startOf.get(Number(row['bucket']))} ${keyText(row, names)}`, row);
+  // buckets to come have an earlier one too
+  for await (const row of filled(foundRows(reading, MAX_ROWS), reading, keys, query.fill ? asOfMs : Number.POSITIVE_INFINITY)) {
+    const previous = earlier.get(`${Number(row['bucket']) * 1000} ${keyText(row, names)}`);
+    if (query.fill || previous !== undefined || !isGap(row)) yield { ...row, before: previous ?? gapRow(0, {}) };
+  }
 }
 
 /** Events may be gone before their time where the store's bound on disk took the oldest days: what was counted of them then says so. */
@@ -151,66 +180,48 @@ function notKept(query: TrafficQuery, source: Source, earliestMs: number): Tideg
     : `Counts by ${source === 'minutes' ? 'minute' : 'quarter of an hour'} are kept since ${since}${source === 'minutes' ? '; ask for whole quarters of an hour' : ''}.`);
 }
 
-/** The statement is put together from the fixed pieces above, chosen by names that were parsed; every value is a typed parameter. */
-export function statement(query: TrafficQuery, source: Source): string {
-  const { table, range, sums } = SOURCES[source];
-  const columns = query.groupBy.map((group, index) => {
-    const sql = source === 'events' ? GROUP_SQL[group].events : GROUP_SQL[group].rollup;
-    if (sql === null) throw new TidegateError('internal_error', `no rollup knows ${group}`);
-    return `${sql} AS g${index}`;
-  });
-  const groups = ['bucket', ...query.groupBy.map((_, index) => `g${index}`)].join(', ');
-  const conditions = [range];
-  if (query.tenant !== null) conditions.push('t.app = {tenant:String}');
-  if (query.texts.app.length > 0) conditions.push('t.app IN {app:Array(String)}');
-  if (query.texts.service.length > 0) conditions.push('t.service IN {service:Array(String)}');
-  if (query.texts.route.length > 0) conditions.push('t.route IN {route:Array(String)}');
-  if (query.texts.target.length > 0) conditions.push('t.target IN {target:Array(String)}');
-  if (query.texts.config_version.length > 0) conditions.push('t.config_version IN {config_version:Array(String)}');
-  if (query.texts.method.length > 0) conditions.push('has({method:Array(String)}, toString(t.method))');
-  if (query.texts.outcome.length > 0) conditions.push('has({outcome:Array(String)}, toString(t.outcome))');
-  if (query.statuses.length > 0) conditions.push('has({statuses:Array(UInt16)}, t.status)');
-  return `SELECT ${['roundDown(toUnixTimestamp(t.time), {starts:Array(UInt32)}) AS bucket', ...columns].join(', ')},${sums}
-FROM ${table} AS t
-WHERE ${conditions.join('\n  AND ')}
-GROUP BY ${groups}
-ORDER BY ${groups}
-LIMIT ${MAX_ROWS + 1}
-${REPORT_SETTINGS}`;
-}
+/** When a bucket began, and whether the report has all of it. */
+export interface Bucket { readonly time: string; readonly partial: boolean }
 
-export function statementParams(query: TrafficQuery, bounds: readonly number[]): QueryParams {
-  return {
-    from_ms: query.fromMs, to_ms: query.toMs, from_s: Math.floor(query.fromMs / 1000), to_s: Math.floor(query.toMs / 1000),
-    starts: bounds.slice(0, -1).map((bound) => Math.floor(bound / 1000)),
-    statuses: query.statuses, ...query.texts, ...(query.tenant === null ? {} : { tenant: query.tenant }),
+/** By the bucket's start as SQL says it: many rows share one. @throws internal_error */
+export function bucketsOf({ query, bounds }: Pick<Reading, 'query' | 'bounds'>, asOfMs: number): (row: Row) => Bucket {
+  const buckets = new Map<number, Bucket>();
+  for (let i = 0; i + 1 < bounds.length; i++) {
+    const [startMs, endMs] = [bounds[i] as number, bounds[i + 1] as number];
+    buckets.set(Math.floor(startMs / 1000), { time: formatInstant(startMs, query.timeZone), partial: endMs > asOfMs || startMs < query.fromMs || endMs > query.toMs });
+  }
+  return (row) => {
+    const bucket = buckets.get(Number(row['bucket']));
+    if (bucket === undefined) throw new TidegateError('internal_error', 'the store answered a bucket that was not asked for');
+    return bucket;
   };
 }
 
-function toRows(found: readonly Row[], query: TrafficQuery, bounds: readonly number[], asOfMs: number): TrafficRow[] {
-  // by the bucket's start as SQL says it: its text and whether it is whole are the same for many rows
-  const buckets = new Map<number, { readonly time: string; readonly partial: boolean }>();
-  for (let i = 0; i + 1 < bounds.length; i++) {
-    const startMs = bounds[i] as number;
-    const endMs = bounds[i + 1] as number;
-    buckets.set(Math.floor(startMs / 1000), {
-      time: formatInstant(startMs, query.timeZone),
-      partial: endMs > asOfMs || startMs < query.fromMs || endMs > query.toMs,
-    });
-  }
-  return found.map((row) => {
-    const bucket = buckets.get(Number(row['bucket']));
-    if (bucket === undefined) throw new TidegateError('internal_error', 'the store answered a bucket that was not asked for');
-    const groups: Partial<Record<Group, string | number>> = {};
-    query.groupBy.forEach((group, index) => { groups[group] = groupValue(group, row[`g${index}`]); });
+function rowMaker({ reading, asOfMs }: OpenedReport): (row: Row) => TrafficRow {
+  const { query, bounds, top } = reading;
+  const bucketOf = bucketsOf(reading, asOfMs);
+  const before = query.compare ? periodBefore(reading) : null;
+  const timeBefore = before === null ? null : new Map(bounds.slice(0, -1).map((startMs, index) => [Math.floor(startMs / 1000), formatInstant(before.bounds[index] as number, query.timeZone)]));
+  return (row) => {
+    const { time, partial } = bucketOf(row);
+    const place = top === null ? null : Number(row['place']) - 1;
+    const others = place !== null && place >= (top?.values[0]?.length ?? 0);
+    const groups: Partial<Record<Group, string | number | null>> = {};
+    query.groupBy.forEach((group, index) => { groups[group] = others ? null : groupValue(group, place === null ? row[`g${index}`] : top?.values[index]?.[place]); });
+    const previous = row['before'] as Row | undefined;
     return {
-      time: bucket.time, groups,
-      requests: Number(row['n_requests']), errors: Number(row['n_errors']), refused: Number(row['n_refused']),
-      bytes_in: Number(row['n_bytes_in']), bytes_out: Number(row['n_bytes_out']),
-      duration_ms: summarise(row['n_latency'] as Record<string, unknown>, Number(row['n_duration_us'])),
-      partial: bucket.partial,
+      time, groups, others, ...sumsOf(row), partial,
+      ...(previous === undefined ? {} : { previous: { time: timeBefore?.get(Number(row['bucket'])) ?? '', ...sumsOf(previous) } }),
     };
-  });
+  };
+}
+
+function sumsOf(row: Row): TrafficSums {
+  return {
+    requests: Number(row['n_requests']), errors: Number(row['n_errors']), refused: Number(row['n_refused']),
+    bytes_in: Number(row['n_bytes_in']), bytes_out: Number(row['n_bytes_out']),
+    duration_ms: summarise(row['n_latency'] as Record<string, unknown>, Number(row['n_duration_us'])),
+  };
 }
 
 /** `2xx`; `none` where no status was sent. */

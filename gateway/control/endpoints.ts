@@ -32,7 +32,8 @@ const texts = (description: string) => Type.Array(Type.String(), { description }
 const oneOf = (values: readonly string[], description: string) => Type.Enum([...values], { description });
 const timeZone = Type.String({ description: 'IANA name. Default: the app\'s own zone where one app is asked for, else UTC.' });
 
-const TRAFFIC_QUERY = {
+/** Of which events a report is, and by which time. */
+const SELECTION = {
   from: Type.String({ format: 'date-time', description: 'First instant of the range. Default: 24 h before `to`.' }),
   to: Type.String({ format: 'date-time', description: 'First instant after the range. Default: the end of the quarter of an hour under way.' }),
   interval: oneOf(['minute', 'hour', 'day', 'month', 'total'], 'Length of a bucket. Default: hour.'),
@@ -40,13 +41,22 @@ const TRAFFIC_QUERY = {
   app: texts('Only these apps.'),
   service: texts('Only these services.'),
   route: texts('Only these routes.'),
-  group_by: texts('app, service, route, status_class; while raw events are kept also status, method, outcome, and for the operator target, config_version. Commas or repeated.'),
   status: Type.Array(Type.Integer({ minimum: 0, maximum: 999 }), { description: 'Only these statuses; while raw events are kept.' }),
   method: Type.Array(Type.Enum(Object.keys(METHODS)), { description: 'Only these methods; while raw events are kept.' }),
   outcome: Type.Array(Type.Enum(Object.keys(OUTCOMES)), { description: 'Only these outcomes; while raw events are kept.' }),
   target: texts('Only these targets; while raw events are kept. The operator\'s only.'),
   config_version: texts('Only these versions of the configuration; while raw events are kept. The operator\'s only.'),
-  format: oneOf(['json', 'csv'], 'Default: as Accept says, else json.'),
+  fill: Type.Boolean({ description: 'Buckets without events have rows of zeros, up to as_of.' }),
+  format: oneOf(['json', 'csv', 'ndjson'], 'Default: as Accept says, else json.'),
+};
+
+const TRAFFIC_QUERY = {
+  ...SELECTION,
+  group_by: texts('app, service, route, status_class; while raw events are kept also status, method, outcome, and for the operator target, config_version. Commas or repeated.'),
+  top: Type.Integer({ minimum: 1, maximum: 1000, description: 'Only the groups with the most requests in the range, in this order; the rest together as others.' }),
+  compare: oneOf(['previous'], 'Beside each row the same of the period before, as many buckets earlier.'),
+  limit: Type.Integer({ minimum: 1, maximum: 50_000, description: 'Rows of a page; next is where the next one begins.' }),
+  cursor: Type.String({ description: 'next of the page before; everything else as it was asked there.' }),
 };
 
 export const ENDPOINTS = {
@@ -76,7 +86,11 @@ export const ENDPOINTS = {
   },
   trafficReport: {
     method: 'GET', path: '/v1/reports/traffic', access: 'reports', forwarded: true, summary: 'Requests, errors, bytes and latency by time and group.',
-    query: TRAFFIC_QUERY, answers: answers('The report.', ['application/json', 'text/csv']),
+    query: TRAFFIC_QUERY, answers: answers('The report; 304 where If-None-Match has its ETag.', ['application/json', 'text/csv', 'application/x-ndjson']),
+  },
+  latencyReport: {
+    method: 'GET', path: '/v1/reports/latency', access: 'reports', forwarded: true, summary: 'How many requests took how long, by time: a heatmap.',
+    query: SELECTION, answers: answers('The report; 304 where If-None-Match has its ETag.', ['application/json', 'text/csv', 'application/x-ndjson']),
   },
   liveReport: {
     method: 'GET', path: '/v1/reports/live', access: 'reports', forwarded: true, summary: 'Requests a second and today\'s counts: site, services, apps; as a stream on Accept.',

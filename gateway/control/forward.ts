@@ -8,7 +8,7 @@ import type { ControlDeps, Principal } from './control-deps.js';
 const HEADERS_TIMEOUT_MS = 60_000;
 const BODY_TIMEOUT_MS = 30_000;
 /** The rest is for one connection only, or not the collector's to say. */
-const PASSED_ON = ['content-type', 'content-disposition', 'x-tidegate-as-of', 'x-tidegate-complete'];
+const PASSED_ON = ['content-type', 'content-disposition', 'etag', 'cache-control', 'vary', 'x-tidegate-as-of', 'x-tidegate-complete', 'x-tidegate-next'];
 
 export class CollectorForward {
   readonly #deps: ControlDeps;
@@ -32,6 +32,7 @@ export class CollectorForward {
       method: request.method === 'POST' ? 'POST' : 'GET', path: at < 0 ? path : path + request.url.slice(at), signal: gone.signal,
       headers: {
         accept: request.headers.accept ?? '*/*',
+        ...(request.headers['if-none-match'] === undefined ? {} : { 'if-none-match': request.headers['if-none-match'] }),
         'x-tidegate-principal': principal.kind === 'operator' ? 'operator' : `app:${principal.app}`,
         'x-tidegate-time-zone': this.#timeZone(principal, request),
       },

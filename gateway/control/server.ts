@@ -121,7 +121,7 @@ function createHandlers(deps: ControlDeps, forward: CollectorForward, descriptio
       const { errors, ...difference } = await deps.diff(request.body, left.signal);
       return errors.length > 0 ? sendRejected(reply, errors, { version: difference.from }) : difference;
     },
-    trafficReport: forwarded(ENDPOINTS.trafficReport), liveReport: forwarded(ENDPOINTS.liveReport),
+    trafficReport: forwarded(ENDPOINTS.trafficReport), latencyReport: forwarded(ENDPOINTS.latencyReport), liveReport: forwarded(ENDPOINTS.liveReport),
     completeness: forwarded(ENDPOINTS.completeness), request: forwarded(ENDPOINTS.request),
     quarantine: forwarded(ENDPOINTS.quarantine), replayQuarantine: forwarded(ENDPOINTS.replayQuarantine),
   };

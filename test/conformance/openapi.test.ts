@@ -1,7 +1,7 @@
-/** What /openapi.json says of the traffic report is what the collector takes: the two stand in rooms that may not import each other. */
+/** What /openapi.json says of the traffic and latency reports is what the collector takes: the two stand in rooms that may not import each other. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { TrafficParameters } from '../../collector/reports/traffic-query.js';
+import { LatencyParameters, TrafficParameters } from '../../collector/reports/traffic-query.js';
 import { ENDPOINTS } from '../../gateway/control/endpoints.js';
 
 interface Schema { readonly type?: string; readonly enum?: readonly unknown[]; readonly items?: Schema; readonly minimum?: number; readonly maximum?: number }
@@ -9,9 +9,11 @@ interface Schema { readonly type?: string; readonly enum?: readonly unknown[]; r
 const shape = ({ type, enum: values, items, minimum, maximum }: Schema): unknown =>
   ({ type, values, minimum, maximum, items: items === undefined ? undefined : shape(items) });
 
-test('the traffic report\'s parameters are described as they are checked', () => {
-  const described = ENDPOINTS.trafficReport.query as unknown as Readonly<Record<string, Schema>>;
-  const checked = TrafficParameters.properties as unknown as Readonly<Record<string, Schema>>;
-  assert.deepEqual(Object.keys(described).sort(), Object.keys(checked).sort());
-  for (const [name, schema] of Object.entries(described)) assert.deepEqual(shape(schema), shape(checked[name] ?? {}), name);
-});
+for (const [name, { query }, { properties }] of [['traffic', ENDPOINTS.trafficReport, TrafficParameters], ['latency', ENDPOINTS.latencyReport, LatencyParameters]] as const) {
+  test(`the ${name} report's parameters are described as they are checked`, () => {
+    const described = query as unknown as Readonly<Record<string, Schema>>;
+    const checked = properties as unknown as Readonly<Record<string, Schema>>;
+    assert.deepEqual(Object.keys(described).sort(), Object.keys(checked).sort());
+    for (const [parameter, schema] of Object.entries(described)) assert.deepEqual(shape(schema), shape(checked[parameter] ?? {}), parameter);
+  });
+}

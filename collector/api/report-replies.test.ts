@@ -1,0 +1,133 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { request, type IncomingMessage } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import type { FastifyInstance } from 'fastify';
+import { eventually } from '../../test/harness/deadline.js';
+import { NOW, openReports, RANGE, type TestReports } from '../reports/traffic-events.fixture.js';
+import { createCollectorApi, listenCollectorApi } from './server.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'tidegate-replies-'));
+const socketPath = join(folder, 'collector.sock');
+/** What was told of reports that were given up, and of those that failed. */
+const left: string[] = [];
+const failed: unknown[] = [];
+let reports: TestReports;
+let api: FastifyInstance;
+let nowMs = NOW;
+let complete = true;
+/** Rows made of a report without end; null: reports are what they are. */
+let endless: number | null = null;
+
+before(async () => {
+  reports = await openReports();
+  api = createCollectorApi({
+    ...reports.deps, nowMs: () => nowMs, asOfMs: () => nowMs - 1000, status: () => ({}), quarantine: { list: () => Promise.resolve([]), replay: () => Promise.reject(new Error()) },
+    store: {
+      query: (sql, params) => {
+        if (endless === null || !sql.includes('LIMIT 10000')) return reports.store.query(sql, params);
+        const bucket = Date.parse(RANGE.from) / 1000;
+        const first = endless;
+        endless += 10_000;
+        return Promise.resolve(Array.from({ length: 10_000 }, (_, i) => ({ bucket, g0: `app-${first + i}`, n_requests: 1, n_latency: {} })));
+      },
+    },
+    completeness: () => Promise.resolve({ complete, reasons: complete ? [] : ['stream x silent'], streams: [] }),
+    log: { debug: (_fields, text) => { left.push(text); }, warn: () => undefined, error: (fields) => { failed.push(fields); } },
+  });
+  await listenCollectorApi(api, socketPath);
+});
+after(async () => {
+  await api.close();
+  await reports[Symbol.asyncDispose]();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const QUERY = `from=${RANGE.from}&to=${RANGE.to}`;
+const ask = (url: string, headers: Record<string, string> = {}) => api.inject({ url, headers: { 'x-tidegate-principal': 'operator', ...headers } });
+
+test('a report that says the same is not sent again: its ETag outlives as_of, and nothing else', async () => {
+  const until = `from=${RANGE.from}&to=2026-11-21T11:00:00Z`;
+  for (const url of [`/v1/reports/traffic?${until}&group_by=app`, `/v1/reports/latency?${until}`]) {
+    const first = await ask(url);
+    const etag = String(first.headers['etag']);
+    assert.match(etag, /^W\/"[\w-]{22}"$/);
+    assert.deepEqual([first.headers['cache-control'], first.headers['vary']], ['private, no-cache', 'accept, authorization']);
+    nowMs = NOW + 5000;
+    const again = await ask(url, { 'if-none-match': `"other", ${etag}` });
+    assert.deepEqual([again.statusCode, again.body, again.headers['etag']], [304, '', etag]);
+    for (const other of [await ask(url, { 'if-none-match': etag, 'x-tidegate-principal': 'app:acme' }), await ask(`${url}&time_zone=Asia/Kolkata`, { 'if-none-match': etag })]) assert.equal(other.statusCode, 200);
+    complete = false;
+    nowMs = NOW + 10_000;
+    assert.equal((await ask(url, { 'if-none-match': etag })).statusCode, 200);
+    complete = true;
+    // a bucket that was under way is over
+    nowMs = NOW + 3_600_000;
+    assert.equal((await ask(url, { 'if-none-match': etag })).statusCode, 200);
+    nowMs = NOW;
+  }
+});
+
+test('CSV and NDJSON hold the rows of the JSON; pages of them say where the next one begins', async () => {
+  const url = `/v1/reports/traffic?${QUERY}&group_by=app,status_class`;
+  const rows = (await ask(url)).json<{ rows: Record<string, unknown>[] }>().rows;
+  const ndjson = await ask(`${url}&format=ndjson`);
+  assert.match(String(ndjson.headers['content-type']), /^application\/x-ndjson/);
+  assert.deepEqual(ndjson.body.trimEnd().split('\n').map((line) => JSON.parse(line) as unknown), rows);
+  assert.equal((await ask(url, { accept: 'application/x-ndjson' })).body, ndjson.body);
+  const csv = await ask(`${url}&format=csv`);
+  assert.equal(csv.body.split('\r\n').length, rows.length + 2);
+  assert.deepEqual([csv.headers['x-tidegate-as-of'], csv.headers['x-tidegate-complete'], csv.headers['content-disposition']], ['2026-11-21T10:07:30.250Z', 'true', 'attachment; filename="traffic.csv"']);
+  let text = '';
+  for (let cursor = ''; ;) {
+    const page = await ask(`${url}&format=csv&limit=100${cursor}`);
+    text += text === '' ? page.body : page.body.slice(page.body.indexOf('\r\n') + 2);
+    const next = page.headers['x-tidegate-next'];
+    if (next === undefined) break;
+    cursor = `&cursor=${String(next)}`;
+  }
+  assert.equal(text, csv.body);
+});
+
+test('what is wrong with a question is said before the first row, in every format', async () => {
+  for (const format of ['json', 'csv', 'ndjson']) {
+    const answer = await ask(`/v1/reports/traffic?from=2026-09-01T00:00:00Z&to=2026-09-02T00:00:00Z&group_by=status&format=${format}`);
+    assert.deepEqual([answer.statusCode, answer.json<{ code: string }>().code], [400, 'range_not_kept']);
+    assert.equal((await ask(`/v1/reports/latency?format=${format}&group_by=app`)).json<{ parameter: string }>().parameter, 'group_by');
+  }
+});
+
+test('the heatmap as JSON, CSV and NDJSON', async () => {
+  const url = `/v1/reports/latency?${QUERY}&interval=day`;
+  const { rows } = (await ask(url)).json<{ rows: { time: string; durations: [number, number, number][]; partial: boolean }[] }>();
+  assert.equal(rows.length, 4);
+  const csv = (await ask(`${url}&format=csv`)).body.trimEnd().split('\r\n');
+  assert.deepEqual(csv, ['time,from_ms,to_ms,requests,partial', ...rows.flatMap(({ time, durations, partial }) => durations.map((cells) => [time, ...cells, partial].join(',')))]);
+  assert.deepEqual((await ask(`${url}&format=ndjson`)).body.trimEnd().split('\n').map((line) => JSON.parse(line) as unknown), rows);
+});
+
+test('a reader who leaves in the midst of a long report ends it, and is no failure', { timeout: 60_000 }, async () => {
+  endless = 0;
+  const reader = request({ socketPath, path: `/v1/reports/traffic?${QUERY}&group_by=app&format=ndjson`, headers: { 'x-tidegate-principal': 'operator' } }).end();
+  const [response] = await once(reader, 'response') as [IncomingMessage];
+  let lines = 0;
+  for await (const piece of response) {
+    lines += String(piece).split('\n').length - 1;
+    // of several pages
+    if (lines > 25_000) break;
+  }
+  await eventually('the server has let go of it', () => (openSockets() === 0 ? true : null), 20_000, 50);
+  const made = endless;
+  assert.equal((await ask(`/v1/reports/traffic?${QUERY}&interval=total`)).statusCode, 200);
+  assert.equal(endless, made);
+  assert.deepEqual(failed, []);
+});
+
+function openSockets(): number {
+  let count = 0;
+  api.server.getConnections((_error, connections) => { count = connections; });
+  return count;
+}

@@ -1,0 +1,72 @@
+/** How a traffic or latency report leaves: at once with an ETag, in pages, or streamed. */
+import { createHash } from 'node:crypto';
+import { Readable } from 'node:stream';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { LATENCY_CSV_HEAD, latencyCsv, type LatencyReport } from '../reports/latency.js';
+import { openReport, streamedRows, trafficReport, type TrafficDeps, type TrafficHead, type TrafficRow } from '../reports/traffic.js';
+import { csvHead, csvRow, ndjsonLine, trafficJson } from '../reports/traffic-format.js';
+import type { Format, TrafficQuery } from '../reports/traffic-query.js';
+
+const TYPES: Readonly<Record<Format, string>> = { json: 'application/json; charset=utf-8', csv: 'text/csv; charset=utf-8; header=present', ndjson: 'application/x-ndjson; charset=utf-8' };
+/** Of lines that leave together. */
+const PIECE_CHARACTERS = 64 * 1024;
+
+/** @param signal aborts when the asker has left */
+export async function sendTraffic(deps: TrafficDeps, query: TrafficQuery, request: FastifyRequest, reply: FastifyReply, signal: AbortSignal): Promise<FastifyReply> {
+  if (query.format === 'json') {
+    const report = await trafficReport(deps, query, signal);
+    return sendJson(report, trafficJson(report), request, reply);
+  }
+  const line = query.format === 'csv' ? (row: TrafficRow) => csvRow(row, query) : ndjsonLine;
+  const head = query.format === 'csv' ? csvHead(query) : '';
+  if (query.limit !== null) {
+    const report = await trafficReport(deps, query, signal);
+    if (typeof report.next === 'string') void reply.header('x-tidegate-next', report.next);
+    return describe(reply, report, query.format, 'traffic').send([head, ...report.rows.map(line)].join(''));
+  }
+  const opened = await openReport(deps, query, signal);
+  const rows = streamedRows(opened);
+  // what is wrong with the question shows with the first row, while it can still be said
+  const first = await rows.next();
+  return describe(reply, opened.head, query.format, 'traffic').send(Readable.from(pieces(head, first, rows, line)));
+}
+
+export function sendLatency(report: LatencyReport, format: Format, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  if (format === 'json') return sendJson(report, JSON.stringify(report), request, reply);
+  const lines = format === 'csv' ? [LATENCY_CSV_HEAD, ...report.rows.map(latencyCsv)] : report.rows.map((row) => `${JSON.stringify(row)}\n`);
+  return describe(reply, report, format, 'latency').send(lines.join(''));
+}
+
+/**
+ * The ETag is of what the report says, without as_of: the same question with the same answer keeps it however often it is asked. It is a weak one (RFC 9110
+ * 8.8.1) for that.
+ */
+function sendJson(report: TrafficHead, text: string, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const tag = `W/"${createHash('sha256').update(text.replace(`"as_of":"${report.as_of}"`, '')).digest('base64url').slice(0, 22)}"`;
+  void reply.headers({ etag: tag, 'cache-control': 'private, no-cache', vary: 'accept, authorization' });
+  const known = request.headers['if-none-match']?.split(',').map((one) => one.trim()) ?? [];
+  if (known.includes(tag)) return reply.code(304).send();
+  return reply.type(TYPES.json).send(text);
+}
+
+/** What the JSON says of the whole report travels in header fields. */
+function describe(reply: FastifyReply, head: TrafficHead, format: Exclude<Format, 'json'>, name: string): FastifyReply {
+  return reply.type(TYPES[format]).headers({
+    'content-disposition': `attachment; filename="${name}.${format}"`, 'x-tidegate-as-of': head.as_of, 'x-tidegate-complete': String(head.complete), 'cache-control': 'private, no-cache',
+  });
+}
+
+async function* pieces<Item>(head: string, first: IteratorResult<Item, unknown>, rest: AsyncGenerator<Item>, line: (item: Item) => string): AsyncGenerator<string> {
+  let piece = head;
+  try {
+    for (let next = first; next.done !== true; next = await rest.next()) {
+      piece += line(next.value);
+      if (piece.length < PIECE_CHARACTERS) continue;
+      yield piece;
+      piece = '';
+    }
+  } finally {
+    await rest.return(undefined);
+  }
+  if (piece !== '') yield piece;
+}

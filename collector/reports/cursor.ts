@@ -1,0 +1,54 @@
+/**
+ * Where a page of a report ended. A cursor holds the range and the last row's place in the order of rows, and is good for the question that it was given to: who
+ * asks, groups and filters are not in it, so that one that was made up, or is another app's, leads to no row that could not be asked for without it.
+ */
+import { createHash } from 'node:crypto';
+import { InvalidParameterError } from '../../errors/invalid-parameter.js';
+import type { TrafficQuery } from './traffic-query.js';
+
+/** A row's place: the start of its bucket in seconds since the epoch, then what tells rows of a bucket apart, as the engine orders it. */
+export interface Position {
+  readonly bucket: number;
+  readonly keys: readonly (string | number)[];
+}
+
+export interface Cursor {
+  readonly fromMs: number;
+  readonly toMs: number;
+  readonly position: Position;
+  /** Whether it was made of this question. */
+  fits(query: TrafficQuery): boolean;
+}
+
+export function writeCursor(query: TrafficQuery, { bucket, keys }: Position): string {
+  return Buffer.from(JSON.stringify([query.fromMs, query.toMs, fingerprint(query), bucket, ...keys])).toString('base64url');
+}
+
+/** @throws invalid_parameter */
+export function readCursor(text: string): Cursor {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(Buffer.from(text, 'base64url').toString('utf8'));
+  } catch {
+    parsed = null;
+  }
+  if (!Array.isArray(parsed)) throw new InvalidParameterError('cursor', 'is none of `next`');
+  const [fromMs, toMs, made, bucket, ...keys] = parsed as unknown[];
+  if (!isInstant(fromMs) || !isInstant(toMs) || typeof made !== 'string' || !isInstant(bucket) || bucket > 0xffff_ffff || !keys.every(isKey)) throw new InvalidParameterError('cursor', 'is none of `next`');
+  return {
+    fromMs, toMs, position: { bucket, keys },
+    fits: (query) => made === fingerprint(query) && query.fromMs === fromMs && query.toMs === toMs
+      && keys.length === query.groupBy.length && query.groupBy.every((group, i) => (typeof keys[i] === 'number') === isNumber(group)),
+  };
+}
+
+/** How the engine answers a group: as a number, or as a text. */
+export const isNumber = (group: TrafficQuery['groupBy'][number]): boolean => group === 'status' || group === 'status_class';
+
+const isInstant = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+const isKey = (value: unknown): value is string | number => typeof value === 'string' || (Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) < 65_536);
+
+/** Of all that decides which rows there are, and in which order. */
+function fingerprint({ interval, timeZone, groupBy, texts, statuses, fill, tenant }: TrafficQuery): string {
+  return createHash('sha256').update(JSON.stringify([interval, timeZone, groupBy, texts, statuses, fill, tenant])).digest('base64url').slice(0, 16);
+}
