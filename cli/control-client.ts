@@ -102,6 +102,9 @@ const nonEmpty = (text: string | undefined): string | undefined => (text === '' 
 
 export type Query = Readonly<Record<string, string | readonly string[] | undefined>>;
 
+type Method = 'GET' | 'POST' | 'DELETE';
+interface Asked { readonly query?: Query; readonly type?: string; readonly body?: string }
+
 export class ControlClient {
   readonly #place: ControlPlace;
 
@@ -121,20 +124,30 @@ export class ControlClient {
    * The answer's body as it is.
    * @throws control_unreachable; config_rejected with its places; the code of any other problem answer
    */
-  async text(method: 'GET' | 'POST' | 'DELETE', path: string, { query = {}, type, body }: { readonly query?: Query; readonly type?: string; readonly body?: string } = {}): Promise<string> {
+  async text(method: Method, path: string, asked: Asked = {}): Promise<string> {
+    let text = '';
+    for await (const piece of this.pieces(method, path, asked)) text += piece;
+    return text;
+  }
+
+  /** The same as it comes. @throws as text(); control_unreachable also where it breaks off */
+  async *pieces(method: Method, path: string, { query = {}, type, body }: Asked = {}): AsyncGenerator<string> {
     const { url, token } = this.#place;
     const headers = { ...(token === null ? {} : { authorization: `Bearer ${token}` }), ...(type === undefined ? {} : { 'content-type': type }) };
-    let status: number;
-    let text: string;
+    const decoder = new TextDecoder();
+    let status = 0;
+    let problem = '';
     try {
       const answer = await request(`${url}${path}${search(query)}`, { method, headers, headersTimeout: ANSWER_TIMEOUT_MS, ...(body === undefined ? {} : { body }) });
       status = answer.statusCode;
-      text = await answer.body.text();
+      for await (const bytes of answer.body as AsyncIterable<Buffer>) {
+        const piece = decoder.decode(bytes, { stream: true });
+        if (status >= 400) problem += piece; else yield piece;
+      }
     } catch (cause) {
       throw new TidegateError('control_unreachable', `${url}: ${reason(cause)}`, { cause });
     }
-    if (status >= 400) throw problemError(status, text, this.#place);
-    return text;
+    if (status >= 400) throw problemError(status, problem, this.#place);
   }
 }
 

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
@@ -7,6 +8,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Command } from 'commander';
+import { eventually } from '../../test/harness/deadline.js';
+import { tidegateCommand } from '../../test/harness/tidegate.js';
 import { ControlClient, findControl } from '../control-client.js';
 import type { Terminal } from '../render/terminal.js';
 import { check, register as registerCheck } from './check.js';
@@ -52,7 +55,7 @@ function terminal(): Terminal & { readonly text: () => string } {
 const traffic = (interval: string, rows: readonly unknown[] = []) => ({
   as_of: '2026-11-21T10:07:30Z', from: '2026-11-20T10:00:00Z', to: '2026-11-21T10:15:00Z', interval, time_zone: 'UTC', complete: true, missing: [], rows,
 });
-const NO_FILTERS = { app: [], service: [], route: [], status: [], method: [], outcome: [], target: [], top: 30 } as const;
+const NO_FILTERS = { app: [], service: [], route: [], status: [], method: [], outcome: [], target: [] } as const;
 
 function configuration(name: string, text: string): string {
   const file = join(folder, name);
@@ -114,6 +117,13 @@ test('report asks for total, graph and table, and passes every filter on', async
       [['acme'], ['a', 'b'], 'Asia/Kolkata', '2026-11-19T10:15:00.000Z', '2026-11-21T10:15:00.000Z']);
   }
   assert.match(out.text(), /^Traffic of app acme, service a, b\n/);
+  // the table has the largest groups, and by time all of them
+  assert.deepEqual(asked.map(({ url: { searchParams } }) => searchParams.get('top')), [null, null, '30']);
+  asked.length = 0;
+  await report({ ...NO_FILTERS, url, key: 'tg_key', top: 5, compare: true }, terminal(), NOW);
+  await report({ ...NO_FILTERS, url, key: 'tg_key', top: 5, interval: 'day' }, terminal(), NOW);
+  assert.deepEqual(asked.map(({ url: { searchParams } }) => [searchParams.get('top'), searchParams.get('compare')]),
+    [[null, 'previous'], [null, null], ['5', 'previous'], [null, null], [null, null], [null, null]]);
 });
 
 test('report with a format prints what the API gives', async () => {
@@ -123,6 +133,29 @@ test('report with a format prints what the API gives', async () => {
   await report({ ...NO_FILTERS, url, token: 't', format: 'csv', interval: 'day', groupBy: 'app', from: '45m', to: '2026-11-21T10:00:00Z' }, out, NOW);
   assert.equal(out.text(), 'time,requests\r\n');
   assert.equal(asked[0]?.url.search, '?from=2026-11-21T09%3A23%3A00.000Z&to=2026-11-21T10%3A00%3A00Z&interval=day&group_by=app&format=csv');
+  await report({ ...NO_FILTERS, url, token: 't', format: 'ndjson', groupBy: 'app', top: 3, fill: true, compare: true }, out, NOW);
+  assert.match(asked[1]?.url.search ?? '', /&group_by=app&format=ndjson&compare=previous&top=3&fill=true$/);
+});
+
+test('a watched report is made again and again, until Ctrl-C', { timeout: 60_000 }, async () => {
+  answers.set('/v1/reports/traffic', [200, traffic('total')]);
+  const { command, args } = tidegateCommand(['report', '--watch', '1', '--url', url, '--token', 't']);
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  let [text, errors] = ['', ''];
+  child.stderr.on('data', (piece) => { errors += String(piece); });
+  for await (const piece of child.stdout) {
+    text += String(piece);
+    if (text.split('Traffic\n').length === 3) {
+      answers.set('/v1/reports/traffic', [503, { code: 'collector_unavailable', detail: 'it starts' }]);
+      await eventually('what cannot be had for now is said', () => (errors.includes('collector_unavailable') ? true : null));
+      answers.set('/v1/reports/traffic', [200, traffic('total')]);
+    }
+    if (text.split('Traffic\n').length > 3) break;
+  }
+  child.kill('SIGINT');
+  assert.deepEqual(await once(child, 'exit'), [null, 'SIGINT']);
+  // no terminal: nothing moves the cursor
+  assert.equal(text.includes('\x1b'), false);
 });
 
 test('a report of 24 hours has 24 hours; an instant that is none is refused here; an app that nobody declared is noted', async (t) => {

@@ -1,7 +1,9 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { TidegateError } from '../../errors/tidegate-error.js';
 import { INTERVALS, type Interval } from '../../collector/reports/calendar.js';
-import { FORMATS } from '../../collector/reports/traffic-query.js';
+import { FORMATS, type Format } from '../../collector/reports/traffic-query.js';
+import { printError } from '../print-error.js';
 import { ControlClient, findControl, withControlOptions, type ControlOptions, type Query } from '../control-client.js';
 import { printable, standardOutput, type Terminal } from '../render/terminal.js';
 import { renderTraffic, type TrafficAnswer } from '../render/traffic.js';
@@ -20,9 +22,13 @@ interface ReportOptions extends ControlOptions {
   readonly timeZone?: string;
   readonly interval?: Interval;
   readonly groupBy?: string;
-  readonly format?: 'json' | 'csv';
-  readonly top: number;
+  readonly format?: Format;
+  readonly fill?: boolean;
+  readonly compare?: boolean;
+  readonly top?: number;
 }
+
+const TABLE_ROWS = 30;
 
 const gather = (value: string, before: readonly string[]): readonly string[] => [...before, value];
 const STEP_MS: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000 };
@@ -37,13 +43,38 @@ export function register(program: Command): void {
     .option('--time-zone <zone>', 'IANA name (default: the app\'s own, else UTC)')
     .addOption(new Option('--interval <interval>', 'the table by time, in steps of this; and the steps of the graph').choices(INTERVALS))
     .option('--group-by <groups>', 'app, service, route, status_class; status, method, outcome, target, config_version (default: service,route)')
-    .option('--top <rows>', 'rows of the table', rows, 30)
-    .addOption(new Option('--format <format>', 'the report itself, as the API gives it').choices(FORMATS));
+    .option('--top <groups>', `the largest groups, the rest together (default: ${TABLE_ROWS})`, rows)
+    .option('--compare', 'beside the period before, as long')
+    .option('--watch [seconds]', 'again and again, until Ctrl-C (default: every 2)', rows)
+    .addOption(new Option('--format <format>', 'the report itself, as the API gives it').choices(FORMATS).conflicts('watch'))
+    .option('--fill', 'with --format: rows of zeros for buckets without events');
   for (const name of ['app', 'service', 'route', 'status', 'method', 'outcome', 'target']) {
     command.option(`--${name} <${name}>`, `only this ${name}; repeatable`, gather, []);
   }
-  command.action((options: ReportOptions) => report(options, standardOutput()));
+  command.action((options: ReportOptions & { readonly watch?: number | true }) => {
+    const { watch, ...rest } = options;
+    return watch === undefined ? report(rest, standardOutput()) : watched(rest, standardOutput(), (watch === true ? 2 : watch) * 1000);
+  });
 }
+
+/** What cannot be had for now, since the collector starts again say, is said, and asked for again. */
+async function watched(options: ReportOptions, terminal: Terminal, everyMs: number): Promise<void> {
+  for (;;) {
+    let text = '';
+    try {
+      await report(options, { ...terminal, write: (piece) => { text += piece; } });
+    } catch (error) {
+      if (!(error instanceof TidegateError) || !RETRIED.has(error.code)) throw error;
+      printError(error);
+    }
+    terminal.write(terminal.interactive === true ? `${CLEAR}${text}` : `${text}\n`);
+    await pause(everyMs);
+  }
+}
+
+const RETRIED: ReadonlySet<string> = new Set(['control_unreachable', 'collector_unavailable', 'report_busy', 'rate_limited']);
+/** To the first place, and empty from there. */
+const CLEAR = '\x1b[H\x1b[J';
 
 /** `nowMs`: for the relative instants. */
 export async function report(options: ReportOptions, terminal: Terminal, nowMs: number = Date.now()): Promise<void> {
@@ -56,20 +87,30 @@ export async function report(options: ReportOptions, terminal: Terminal, nowMs: 
     from, to, time_zone: options.timeZone, app: options.app, service: options.service, route: options.route,
     status: options.status, method: options.method, outcome: options.outcome, target: options.target,
   };
+  const compare = options.compare === true ? 'previous' : undefined;
   if (options.format !== undefined) {
-    const text = await client.text('GET', '/v1/reports/traffic', { query: { ...asked, interval: options.interval, group_by: options.groupBy, format: options.format } });
-    terminal.write(text.endsWith('\n') ? text : `${text}\n`);
+    const query = {
+      ...asked, interval: options.interval, group_by: options.groupBy, format: options.format, compare, top: options.top === undefined ? undefined : String(options.top),
+      fill: options.fill === true ? 'true' : undefined,
+    };
+    let last = '';
+    for await (const piece of client.pieces('GET', '/v1/reports/traffic', { query })) {
+      terminal.write(piece);
+      last = piece;
+    }
+    if (!last.endsWith('\n')) terminal.write('\n');
     return;
   }
   const groupBy = options.groupBy ?? 'service,route';
-  const ask = (interval: Interval, groups?: string) => client.get<TrafficAnswer>('/v1/reports/traffic', { ...asked, interval, group_by: groups });
-  const total = await ask('total');
+  const top = options.top ?? TABLE_ROWS;
+  const ask = (interval: Interval, more: Query = {}) => client.get<TrafficAnswer>('/v1/reports/traffic', { ...asked, interval, ...more });
+  const total = await ask('total', { compare });
   if (total.rows.length === 0 && options.key === undefined) await warnOfUnknown(client, options.app);
   const series = await ask(options.interval === undefined || options.interval === 'total' ? graphStep(total) : options.interval);
-  const table = await ask(options.interval ?? 'total', groupBy);
+  const table = await ask(options.interval ?? 'total', { group_by: groupBy, compare, ...(options.interval === undefined ? { top: String(top) } : {}) });
   const subject = (['app', 'service', 'route', 'status', 'method', 'outcome', 'target'] as const)
     .filter((name) => options[name].length > 0).map((name) => `${name} ${options[name].join(', ')}`).join(', ');
-  terminal.write(renderTraffic(terminal, { subject, total, series, table, groupBy: groupBy.split(','), top: options.top }));
+  terminal.write(renderTraffic(terminal, { subject, total, series, table, groupBy: groupBy.split(','), top }));
 }
 
 /** About as many buckets as a line has characters. */

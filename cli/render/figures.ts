@@ -40,6 +40,15 @@ export function share(part: number, whole: number): string {
   return percent < 0.1 ? '<0.1 %' : `${percent >= 10 ? percent.toFixed(0) : percent.toFixed(1)} %`;
 }
 
+/** +12 %, -3 %, x25 from tenfold on; `new` where there was nothing before, `-` where there is nothing either. */
+export function change(now: number | null, before: number | null): string {
+  const [is, was] = [now ?? 0, before ?? 0];
+  if (was === 0) return is === 0 ? '-' : 'new';
+  if (is >= 10 * was) return `x${count(is / was)}`;
+  const percent = Math.round((100 * (is - was)) / was);
+  return `${percent >= 0 ? '+' : ''}${percent} %`;
+}
+
 /** `2026-11-21 09:00` of an RFC 3339 instant, as its own zone shows it. */
 export function minuteOf(instant: string): string {
   return instant.slice(0, 16).replace('T', ' ');

@@ -22,7 +22,7 @@ const view: TrafficView = {
   total: answer('total', [row(1_234_567, { errors: 1240, refused: 31 })]),
   series: answer('hour', [0, 1, 2, 5, 9, 14, 20].map((hour) => row(1000 * (hour + 1), { time: `2026-11-20T${String(16 + hour % 8).padStart(2, '0')}:00:00+05:30` }))),
   table: answer('total', [
-    row(1234, { service: 'search', route: 'query' }), row(1_233_333, { service: 'catalogue', route: 'products', errors: 1240 }),
+    row(1_233_333, { service: 'catalogue', route: 'products', errors: 1240 }), row(1234, { service: 'search', route: 'query' }),
     row(7, { service: '', route: '', duration_ms: { avg: null, p50: null, p90: null, p95: null, p99: null } }),
   ]),
 };
@@ -70,6 +70,18 @@ test('a report by time, incomplete, and one of nothing', () => {
   const nothing = renderTraffic(PLAIN, { ...view, total: answer('total', []), series: answer('hour', []), table: answer('total', []) });
   assert.match(nothing, /requests 0 {3}errors 0 \(0 %\)/);
   assert.match(nothing, /·{25}\nrequests, each hour\n$/);
+});
+
+test('beside the period before, and the largest groups apart from all others', () => {
+  const before = (requests: number) => ({ ...row(requests), time: '2026-11-19T15:45:00+05:30' });
+  const total = { ...answer('total', [row(1200, { errors: 3, previous: { ...before(1000), duration_ms: { avg: 9, p50: 4, p90: 18, p95: 41, p99: 2408 } } })]), previous: { from: '2026-11-19T15:45:00+05:30', to: '2026-11-20T15:45:00+05:30' } };
+  const table = { ...total, rows: [row(700, { app: 'acme', previous: before(1000) }), row(400, { app: '', previous: before(0) }), row(100, { app: null, others: true, previous: before(8) }), row(0, { app: 'gone', previous: before(7) })] };
+  const text = renderTraffic(PLAIN, { ...view, groupBy: ['app'], total, series: answer('hour', []), table });
+  assert.match(text, /before, 2026-11-19 15:45 to 2026-11-20 15:45:\n {2}requests 1,000 \(\+20 %\) {3}errors 0 \(new\) {3}p99 2,408 ms \(-50 %\)\n/);
+  assert.deepEqual(text.split('\n').slice(-6, -1).map((line) => line.split(/ {2,}/).slice(0, 3)), [
+    ['app', 'requests', 'before'], ['acme', '700', '-30 %'], ['-', '400', 'new'], ['all others', '100', 'x13'], ['gone', '0', '-100 %'],
+  ]);
+  for (const line of text.split('\n')) assert.ok(line.length <= 80, line);
 });
 
 test('colour only where the terminal has it', () => {

@@ -3,6 +3,8 @@ export interface Terminal {
   /** Infinity where it is no terminal: nothing is cut. */
   readonly columns: number;
   readonly colour: boolean;
+  /** Somebody looks at it: what is there may be drawn over. */
+  readonly interactive?: boolean;
   write(text: string): void;
 }
 
@@ -18,7 +20,7 @@ export function standardError(): Terminal {
 
 function terminalOf(output: NodeJS.WriteStream): Terminal {
   return {
-    columns: columnsOf(output, process.env['COLUMNS']),
+    columns: columnsOf(output, process.env['COLUMNS']), interactive: output.isTTY,
     colour: output.isTTY && (process.env['NO_COLOR'] ?? '') === '' && process.env['TERM'] !== 'dumb',
     write: (text) => { output.write(text); },
   };

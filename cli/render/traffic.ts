@@ -1,6 +1,6 @@
 /** A traffic report for the terminal: totals, requests over time, latency, and a table by group; 80 columns are enough. */
 import { bucketBounds, formatInstant, type Interval } from '../../collector/reports/calendar.js';
-import { bytes, count, milliseconds, minuteOf, share } from './figures.js';
+import { bytes, change, count, milliseconds, minuteOf, share } from './figures.js';
 import { bar, sparkline } from './graph.js';
 import { renderTable, type Cell, type Column } from './table.js';
 import { graphColumns, printable, styled, type Terminal } from './terminal.js';
@@ -14,17 +14,23 @@ export interface TrafficAnswer {
   readonly time_zone: string;
   readonly complete: boolean;
   readonly missing: readonly string[];
+  readonly previous?: { readonly from: string; readonly to: string };
   readonly rows: readonly TrafficAnswerRow[];
 }
-export interface TrafficAnswerRow {
-  readonly time: string;
+export interface TrafficAnswerSums {
   readonly requests: number;
   readonly errors: number;
   readonly refused: number;
   readonly bytes_in: number;
   readonly bytes_out: number;
   readonly duration_ms: { readonly avg: number | null; readonly p50: number | null; readonly p90: number | null; readonly p95: number | null; readonly p99: number | null };
+}
+
+export interface TrafficAnswerRow extends TrafficAnswerSums {
+  readonly time: string;
   readonly partial?: boolean;
+  readonly others?: boolean;
+  readonly previous?: TrafficAnswerSums & { readonly time: string };
   /** The groups asked for. */
   readonly [group: string]: unknown;
 }
@@ -50,7 +56,7 @@ export function renderTraffic(terminal: Terminal, view: TrafficView): string {
   const sum = view.total.rows[0] ?? NOTHING;
   return [
     heading(terminal, view),
-    totals(terminal, sum),
+    `${totals(terminal, sum)}${before(terminal, view.total)}`,
     overTime(terminal, view.series),
     latency(terminal, sum),
     view.table.rows.length === 0 ? '' : groups(terminal, view),
@@ -78,6 +84,18 @@ function totals(terminal: Terminal, sum: TrafficAnswerRow): string {
   return fits ? `${shown.join('   ')}\n` : `${shown.slice(0, 3).join('   ')}\n${shown.slice(3).join('   ')}\n`;
 }
 
+/** How it was in the period before, and what has changed. */
+function before(terminal: Terminal, { rows, previous: period }: TrafficAnswer): string {
+  if (period === undefined) return '';
+  const { previous, ...now } = rows[0] ?? NOTHING;
+  const then = previous ?? NOTHING;
+  const parts = [
+    `requests ${count(then.requests)} (${change(now.requests, then.requests)})`, `errors ${count(then.errors)} (${change(now.errors, then.errors)})`,
+    `p99 ${milliseconds(then.duration_ms.p99)} ms (${change(now.duration_ms.p99, then.duration_ms.p99)})`,
+  ];
+  return `${styled(terminal, 'dim', `before, ${minuteOf(period.from)} to ${minuteOf(period.to)}:`)}\n  ${parts.join('   ')}\n`;
+}
+
 function overTime(terminal: Terminal, series: TrafficAnswer): string {
   const bounds = bucketBounds(series.interval, series.time_zone, Date.parse(series.from), Date.parse(series.to));
   const byTime = new Map(series.rows.map((row) => [row.time, row.requests]));
@@ -101,20 +119,22 @@ function latency(terminal: Terminal, sum: TrafficAnswerRow): string {
 
 function groups(terminal: Terminal, { table, groupBy, top }: TrafficView): string {
   const byTime = table.interval !== 'total';
+  const compared = table.previous !== undefined;
   const columns: Column[] = [
     ...(byTime ? [{ head: 'time', align: 'left' } as const] : []),
     ...groupBy.map((head): Column => ({ head, align: 'left', shrinks: !WHOLE.has(head) })),
-    ...['requests', 'errors', 'refused', 'p50 ms', 'p99 ms', 'out'].map((head): Column => ({ head, align: 'right' })),
+    ...['requests', ...(compared ? ['before'] : []), 'errors', 'refused', 'p50 ms', 'p99 ms', 'out'].map((head): Column => ({ head, align: 'right' })),
   ];
-  const ordered = byTime ? table.rows : [...table.rows].sort((a, b) => b.requests - a.requests);
-  const rows = ordered.slice(0, top).map((row) => [
+  // the largest come in their order, and all others behind them
+  const shown = byTime ? table.rows.slice(0, top) : table.rows;
+  const rows = shown.map((row) => [
     ...(byTime ? [`${minuteOf(row.time)}${row.partial === true ? '*' : ''}`] : []),
-    ...groupBy.map((group) => groupText(row[group])),
-    count(row.requests), errorCell(row), count(row.refused), milliseconds(row.duration_ms.p50), milliseconds(row.duration_ms.p99), bytes(row.bytes_out),
+    ...groupBy.map((group, index) => (row.others === true ? (index === 0 ? 'all others' : '') : groupText(row[group]))),
+    count(row.requests), ...(compared ? [change(row.requests, row.previous?.requests ?? 0)] : []), errorCell(row), count(row.refused), milliseconds(row.duration_ms.p50), milliseconds(row.duration_ms.p99), bytes(row.bytes_out),
   ]);
   const notes = [
     ...(byTime && table.rows.some((row) => row.partial === true) ? ['* not over yet, or cut by the range'] : []),
-    ...(ordered.length > top ? [`more rows: ${count(ordered.length - top)} (--top, or --format csv)`] : []),
+    ...(table.rows.length > shown.length ? [`more rows: ${count(table.rows.length - shown.length)} (--top, or --format csv)`] : []),
   ];
   return renderTable(terminal, columns, rows) + notes.map((note) => `${styled(terminal, 'dim', note)}\n`).join('');
 }
