@@ -7,6 +7,7 @@ import { printError } from '../print-error.js';
 import { ControlClient, findControl, withControlOptions, type ControlOptions, type Query } from '../control-client.js';
 import { printable, standardOutput, type Terminal } from '../render/terminal.js';
 import { renderTraffic, type TrafficAnswer } from '../render/traffic.js';
+import { bothSides, findChange } from './before-after.js';
 
 interface ReportOptions extends ControlOptions {
   readonly key?: string;
@@ -25,10 +26,12 @@ interface ReportOptions extends ControlOptions {
   readonly format?: Format;
   readonly fill?: boolean;
   readonly compare?: boolean;
+  readonly beforeAfter?: string | true;
   readonly top?: number;
 }
 
 const TABLE_ROWS = 30;
+const DEFAULT_GROUPS = 'service,route';
 
 const gather = (value: string, before: readonly string[]): readonly string[] => [...before, value];
 const STEP_MS: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000 };
@@ -45,6 +48,8 @@ export function register(program: Command): void {
     .option('--group-by <groups>', 'app, service, route, status_class; status, method, outcome, target, config_version (default: service,route)')
     .option('--top <groups>', `the largest groups, the rest together (default: ${TABLE_ROWS})`, rows)
     .option('--compare', 'beside the period before, as long')
+    .addOption(new Option('--before-after [version]', 'both sides of a change of the configuration, as long as both versions were in force, a day at most (default: the newest change)')
+      .conflicts(['from', 'to', 'interval', 'format', 'compare', 'key']))
     .option('--watch [seconds]', 'again and again, until Ctrl-C (default: every 2)', rows)
     .addOption(new Option('--format <format>', 'the report itself, as the API gives it').choices(FORMATS).conflicts('watch'))
     .option('--fill', 'with --format: rows of zeros for buckets without events');
@@ -79,14 +84,12 @@ const CLEAR = '\x1b[H\x1b[J';
 /** `nowMs`: for the relative instants. */
 export async function report(options: ReportOptions, terminal: Terminal, nowMs: number = Date.now()): Promise<void> {
   const client = new ControlClient(findControl(options.key === undefined ? options : { ...options, token: options.key }));
+  if (options.beforeAfter !== undefined) return ofChange(client, options, terminal, nowMs);
   const since = options.from ?? '24h';
   const from = instant('--from', since, nowMs);
   // so long as was said: from a minute's end on to a minute's end
   const to = options.to === undefined ? (isAgo(since) ? endOfStep(since, nowMs) : undefined) : instant('--to', options.to, nowMs);
-  const asked: Query = {
-    from, to, time_zone: options.timeZone, app: options.app, service: options.service, route: options.route,
-    status: options.status, method: options.method, outcome: options.outcome, target: options.target,
-  };
+  const asked: Query = { from, to, ...filters(options) };
   const compare = options.compare === true ? 'previous' : undefined;
   if (options.format !== undefined) {
     const query = {
@@ -101,20 +104,37 @@ export async function report(options: ReportOptions, terminal: Terminal, nowMs: 
     if (!last.endsWith('\n')) terminal.write('\n');
     return;
   }
-  const groupBy = options.groupBy ?? 'service,route';
+  const groupBy = options.groupBy ?? DEFAULT_GROUPS;
   const top = options.top ?? TABLE_ROWS;
   const ask = (interval: Interval, more: Query = {}) => client.get<TrafficAnswer>('/v1/reports/traffic', { ...asked, interval, ...more });
   const total = await ask('total', { compare });
   if (total.rows.length === 0 && options.key === undefined) await warnOfUnknown(client, options.app);
   const series = await ask(options.interval === undefined || options.interval === 'total' ? graphStep(total) : options.interval);
   const table = await ask(options.interval ?? 'total', { group_by: groupBy, compare, ...(options.interval === undefined ? { top: String(top) } : {}) });
-  const subject = (['app', 'service', 'route', 'status', 'method', 'outcome', 'target'] as const)
-    .filter((name) => options[name].length > 0).map((name) => `${name} ${options[name].join(', ')}`).join(', ');
-  terminal.write(renderTraffic(terminal, { subject, total, series, table, groupBy: groupBy.split(','), top }));
+  terminal.write(renderTraffic(terminal, { subject: subjectOf(options), total, series, table, groupBy: groupBy.split(','), top }));
+}
+
+const FILTERS = ['app', 'service', 'route', 'status', 'method', 'outcome', 'target'] as const;
+
+const filters = (options: ReportOptions): Query => ({ time_zone: options.timeZone, ...Object.fromEntries(FILTERS.map((name) => [name, options[name]])) });
+
+const subjectOf = (options: ReportOptions): string => FILTERS.filter((name) => options[name].length > 0).map((name) => `${name} ${options[name].join(', ')}`).join(', ');
+
+/** Totals and groups beside those of the version before; the graph spans both sides. */
+async function ofChange(client: ControlClient, options: ReportOptions, terminal: Terminal, nowMs: number): Promise<void> {
+  const change = await findChange(client, options.beforeAfter === true || options.beforeAfter === undefined ? '' : options.beforeAfter, nowMs);
+  const groupBy = options.groupBy ?? DEFAULT_GROUPS;
+  const asked = filters(options);
+  const total = await bothSides(client, change, asked);
+  const both = { from: new Date(change.changeMs - change.lengthMs).toISOString(), to: new Date(change.changeMs + change.lengthMs).toISOString() };
+  const series = await client.get<TrafficAnswer>('/v1/reports/traffic', { ...asked, ...both, interval: graphStep(both) });
+  const table = await bothSides(client, change, { ...asked, group_by: groupBy });
+  terminal.write(`${change.previous} -> ${change.version}, ${new Date(change.changeMs).toISOString().slice(0, 19)}Z\n`);
+  terminal.write(renderTraffic(terminal, { subject: subjectOf(options), total, series, table, groupBy: groupBy.split(','), top: options.top ?? TABLE_ROWS }));
 }
 
 /** About as many buckets as a line has characters. */
-function graphStep({ from, to }: TrafficAnswer): Interval {
+function graphStep({ from, to }: Pick<TrafficAnswer, 'from' | 'to'>): Interval {
   const lengthMs = Date.parse(to) - Date.parse(from);
   return lengthMs <= 2 * 3_600_000 ? 'minute' : lengthMs <= 5 * 86_400_000 ? 'hour' : lengthMs <= 200 * 86_400_000 ? 'day' : 'month';
 }

@@ -126,7 +126,7 @@ function groups(terminal: Terminal, { table, groupBy, top }: TrafficView): strin
     ...['requests', ...(compared ? ['before'] : []), 'errors', 'refused', 'p50 ms', 'p99 ms', 'out'].map((head): Column => ({ head, align: 'right' })),
   ];
   // the largest come in their order, and all others behind them
-  const shown = byTime ? table.rows.slice(0, top) : table.rows;
+  const shown = table.rows.slice(0, table.rows[top]?.others === true ? top + 1 : top);
   const rows = shown.map((row) => [
     ...(byTime ? [`${minuteOf(row.time)}${row.partial === true ? '*' : ''}`] : []),
     ...groupBy.map((group, index) => (row.others === true ? (index === 0 ? 'all others' : '') : groupText(row[group]))),
