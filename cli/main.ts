@@ -12,6 +12,7 @@ import * as report from './commands/report.js';
 import * as start from './commands/start.js';
 import * as status from './commands/status.js';
 import * as store from './commands/store.js';
+import * as tokens from './commands/tokens.js';
 import { printError } from './print-error.js';
 import { programVersion } from './version.js';
 
@@ -19,7 +20,7 @@ const program = new Command('tidegate')
   .description('An API gateway whose traffic record is the product.')
   .version(programVersion())
   .showHelpAfterError('(tidegate help COMMAND tells more)');
-for (const command of [start, gateway, collector, env, check, diff, status, report, keys, quarantine, store]) command.register(program);
+for (const command of [start, gateway, collector, env, check, diff, status, report, keys, tokens, quarantine, store]) command.register(program);
 
 try {
   await program.parseAsync();

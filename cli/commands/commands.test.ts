@@ -8,6 +8,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Command } from 'commander';
+import { hashKey } from '../../gateway/config/keys.js';
+import { loadConfig } from '../../gateway/config/load.js';
 import { eventually } from '../../test/harness/deadline.js';
 import { tidegateCommand } from '../../test/harness/tidegate.js';
 import { ControlClient, findControl } from '../control-client.js';
@@ -18,6 +20,7 @@ import { newKey, register as registerKeys } from './keys.js';
 import { list, register as registerQuarantine, replay } from './quarantine.js';
 import { register as registerReport, report } from './report.js';
 import { register as registerStatus, status } from './status.js';
+import { newToken, register as registerTokens } from './tokens.js';
 
 const NOW = Date.parse('2026-11-21T10:07:31.250Z');
 const folder = mkdtempSync(join(tmpdir(), 'tidegate-cli-'));
@@ -200,6 +203,24 @@ test('a new key alone is on standard output', async () => {
   await newKey('a/b', { url, token: 't', scope: ['traffic'] }, out);
   assert.equal(out.text(), 'tg_secret\n');
   assert.deepEqual(JSON.parse(asked.at(-1)?.body ?? ''), { scopes: ['traffic'] });
+});
+
+test('a new token alone is on standard output; beside it, the line that takes it into the configuration', async (t) => {
+  const notes: string[] = [];
+  t.mock.method(console, 'error', (text: string) => { notes.push(text); });
+  const out = terminal();
+  newToken('finance', 'billing', out);
+  const token = out.text().trim();
+  assert.match(token, /^tg_[0-9A-Za-z]{28}$/);
+  assert.ok(!notes.join().includes(token));
+  const line = notes.join('\n').split('\n').at(-1) ?? '';
+  const file = configuration('tokens.yaml', `version: 1\nlisteners: { http: {} }\ncontrol:\n  tokens:\n  ${line}\n`);
+  const { loaded } = loadConfig(file, {});
+  assert.deepEqual(loaded?.config.control.tokens, [{ name: 'finance', role: 'billing', sha256: hashKey(token) }]);
+  const program = new Command().exitOverride().configureOutput({ writeErr: () => undefined });
+  registerTokens(program);
+  for (const command of program.commands) for (const one of [command, ...command.commands]) one.exitOverride().configureOutput({ writeErr: () => undefined });
+  for (const args of [['x'], ['x', '--role', 'operator'], ['--role', 'billing']]) await assert.rejects(program.parseAsync(['tokens', 'new', ...args], { from: 'user' }), /CommanderError|role|name/, args.join(' '));
 });
 
 test('a revoked key is ended at the node; one that is none of the app is an error with its code', async (t) => {

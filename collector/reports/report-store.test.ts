@@ -49,6 +49,36 @@ test('one app that asks a hundred times at once has four places in the line; the
   await line.query('', {}, appAsker('greedy'));
 });
 
+test('an app that waits for four reports is waited for once: askers have their turns by rounds', async () => {
+  const store = new HeldStore();
+  const line = new ReportStore(store);
+  const order: string[] = [];
+  const ask = (name: string, asker: Asker): Promise<unknown> => line.turn(asker, async (query) => { await query('', {}); order.push(name); });
+  const reader: Asker = { principal: { kind: 'operator', reader: 'billing' } };
+  const all = [
+    ...[1, 2, 3, 4].map((n) => ask(`greedy ${n}`, appAsker('greedy'))), ...[1, 2].map((n) => ask(`acme ${n}`, appAsker('acme'))),
+    ask('operator', OPERATOR), ...[1, 2].map((n) => ask(`reader ${n}`, reader)),
+  ];
+  store.open();
+  await Promise.all(all);
+  assert.deepEqual(order, ['greedy 1', 'acme 1', 'operator', 'reader 1', 'greedy 2', 'acme 2', 'reader 2', 'greedy 3', 'greedy 4']);
+  // a name that an app and a token share is two askers
+  const same = [ask('a', { principal: { kind: 'operator', reader: 'x' } }), ask('b', { principal: { kind: 'operator', reader: 'x' } }), ask('c', appAsker('x'))];
+  await Promise.all(same);
+  assert.deepEqual(order.slice(-3), ['a', 'c', 'b']);
+});
+
+test('a turn that fails, or whose asker has left, is followed by the next', async () => {
+  const line = new ReportStore({ query: () => Promise.resolve([]) });
+  const left = AbortSignal.abort(new Error('left'));
+  const settled = await Promise.allSettled([
+    line.turn(OPERATOR, () => Promise.reject(new Error('failed'))), line.query('', {}, { ...appAsker('acme'), signal: left }),
+    line.turn(appAsker('globex'), () => { throw new Error('threw'); }), line.query('', {}, OPERATOR),
+  ]);
+  assert.deepEqual(settled.map((one) => (one.status === 'rejected' ? (one.reason as Error).message : 'done')), ['failed', 'left', 'threw', 'done']);
+  assert.deepEqual(await line.query('', {}, OPERATOR), []);
+});
+
 test('completeness waits in the line, is judged once for all who ask within a second, and is bounded like a report', async () => {
   const store = new HeldStore();
   const line = new ReportStore(store);
@@ -64,7 +94,8 @@ test('completeness waits in the line, is judged once for all who ask within a se
   store.open();
   await Promise.all([report, ...asked]);
   assert.equal((await crowd).filter(({ status }) => status === 'fulfilled').length, 4);
-  assert.deepEqual(judged.slice(0, 2), ['0-1', '0-2']);
+  // the operator's report has just run: its next is behind the greedy one's first
+  assert.deepEqual(judged.slice(0, 3), ['0-1', '0-10', '0-2']);
   assert.equal(judged.length, 6);
   nowMs = 1099;
   await answers.of(0, 1, OPERATOR);

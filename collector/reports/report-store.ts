@@ -20,8 +20,8 @@ export const MAX_ROWS = 50_000;
 
 /** Of all askers, the one that runs included; what comes beyond is refused: it would wait a minute or more. */
 const MAX_WAITING = 32;
-/** Of one app: however many it asks for at once, the line has room for the others. */
-const MAX_WAITING_OF_APP = 4;
+/** Of one app, or of one token that is not the operator's: however many it asks for at once, the line has room for the others. */
+const MAX_WAITING_OF_ONE = 4;
 
 /** On whose behalf the store is read. `signal`: aborts when the asker has left. */
 export interface Asker {
@@ -32,15 +32,16 @@ export interface Asker {
 export type Query = (sql: string, params: QueryParams) => Promise<readonly Row[]>;
 
 /**
- * Lets one report at a time to the store, in order, so that one whose asker has left while it waited is never run, and the line
- * is bounded. What the ledger asks (counted.ts) does not stand in it: it waits for the statement that runs, and for nothing else.
+ * Lets one report at a time to the store. Askers have their turns by rounds, whatever each has asked for: an app that asks a lot waits behind itself,
+ * and another for one report of each of those before it. One whose asker has left while it waited is never run, and the line is bounded. What the ledger
+ * asks (counted.ts) does not stand in it: it waits for the statement that runs, and for nothing else.
  */
 export class ReportStore {
   readonly #store: QueryStore;
-  #last: Promise<unknown> = Promise.resolve();
+  /** Whose turn it is, or null; then the others, in the order of their turns, each with what starts its reports that wait. */
+  #running: string | null = null;
+  readonly #lines = new Map<string, (() => void)[]>();
   #waiting = 0;
-  /** By app; absent: none. */
-  readonly #waitingOf = new Map<string, number>();
 
   constructor(store: QueryStore) {
     this.#store = store;
@@ -56,38 +57,46 @@ export class ReportStore {
    * @throws report_too_large past the bounds of REPORT_SETTINGS; report_busy; the signal's reason
    */
   async turn<T>({ principal, signal }: Asker, job: (query: Query) => Promise<T>): Promise<T> {
-    const app = principal.kind === 'app' ? principal.app : null;
-    this.#enter(app);
-    const turn = this.#last.then(() => {
-      signal?.throwIfAborted();
-      return job((sql, params) => this.#store.query(sql, params) as Promise<readonly Row[]>);
-    });
-    this.#last = turn.catch(() => undefined);
+    await this.#enter(principal);
     try {
-      return await turn;
+      signal?.throwIfAborted();
+      return await job((sql, params) => this.#store.query(sql, params) as Promise<readonly Row[]>);
     } catch (error) {
       throw tooLarge(error) ?? error;
     } finally {
-      this.#leave(app);
+      this.#next();
     }
   }
 
-  #enter(app: string | null): void {
+  /** Resolves when the turn has come. @throws report_busy */
+  #enter(principal: Principal): Promise<void> {
+    const name = principal.kind === 'app' ? `app:${principal.app}` : principal.reader === undefined ? 'operator' : `reader:${principal.reader}`;
+    const line = this.#lines.get(name) ?? [];
+    const own = line.length + (this.#running === name ? 1 : 0);
     if (this.#waiting >= MAX_WAITING) throw new TidegateError('report_busy', `${MAX_WAITING} reports are waiting`);
-    if (app !== null) {
-      const waiting = this.#waitingOf.get(app) ?? 0;
-      if (waiting >= MAX_WAITING_OF_APP) throw new TidegateError('report_busy', `${MAX_WAITING_OF_APP} reports of this app are waiting`);
-      this.#waitingOf.set(app, waiting + 1);
-    }
+    if (name !== 'operator' && own >= MAX_WAITING_OF_ONE) throw new TidegateError('report_busy', `${MAX_WAITING_OF_ONE} reports of this ${principal.kind === 'app' ? 'app' : 'token'} are waiting`);
     this.#waiting += 1;
+    if (this.#running === null) {
+      this.#running = name;
+      return Promise.resolve();
+    }
+    this.#lines.set(name, line);
+    return new Promise((resolve) => { line.push(resolve); });
   }
 
-  #leave(app: string | null): void {
+  /** The turn is over, and the next asker's begins. */
+  #next(): void {
     this.#waiting -= 1;
-    if (app === null) return;
-    const waiting = (this.#waitingOf.get(app) ?? 1) - 1;
-    if (waiting === 0) this.#waitingOf.delete(app);
-    else this.#waitingOf.set(app, waiting);
+    const over = this.#running ?? '';
+    const rest = this.#lines.get(over);
+    // behind all who have waited through it
+    if (rest !== undefined && this.#lines.delete(over)) this.#lines.set(over, rest);
+    const [next] = this.#lines;
+    this.#running = next?.[0] ?? null;
+    if (next === undefined) return;
+    const [name, line] = next;
+    line.shift()?.();
+    if (line.length === 0) this.#lines.delete(name);
   }
 }
 

@@ -77,6 +77,8 @@ export interface TrafficQuery {
   readonly format: Format;
   /** The one app that this report may speak of; null: the operator asks. */
   readonly tenant: string | null;
+  /** Whose place in the line it takes. */
+  readonly principal: Principal;
 }
 
 const QUARTER_MS = 900_000;
@@ -127,6 +129,7 @@ export function parseTrafficQuery(parameters: TrafficParameters, context: QueryC
     statuses: parameters.status ?? [],
     format: parameters.format as Format | undefined ?? acceptedFormat(context.accept),
     tenant: tenantOf(context.principal, parameters.app ?? []),
+    principal: context.principal,
   };
   refuseUnfit(query);
   if (cursor !== null && !cursor.fits(query)) throw new InvalidParameterError('cursor', 'is of another question: repeat all parameters of the page before');

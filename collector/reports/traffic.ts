@@ -85,7 +85,7 @@ export async function openReport(deps: TrafficDeps, query: TrafficQuery, signal?
   if (fromMs < EARLIEST_MS) throw new InvalidParameterError('compare', 'the period before begins before 1971');
   // both are read from the same
   const source = chooseSource({ ...query, fromMs }, [...(before?.bounds ?? []), ...bounds]);
-  const asker: Asker = { principal: query.tenant === null ? { kind: 'operator' } : { kind: 'app', app: query.tenant }, ...(signal === undefined ? {} : { signal }) };
+  const asker: Asker = { principal: query.principal, ...(signal === undefined ? {} : { signal }) };
   await requireKept(deps, { ...query, fromMs }, source, asker);
   // before the verdict, which then speaks for all up to it, and before the numbers, which hold all up to it
   const asOfMs = deps.asOfMs();

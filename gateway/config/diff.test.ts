@@ -10,7 +10,7 @@ import { canonicalJson, configVersion } from './version.js';
 const FILE = '/nowhere/tidegate.yaml';
 const parse = (yaml: string): Config => parseConfig(LISTENER + yaml, FILE, {}).config;
 
-const BASE = `control: { token: "a secret of the operator" }
+const BASE = `control: { token: "a secret of the operator", tokens: [{ name: boards, role: read_only, sha256: "${hash('3')}" }] }
 services:
   - { name: a, upstream: { targets: [{ url: "http://a" }] }, routes: [{ name: r1, match: { path: /1 } }, { name: r2, match: { path: /2 } }] }
   - { name: b, upstream: { targets: [{ url: "http://b" }] }, routes: [{ name: r }] }
@@ -47,12 +47,12 @@ describe('a diff', () => {
   });
 
   it('tells that a secret changed, and nothing of it', () => {
-    const after = BASE.replace('a secret of the operator', 'another secret of theirs').replace(hash('s'), hash('t')).replace(hash('1'), hash('2'));
+    const after = BASE.replace('a secret of the operator', 'another secret of theirs').replace(hash('s'), hash('t')).replace(hash('1'), hash('2')).replace(hash('3'), hash('4'));
     const changes = diffConfigs(
       { config: parse(BASE), secrets: { 'file:jwks.json': 'old content' } },
       { config: parse(after), secrets: { 'file:jwks.json': 'new content' } },
     );
-    assert.deepEqual(changes.map(({ path }) => path), ['apps[acme].jwt.secret', 'apps[acme].keys[k1].sha256', 'control.token', 'file:jwks.json']);
+    assert.deepEqual(changes.map(({ path }) => path), ['apps[acme].jwt.secret', 'apps[acme].keys[k1].sha256', 'control.token', 'control.tokens[boards].sha256', 'file:jwks.json']);
     assertHidden(JSON.stringify(changes));
     const added = JSON.stringify(diffConfigs({ config: parse('') }, { config: parse(BASE) }));
     assertHidden(added);
@@ -94,13 +94,16 @@ describe('a redacted configuration', () => {
     assert.equal(redacted.control.token, '***');
     assert.equal(redacted.apps[0]?.jwt?.secret, '***');
     assert.deepEqual(redacted.apps[0]?.keys, [{ id: 'k1', sha256: '11111111...', scopes: ['traffic', 'reports'] }]);
+    assert.deepEqual(redacted.control.tokens, [{ name: 'boards', role: 'read_only', sha256: '33333333...' }]);
     assert.equal(canonicalJson(config), before);
+    const { tokens: _, ...earlier } = config.control;
+    assert.deepEqual(redactConfig({ ...config, control: earlier } as Config).control, { ...earlier, token: '***' }, 'of a version that had none');
     assert.equal(redactConfig(parse('')).control.token, undefined);
   });
 });
 
 function assertHidden(text: string): void {
-  for (const secret of ['secret of', hash('s'), hash('t'), hash('1').slice(0, 9), hash('2').slice(0, 9), 'content']) assert.ok(!text.includes(secret), `${secret} in ${text}`);
+  for (const secret of ['secret of', hash('s'), hash('t'), hash('1').slice(0, 9), hash('2').slice(0, 9), hash('3').slice(0, 9), hash('4').slice(0, 9), 'content']) assert.ok(!text.includes(secret), `${secret} in ${text}`);
 }
 
 /** A generator of its own (mulberry32), so that a failure comes again. */

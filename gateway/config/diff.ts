@@ -31,7 +31,7 @@ export interface DiffSide {
 }
 
 /** Lists whose entries are matched by a member rather than by position. */
-const NAMED: Readonly<Record<string, string>> = { services: 'name', routes: 'name', apps: 'name', keys: 'id', targets: 'url' };
+const NAMED: Readonly<Record<string, string>> = { services: 'name', routes: 'name', apps: 'name', keys: 'id', tokens: 'name', targets: 'url' };
 
 /** In the order of paths. */
 export function diffConfigs(before: DiffSide, after: DiffSide): Change[] {

@@ -8,11 +8,21 @@ export const HIDDEN = '***';
 export function redactConfig(config: Config): Config {
   return {
     ...config,
-    control: config.control.token === undefined ? config.control : { ...config.control, token: redactSecret(config.control.token) },
+    control: redactControl(config.control),
     store: redactStore(config.store),
     shared_state: redactSharedState(config.shared_state),
     event_log: redactEventLog(config.event_log),
     apps: config.apps.map(redactApp),
+  };
+}
+
+function redactControl(control: Config['control']): Config['control'] {
+  // absent in a configuration that an earlier version left in the history
+  const { tokens } = control as Partial<Config['control']>;
+  return {
+    ...control,
+    ...(control.token === undefined ? {} : { token: redactSecret(control.token) }),
+    ...(tokens === undefined ? {} : { tokens: tokens.map((token) => ({ ...token, sha256: redactHash(token.sha256) })) }),
   };
 }
 

@@ -143,6 +143,14 @@ const ApiKey = Type.Object({
   scopes: Type.Array(Type.Enum(['traffic', 'reports']), { minItems: 1, default: ['traffic', 'reports'], description: 'What it is for: requests through the gateway, the app\'s own reports.' }),
 }, strict);
 
+/** Of further control tokens; gateway/control/endpoints.ts says what each may do. */
+export const ROLES = ['read_only', 'billing'] as const;
+const ControlToken = Type.Object({
+  name: Name('Its own among the tokens: whose it is.'),
+  role: Type.Enum([...ROLES], { description: '`read_only` reads what the operator reads, and changes nothing; `billing` reads reports, live numbers and completeness of all apps, and nothing else.' }),
+  sha256: Type.String({ pattern: SHA256, description: 'SHA-256 of the token, hexadecimal. `tidegate tokens new` makes a token and this line.' }),
+}, strict);
+
 const Jwt = Type.Object({
   algorithm: Type.Enum(['HS256', 'RS256', 'ES256', 'EdDSA'], { description: 'The only one accepted (RFC 8725).' }),
   secret: optional(Type.String({ description: 'HS256: the key, `${ENV}` or `file:PATH`; 32 bytes or more.' })),
@@ -216,6 +224,11 @@ export const ConfigSchema = Type.Object({
     address: Type.String({ default: '127.0.0.1:9180', description: 'host:port of the control API, the reports and /metrics.' }),
     token: optional(Type.String({ description: '`${ENV}` or `file:PATH`. Empty or absent: a random one, kept in data_dir/control.token.' })),
     metrics_open: Type.Boolean({ default: false, description: '/metrics without a token also to peers that are not on loopback.' }),
+    tokens: Type.Array(ControlToken, { default: [], description: 'Further tokens, each with a role that may do less than `token`.' }),
+  }, { ...strict, default: {} }),
+  reports: Type.Object({
+    address: optional(Type.String({ description: 'host:port of a listener for the apps\' own reports, requests and completeness. No control token is taken there. Absent: none; apps ask at `control.address`.' })),
+    queries_per_minute: Type.Integer({ minimum: 1, maximum: MOST_A_SECOND, default: 300, description: 'Report queries of each app, and of each of `control.tokens`, at this node; as many may come at once. The operator has no limit.' }),
   }, { ...strict, default: {} }),
   workers: Type.Union([Type.Literal('auto'), Type.Integer({ minimum: 1, maximum: 256 })], { default: 'auto', description: '`auto`: one a core.' }),
   trusted_proxies: Type.Array(Type.String(), { default: [], description: 'CIDR blocks whose X-Forwarded-For is believed, from the right.' }),
@@ -264,6 +277,7 @@ export type KafkaConfig = Static<typeof Kafka>;
 export type ServiceConfig = Static<typeof Service>;
 export type RouteConfig = Static<typeof Route>;
 export type AppConfig = Static<typeof App>;
+export type ControlTokenConfig = Static<typeof ControlToken>;
 export type JwtConfig = Static<typeof Jwt>;
 export type HttpListenerConfig = Static<typeof HttpListener>;
 export type IpListsConfig = Static<typeof IpLists>;

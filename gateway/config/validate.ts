@@ -12,13 +12,14 @@ import { Checker, type Item, type Judgement } from './checker.js';
 import { formatPath, nearest } from './config-problem.js';
 import type { ConfigPath } from './config-problem.js';
 import type { SchemaFinding } from './schema-check.js';
-import type { AppConfig, Config, IpListsConfig, RouteConfig, ServiceConfig } from './schema.js';
-import type { Secrets } from './secrets.js';
+import type { AppConfig, Config, ControlTokenConfig, IpListsConfig, RouteConfig, ServiceConfig } from './schema.js';
+import { secretOf, type Secrets } from './secrets.js';
 import { byteCount, durationMs } from './units.js';
 import { checkClickHouse } from './validate-clickhouse.js';
 import { checkJwt } from './validate-jwt.js';
 import { checkKafka } from './validate-kafka.js';
 import { checkRedis } from './validate-redis.js';
+import { sha256 } from './version.js';
 import { addressFault, cidrFault, fieldNameFault, hostHeaderFault, hostPatternFault, shown, targetUrlFault, timeZoneFault } from './values.js';
 
 /** `secrets`: what could be read of the `file:` references; what could not has a finding of its own already. */
@@ -34,7 +35,7 @@ export function validate(config: Config, secrets: Secrets, schemaFindings: reado
   }
   const apps = checker.list<AppConfig>(config.apps, ['apps']);
   names(apps, checker, 'app');
-  checkApps(apps, serviceNames, secrets, checker);
+  checkApps(apps, serviceNames, checkTokens(config, secrets, checker), secrets, checker);
   return checker;
 }
 
@@ -57,13 +58,7 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
 
 function checkGateway(config: Config, secrets: Secrets, checker: Checker): void {
   const http = ['listeners', 'http'];
-  if (checker.sound([...http, 'address'])) checker.value([...http, 'address'], addressFault(config.listeners.http.address));
-  if (checker.sound(['control', 'address'])) {
-    checker.value(['control', 'address'], addressFault(config.control.address));
-    if (checker.sound([...http, 'address']) && config.control.address === config.listeners.http.address && !config.control.address.endsWith(':0')) {
-      checker.fail(['control', 'address'], 'config_duplicate', 'is the address of listeners.http too');
-    }
-  }
+  checkAddresses(config, checker);
   if (checker.sound(['control', 'token']) && config.control.token !== undefined && config.control.token !== '' && !config.control.token.startsWith('file:') && config.control.token.length < 16) {
     checker.warn(['control', 'token'], 'is shorter than 16 characters, and can be guessed');
   }
@@ -98,6 +93,19 @@ function checkGateway(config: Config, secrets: Secrets, checker: Checker): void 
   if (checker.sound(['trusted_proxies'])) config.trusted_proxies.forEach((block, i) => checker.value(['trusted_proxies', i], cidrFault(block)));
   if (checker.sound(['ip'])) ipLists(config.ip, ['ip'], checker);
   if (checker.sound(['limits'])) burst(config.limits, ['limits'], checker);
+}
+
+/** Each must be an address, and no other's. */
+function checkAddresses(config: Config, checker: Checker): void {
+  const seen = new Map<string, string>();
+  for (const path of [['listeners', 'http', 'address'], ['control', 'address'], ['reports', 'address']]) {
+    const address = checker.sound(path) ? path.reduce<unknown>((part, key) => (part as Record<string, unknown>)[key], config) as string | undefined : undefined;
+    if (address === undefined) continue;
+    checker.value(path, addressFault(address));
+    const other = seen.get(address);
+    if (other !== undefined) checker.fail(path, 'config_duplicate', `is the address of ${other} too`);
+    else if (!address.endsWith(':0')) seen.set(address, path.slice(0, -1).join('.'));
+  }
 }
 
 function checkService(service: ServiceConfig, path: ConfigPath, checker: Checker, routes: RouteEntry<ConfigPath>[]): void {
@@ -184,9 +192,24 @@ function prefix(text: string, path: ConfigPath, checker: Checker): boolean {
   return fault === null;
 }
 
-function checkApps(apps: readonly Item<AppConfig>[], services: ReadonlySet<string>, secrets: Secrets, checker: Checker): void {
-  const issuers = new Map<string, ConfigPath>();
+/** One text with two roles would have the greater: each token is its own. Answers with what is taken, by its hash. */
+function checkTokens(config: Config, secrets: Secrets, checker: Checker): Map<string, ConfigPath> {
   const hashes = new Map<string, ConfigPath>();
+  const { token } = checker.sound(['control', 'token']) ? config.control : {};
+  if (token !== undefined && token !== '') hashes.set(sha256(secretOf(token, secrets)), ['control', 'token']);
+  const tokens = checker.list<ControlTokenConfig>(config.control?.tokens, ['control', 'tokens']);
+  names(tokens, checker, 'token');
+  for (const { item, path } of tokens) {
+    const other = hashes.get(item.sha256);
+    if (other !== undefined) checker.fail([...path, 'sha256'], 'config_duplicate', `is that of ${formatPath(other)} already: make another, with tidegate tokens new`);
+    else if (checker.sound([...path, 'sha256'])) hashes.set(item.sha256, [...path, 'sha256']);
+  }
+  return hashes;
+}
+
+/** `hashes`: of the tokens that no key may be. */
+function checkApps(apps: readonly Item<AppConfig>[], services: ReadonlySet<string>, hashes: Map<string, ConfigPath>, secrets: Secrets, checker: Checker): void {
+  const issuers = new Map<string, ConfigPath>();
   for (const { item: app, path } of apps) {
     const ids = new Map<string, ConfigPath>();
     for (const { item: key, path: keyPath } of checker.list(app.keys, [...path, 'keys'])) {

@@ -1,10 +1,12 @@
-/** Who asks the control origin, and whether they may. */
+/** Who asks the control origin or the apps' listener, whether they may, and how often. */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { BlockList, isIPv4, isIPv6 } from 'node:net';
-import type { FastifyRequest } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { TidegateError } from '../../errors/tidegate-error.js';
+import { rateLimitField, rateLimitPolicyField, retryAfterField } from '../listeners/http/rate-limit-fields.js';
 import type { ControlDeps, Principal } from './control-deps.js';
-import type { Access } from './endpoints.js';
+import { MAY_USE, type Access, type Origin } from './endpoints.js';
+import { MOST_UNDER_WAY } from './report-quota.js';
 
 const BEARER = /^Bearer +([\x21-\x7e]+) *$/i;
 const loopback = new BlockList();
@@ -28,29 +30,71 @@ function hostOf(text: string): string {
   return /^(\[[^\]]*\]|[^:[\]]*)(?::\d*)?$/.exec(text.toLowerCase())?.[1] ?? '';
 }
 
-/** Null: no bearer, or one that is nobody's. */
-export async function identifyPrincipal(deps: ControlDeps, authorization: string | undefined): Promise<Principal | null> {
+/** Null: no bearer, or one that is nobody's at this origin. At the apps' listener a control token is a text like any other: it is compared with nothing. */
+export async function identifyPrincipal(deps: ControlDeps, origin: Origin, authorization: string | undefined): Promise<Principal | null> {
   const bearer = BEARER.exec(authorization ?? '')?.[1];
   if (bearer === undefined) return null;
-  if (sameSecret(bearer, deps.token())) return { kind: 'operator' };
+  const holder = origin === 'control' ? holderOf(deps, bearer) : null;
+  if (holder !== null) return holder;
   const app = await deps.identify(bearer);
   return app === null ? null : { kind: 'app', app };
 }
 
-/** Of the digests, so that neither content nor length shows in the time it takes. */
-function sameSecret(a: string, b: string): boolean {
-  const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
-  return timingSafeEqual(digest(a), digest(b)) && b !== '';
+/** Digests are compared, all of them, so that neither content nor length shows in the time it takes. */
+function holderOf(deps: ControlDeps, bearer: string): Principal | null {
+  const shown = digest(bearer);
+  const operator = deps.token();
+  let holder: Principal | null = timingSafeEqual(shown, digest(operator)) && operator !== '' ? { kind: 'operator' } : null;
+  for (const { name, role, sha256 } of deps.tokens()) {
+    if (timingSafeEqual(shown, Buffer.from(sha256, 'hex'))) holder ??= { kind: role, name };
+  }
+  return holder;
 }
+
+function digest(text: string): Buffer {
+  return createHash('sha256').update(text).digest();
+}
+
+const SHOW: Readonly<Record<Origin, string>> = {
+  control: 'Authorization: Bearer with the control token, or with an app\'s own credential for its reports.',
+  reports: 'Authorization: Bearer with an API key of the app that has the scope reports, or its JWT.',
+};
+
+const REFUSED: Readonly<Record<Principal['kind'], string>> = {
+  operator: 'This is not for the operator.',
+  read_only: 'A token with the role read_only changes nothing, and tries no configuration.',
+  billing: 'A token with the role billing reads reports, live numbers and completeness only.',
+  app: 'An app\'s own credential reads its reports, completeness and requests only.',
+};
 
 /**
  * @returns who asks; null: nobody in particular, where that is allowed
  * @throws unauthenticated, operator_only
  */
-export async function admit(deps: ControlDeps, access: Access, request: FastifyRequest): Promise<Principal | null> {
-  if (access === 'open' || (access === 'loopback' && isLocal(deps, request))) return null;
-  const principal = await identifyPrincipal(deps, request.headers.authorization);
-  if (principal === null) throw new TidegateError('unauthenticated', 'Authorization: Bearer with the control token, or with an app\'s own credential for its reports.');
-  if (principal.kind !== 'operator' && access !== 'reports') throw new TidegateError('operator_only', 'An app\'s own credential reads its reports, completeness and requests only.');
+export async function admit(deps: ControlDeps, origin: Origin, access: Access, request: FastifyRequest): Promise<Principal | null> {
+  const roles = MAY_USE[access][origin];
+  if (roles.includes('nobody') || (access === 'loopback' && isLocal(deps, request))) return null;
+  const principal = await identifyPrincipal(deps, origin, request.headers.authorization);
+  if (principal === null) throw new TidegateError('unauthenticated', SHOW[origin]);
+  if (!roles.includes(principal.kind)) throw new TidegateError('operator_only', REFUSED[principal.kind]);
   return principal;
+}
+
+/**
+ * Takes a place for the query that `request` makes, until it is answered or its asker has left, and says in header fields what is left.
+ * @throws report_rate_limited
+ */
+export function takeQuery(deps: ControlDeps, principal: Principal, reply: FastifyReply): void {
+  if (principal.kind === 'operator') return;
+  const asker = principal.kind === 'app' ? `app:${principal.app}` : `token:${principal.name}`;
+  const { refused, fields } = deps.quota.enter(asker, performance.now());
+  void reply.headers({ 'ratelimit-policy': rateLimitPolicyField(fields), ratelimit: rateLimitField(fields) });
+  if (refused === null) {
+    reply.raw.once('close', () => { deps.quota.leave(asker); });
+    return;
+  }
+  void reply.header('retry-after', retryAfterField(fields));
+  throw new TidegateError('report_rate_limited', refused === 'too_many'
+    ? `${fields.limit} report queries a minute are allowed.`
+    : `${MOST_UNDER_WAY} report queries are under way, streams of live numbers among them.`);
 }

@@ -6,16 +6,22 @@ import type { ConfigProblem } from '../config/config-problem.js';
 import type { Change } from '../config/diff.js';
 import type { HistoryEntry } from '../config/history.js';
 import type { KeyScope, Revocation } from '../config/keys.js';
-import type { AppConfig, ServiceConfig } from '../config/schema.js';
+import type { AppConfig, ControlTokenConfig, ServiceConfig } from '../config/schema.js';
+import type { ReportQuota } from './report-quota.js';
 
-/** Who asks. An app reads its own reports, days and requests, and nothing else. */
+/** Who asks: `name` of `control.tokens`. What each may do is in endpoints.ts. */
 export type Principal =
   | { readonly kind: 'operator' }
+  | { readonly kind: ControlTokenConfig['role']; readonly name: string }
   | { readonly kind: 'app'; readonly app: string };
 
 export interface ControlDeps {
   /** The operator's token in force (token.ts makes one at the first start). Compared in constant time. */
   token(): string;
+  /** `control.tokens` in force. */
+  tokens(): readonly ControlTokenConfig[];
+  /** Of the reports that others than the operator ask for, at whichever origin. */
+  readonly quota: ReportQuota;
   /** Path of the collector's Unix socket; null: this node has no collector. */
   readonly collectorSocket: string | null;
   /** The app that this API key or JWT belongs to; null: none, or not allowed to read reports. Never throws for a bad credential. */

@@ -1,16 +1,26 @@
 /**
- * The control origin's endpoints, each once: the server registers them from this table, who may ask is decided by it, and
- * /openapi.json is made of it.
+ * The endpoints of the control origin and of the apps' listener, each once: the servers register them from this table, who may ask is decided
+ * by it, and /openapi.json is made of it.
  */
 import Type, { type TSchema } from 'typebox';
 import { METHODS } from '../events/event.js';
 import { OUTCOMES } from '../events/outcomes.js';
 
-/**
- * `open`: anyone; `loopback`: without a token from the same machine (and asked for under a name of it), else the operator; `operator`; `reports`: the operator, and each app
- * for itself.
- */
-export type Access = 'open' | 'loopback' | 'operator' | 'reports';
+/** `nobody` shows no credential, or one that is nobody's; `read_only` and `billing` are those of `control.tokens`; an `app` asks for itself. */
+export type Role = 'nobody' | 'app' | 'billing' | 'read_only' | 'operator';
+/** Where it is asked: at the control origin, or at the apps' own listener (`reports.address`). */
+export type Origin = 'control' | 'reports';
+export type Access = 'open' | 'loopback' | 'operator' | 'read' | 'requests' | 'reports';
+
+/** Which roles may use which endpoints, and where. Empty: there is no such endpoint. `loopback` asks for no credential on the same machine, under a name of it. */
+export const MAY_USE: Readonly<Record<Access, Readonly<Record<Origin, readonly Role[]>>>> = {
+  open: { control: ['nobody', 'app', 'billing', 'read_only', 'operator'], reports: [] },
+  loopback: { control: ['read_only', 'operator'], reports: [] },
+  operator: { control: ['operator'], reports: [] },
+  read: { control: ['read_only', 'operator'], reports: [] },
+  requests: { control: ['app', 'read_only', 'operator'], reports: ['app'] },
+  reports: { control: ['app', 'billing', 'read_only', 'operator'], reports: ['app'] },
+};
 
 export interface Endpoint {
   readonly method: 'GET' | 'POST' | 'DELETE';
@@ -64,12 +74,12 @@ export const ENDPOINTS = {
   readyz: { method: 'GET', path: '/readyz', access: 'open', summary: 'Readiness; the reasons are told to loopback and to the operator.', answers: answers('Ready; 503: not ready.') },
   metrics: { method: 'GET', path: '/metrics', access: 'loopback', summary: 'Metrics of the whole node; OpenMetrics on Accept. `control.metrics_open` opens it to all.', answers: answers('Prometheus text.', ['text/plain', 'application/openmetrics-text']) },
   openapi: { method: 'GET', path: '/openapi.json', access: 'open', summary: 'This description.', answers: answers('OpenAPI 3.1.') },
-  status: { method: 'GET', path: '/v1/status', access: 'operator', summary: 'Workers, targets, limits, spool, collector.', answers: answers('The node\'s state.') },
+  status: { method: 'GET', path: '/v1/status', access: 'read', summary: 'Workers, targets, limits, spool, collector.', answers: answers('The node\'s state.') },
   reload: { method: 'POST', path: '/v1/reload', access: 'operator', summary: 'Reads the configuration again.', answers: answers('`result` (applied, unchanged) and `version`; 422: rejected, with its errors.') },
-  services: { method: 'GET', path: '/v1/services', access: 'operator', summary: 'The services in force.', answers: answers('`services`') },
-  service: { method: 'GET', path: '/v1/services/:name', access: 'operator', summary: 'One service in force.', answers: answers('The service.') },
-  apps: { method: 'GET', path: '/v1/apps', access: 'operator', summary: 'The apps in force, without secrets.', answers: answers('`apps`') },
-  app: { method: 'GET', path: '/v1/apps/:name', access: 'operator', summary: 'One app in force, without secrets.', answers: answers('The app.') },
+  services: { method: 'GET', path: '/v1/services', access: 'read', summary: 'The services in force.', answers: answers('`services`') },
+  service: { method: 'GET', path: '/v1/services/:name', access: 'read', summary: 'One service in force.', answers: answers('The service.') },
+  apps: { method: 'GET', path: '/v1/apps', access: 'read', summary: 'The apps in force, without secrets.', answers: answers('`apps`') },
+  app: { method: 'GET', path: '/v1/apps/:name', access: 'read', summary: 'One app in force, without secrets.', answers: answers('The app.') },
   createKey: {
     method: 'POST', path: '/v1/apps/:name/keys', access: 'operator', summary: 'Makes an API key; it is shown in this answer only.',
     body: { types: JSON_TYPE, required: false, schema: Type.Object({ scopes: Type.Optional(Type.Array(Type.Enum(['traffic', 'reports']), { minItems: 1, uniqueItems: true, description: 'Default: both.' })) }, { additionalProperties: false }) },
@@ -77,9 +87,10 @@ export const ENDPOINTS = {
   },
   revokeKey: { method: 'DELETE', path: '/v1/apps/:name/keys/:id', access: 'operator', summary: 'Ends an API key.', answers: answers('Revoked.', [], 204) },
   history: {
-    method: 'GET', path: '/v1/config/history', access: 'operator', summary: 'Every change of the configuration, newest first.',
+    method: 'GET', path: '/v1/config/history', access: 'read', summary: 'Every change of the configuration, newest first.',
     query: { limit: Type.Integer({ minimum: 1, maximum: 1000, default: 100 }) }, answers: answers('`entries`: version, time, source, author, diff.'),
   },
+  // not for reading alone: it tries what it is given, and so tells of values that the node's environment holds
   diff: {
     method: 'POST', path: '/v1/config/diff', access: 'operator', summary: 'What a reload of this YAML would change.',
     body: { types: ['application/yaml', 'text/yaml', 'text/plain'], required: true, schema: Type.String() }, answers: answers('`from`, `to`, `changes`; 422: it would be rejected, with its errors.'),
@@ -100,9 +111,9 @@ export const ENDPOINTS = {
     method: 'GET', path: '/v1/completeness', access: 'reports', forwarded: true, summary: 'Whether a day\'s record is whole, and what is missing.',
     query: { day: Type.String({ format: 'date', description: 'Default: today.' }), time_zone: timeZone }, answers: answers('`complete`, `reasons`; to the operator each stream.'),
   },
-  request: { method: 'GET', path: '/v1/requests/:id', access: 'reports', forwarded: true, summary: 'One request\'s event by its X-Request-Id.', answers: answers('The event.') },
+  request: { method: 'GET', path: '/v1/requests/:id', access: 'requests', forwarded: true, summary: 'One request\'s event by its X-Request-Id.', answers: answers('The event.') },
   quarantine: {
-    method: 'GET', path: '/v1/quarantine', access: 'operator', forwarded: true, summary: 'What of the log could not be read, newest first.',
+    method: 'GET', path: '/v1/quarantine', access: 'read', forwarded: true, summary: 'What of the log could not be read, newest first.',
     answers: answers('`items`: id, log, stream, reason, where its copy lies, when it was noted and put back.'),
   },
   replayQuarantine: {
@@ -112,3 +123,8 @@ export const ENDPOINTS = {
 } as const satisfies Record<string, Endpoint>;
 
 export type EndpointName = keyof typeof ENDPOINTS;
+
+/** What an origin has. */
+export function endpointsAt(origin: Origin): (readonly [EndpointName, Endpoint])[] {
+  return (Object.entries(ENDPOINTS) as (readonly [EndpointName, Endpoint])[]).filter(([, { access }]) => MAY_USE[access][origin].length > 0);
+}

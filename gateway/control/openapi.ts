@@ -4,7 +4,9 @@ const WHO: Readonly<Record<Access, string>> = {
   open: 'Needs no token.',
   loopback: 'Needs no token on loopback.',
   operator: 'Needs the control token.',
-  reports: 'Needs the control token, or an app\'s own API key or JWT, which reads that app only.',
+  read: 'Needs the control token, or one with the role read_only.',
+  requests: 'Needs the control token, one with the role read_only, or an app\'s own API key or JWT, which reads that app only.',
+  reports: 'Needs the control token, one with the role read_only or billing, or an app\'s own API key or JWT, which reads that app only.',
 };
 
 const PROBLEM = { description: 'Problem details (RFC 9457) with `code`.', content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } } };

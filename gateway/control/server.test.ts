@@ -10,6 +10,7 @@ import type { InjectOptions } from 'fastify';
 import type { AppConfig, ServiceConfig } from '../config/schema.js';
 import type { ControlDeps, NodeStatus } from './control-deps.js';
 import { ENDPOINTS, type Endpoint } from './endpoints.js';
+import { ReportQuota } from './report-quota.js';
 import { createControlServer } from './server.js';
 import { controlToken, tokenPath } from './token.js';
 
@@ -29,7 +30,7 @@ const logged: string[] = [];
 const log = { info: (fields: unknown, text: string) => logged.push(JSON.stringify(fields) + text), warn: () => undefined, error: (fields: unknown) => logged.push(JSON.stringify(fields)) };
 
 const deps: ControlDeps = {
-  token: () => token, collectorSocket, log,
+  token: () => token, tokens: () => [], quota: new ReportQuota(() => 300), collectorSocket, log,
   identify: (bearer) => Promise.resolve(bearer === ACME_KEY ? 'acme' : null),
   timeZoneOf: (app) => (app === 'acme' ? 'Asia/Kolkata' : app === 'globex' ? 'America/New_York' : null),
   address: () => 'Gateway.internal:9180', metricsOpen: () => metricsOpen,
@@ -90,28 +91,6 @@ async function ask(method: string, url: string, bearer: string | null, more: Par
   const json = String(answer.headers['content-type']).includes('json');
   return { status: answer.statusCode, body: json ? answer.json<Record<string, unknown>>() : {}, headers: answer.headers, text: answer.body };
 }
-
-const concrete = (path: string): string => path.replace('services/:name', 'services/catalogue').replace(':name', 'acme').replace(':id', 'k-1');
-
-test('who may ask what', async () => {
-  const remoteAddress = '192.0.2.7';
-  for (const endpoint of Object.values<Endpoint>(ENDPOINTS)) {
-    if (endpoint.path === '/v1/reports/live') continue;
-    const url = concrete(endpoint.path);
-    const payload = endpoint.path.endsWith('/diff') ? { payload: 'version: 1', headers: { 'content-type': 'application/yaml' } } : {};
-    const expected: Readonly<Record<Endpoint['access'], readonly [nobody: string, wrong: string, app: string, operator: string]>> = {
-      open: ['in', 'in', 'in', 'in'],
-      loopback: ['unauthenticated', 'unauthenticated', 'operator_only', 'in'],
-      operator: ['unauthenticated', 'unauthenticated', 'operator_only', 'in'],
-      reports: ['unauthenticated', 'unauthenticated', 'in', 'in'],
-    };
-    for (const [index, bearer] of [null, 'wrong', ACME_KEY, TOKEN].entries()) {
-      const { status, body } = await ask(endpoint.method, url, bearer, { remoteAddress, ...payload });
-      const verdict = status < 400 ? 'in' : body['code'];
-      assert.equal(verdict, expected[endpoint.access][index], `${endpoint.method} ${url} as ${bearer ?? 'nobody'}`);
-    }
-  }
-});
 
 test('a token that is replaced while the node runs is the only one at once', async () => {
   token = 'operator-token-of-tomorrow';

@@ -1,4 +1,4 @@
-/** The control origin: health, metrics, status, configuration, keys; reports are forwarded to the collector. One address, bearer tokens. */
+/** The control origin: health, metrics, status, configuration, keys; reports are forwarded to the collector. And the apps' own listener, for their reports alone. Bearer tokens. */
 import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
@@ -8,9 +8,9 @@ import { problem } from '../../errors/problem.js';
 import { TidegateError } from '../../errors/tidegate-error.js';
 import type { ConfigProblem } from '../config/config-problem.js';
 import type { KeyScope } from '../config/keys.js';
-import { admit, identifyPrincipal, isLocal } from './access.js';
+import { admit, identifyPrincipal, isLocal, takeQuery } from './access.js';
 import type { ControlDeps, Principal } from './control-deps.js';
-import { ENDPOINTS, type Endpoint, type EndpointName } from './endpoints.js';
+import { ENDPOINTS, endpointsAt, MAY_USE, type Endpoint, type EndpointName, type Origin } from './endpoints.js';
 import { CollectorForward } from './forward.js';
 import { openApi } from './openapi.js';
 
@@ -19,6 +19,8 @@ const REQUEST_TIMEOUT_MS = 10_000;
 const KEEP_ALIVE_TIMEOUT_MS = 30_000;
 /** A configuration of 10,000 routes and apps has 3 MB. */
 const BODY_LIMIT_BYTES = 32 * 1024 * 1024;
+/** At the apps' listener, which strangers may reach: a flood of them must leave the supervisor room for its workers. */
+const MAX_CONNECTIONS_OF_APPS = 1000;
 /** Of a name in a path, in characters. */
 const MAX_NAME_LENGTH = 200;
 
@@ -31,6 +33,18 @@ type Handler = (request: FastifyRequest, reply: FastifyReply, principal: Princip
 
 /** @param version of the program, for /openapi.json */
 export function createControlServer(deps: ControlDeps, version: string): FastifyInstance {
+  return createServer(deps, 'control', openApi(version));
+}
+
+/** Of `reports.address`. */
+export function createReportsServer(deps: ControlDeps): FastifyInstance {
+  const server = createServer(deps, 'reports', null);
+  server.server.maxConnections = MAX_CONNECTIONS_OF_APPS;
+  return server;
+}
+
+/** @param description for /openapi.json */
+function createServer(deps: ControlDeps, origin: Origin, description: unknown): FastifyInstance {
   const server = Fastify({
     requestTimeout: REQUEST_TIMEOUT_MS, keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS, bodyLimit: BODY_LIMIT_BYTES, forceCloseConnections: true,
     exposeHeadRoutes: false, routerOptions: { maxParamLength: MAX_NAME_LENGTH },
@@ -44,19 +58,21 @@ export function createControlServer(deps: ControlDeps, version: string): Fastify
   server.addHook('onRequest', (_request, reply, done) => { reply.headers(SECURITY_FIELDS); done(); });
   server.addContentTypeParser(['application/yaml', 'application/x-yaml', 'text/yaml', 'text/plain'], { parseAs: 'string' }, (_request, body, done) => done(null, body));
   server.setErrorHandler((error: FastifyError | TidegateError, request, reply) => sendError(deps, error, request, reply));
-  server.setNotFoundHandler((request, reply) => sendNotFound(request, reply));
+  server.setNotFoundHandler((request, reply) => sendNotFound(origin, request, reply));
 
-  const handlers = createHandlers(deps, forward, openApi(version));
+  const handlers = createHandlers(deps, forward, description);
   const principals = new WeakMap<FastifyRequest, Principal | null>();
-  for (const [name, endpoint] of Object.entries<Endpoint>(ENDPOINTS)) {
+  for (const [name, endpoint] of endpointsAt(origin)) {
     server.route({
       method: endpoint.method, url: endpoint.path, schema: schemaOf(endpoint),
       // before the body is read: who may not ask cannot make the server take 32 MiB
-      onRequest: async (request) => {
+      onRequest: async (request, reply) => {
         const access = name === 'metrics' && deps.metricsOpen() ? 'open' : endpoint.access;
-        principals.set(request, await admit(deps, access, request));
+        const principal = await admit(deps, origin, access, request);
+        if (principal !== null && endpoint.forwarded === true) takeQuery(deps, principal, reply);
+        principals.set(request, principal);
       },
-      handler: (request, reply) => handlers[name as EndpointName](request, reply, principals.get(request) ?? null),
+      handler: (request, reply) => handlers[name](request, reply, principals.get(request) ?? null),
     });
   }
   return server;
@@ -81,7 +97,7 @@ function createHandlers(deps: ControlDeps, forward: CollectorForward, descriptio
     healthz: () => ({ status: 'ok' }),
     readyz: async (request, reply) => {
       const { ready, reasons } = deps.readiness();
-      const told = isLocal(deps, request) || (await identifyPrincipal(deps, request.headers.authorization))?.kind === 'operator';
+      const told = isLocal(deps, request) || MAY_USE.read.control.includes((await identifyPrincipal(deps, 'control', request.headers.authorization))?.kind ?? 'nobody');
       return reply.code(ready ? 200 : 503).send({ ready, ...(told ? { reasons } : {}) });
     },
     metrics: async (request, reply) => {
@@ -140,11 +156,11 @@ function sendRejected(reply: FastifyReply, errors: readonly ConfigProblem[], mem
   return reply.code(status).type('application/problem+json').send(problem('config_rejected', detail, { ...members, errors }));
 }
 
-function sendNotFound(request: FastifyRequest, reply: FastifyReply): FastifyReply {
+function sendNotFound(origin: Origin, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const path = request.url.split('?', 1)[0] as string;
-  const allowed = Object.values<Endpoint>(ENDPOINTS).filter((endpoint) => new RegExp(`^${endpoint.path.replaceAll('.', '\\.').replaceAll(/:\w+/g, '[^/]+')}$`).test(path));
-  if (allowed.length === 0) return reply.code(404).type('application/problem+json').send(problem('not_found', `There is nothing at ${path}; see /openapi.json.`));
-  const methods = allowed.map((endpoint) => endpoint.method).join(', ');
+  const allowed = endpointsAt(origin).filter(([, endpoint]) => new RegExp(`^${endpoint.path.replaceAll('.', '\\.').replaceAll(/:\w+/g, '[^/]+')}$`).test(path));
+  if (allowed.length === 0) return reply.code(404).type('application/problem+json').send(problem('not_found', `There is nothing at ${path}; ${origin === 'control' ? 'see /openapi.json' : 'docs/reports.md says what there is'}.`));
+  const methods = allowed.map(([, endpoint]) => endpoint.method).join(', ');
   return reply.code(405).header('allow', methods).type('application/problem+json').send(problem('method_not_allowed', `Allowed here: ${methods}.`));
 }
 

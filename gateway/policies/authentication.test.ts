@@ -114,6 +114,13 @@ test('a flood of wrong keys does not push out the good ones', async () => {
   assert.equal(index.apiKeys.find('key-of-acme'), acme);
 });
 
+test('a key for reports alone is refused, and its holder is told why', async () => {
+  const index = indexOf(compiled('acme', { keys: [{ id: 'r', sha256: sha256('reports-of-acme'), scopes: ['reports'] }] }));
+  for (const headers of [['X-Api-Key', 'reports-of-acme'], ['Authorization', 'Bearer reports-of-acme']]) {
+    assert.equal(await authenticate(headers, ['api_key', 'jwt'], index), 'The API key is for reports, not for requests: its scopes lack traffic.');
+  }
+});
+
 test('a key for reports is known, lets nobody in, and takes no key for traffic its place', () => {
   const reports = (name: string): CompiledApp => compiled(name, { keys: [{ id: 'r', sha256: sha256('key-of-acme'), scopes: ['reports'] }, { id: 'own', sha256: sha256(`reports-of-${name}`), scopes: ['reports'] }] });
   for (const index of [indexOf(reports('before'), acme), indexOf(acme, reports('after'))]) {

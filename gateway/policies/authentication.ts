@@ -9,6 +9,7 @@ const refusal = (detail: string): Refusal => ({ code: 'unauthenticated', outcome
 const NOTHING_SHOWN = refusal('Send an API key in X-Api-Key, or a key or token in Authorization: Bearer.');
 const SHOWN_TWICE = refusal('Send one credential of a kind only.');
 const WRONG_KEY = refusal('The API key is not valid.');
+const REPORTS_KEY = refusal('The API key is for reports, not for requests: its scopes lack traffic.');
 const WRONG_TOKEN = refusal('The token is not valid.');
 const EXPIRED_TOKEN = refusal('The token has expired.');
 
@@ -71,7 +72,7 @@ class Authentication {
           exchange.credential = 'api_key';
           return null;
         }
-        why = WRONG_KEY;
+        why = this.#identities.apiKeys.isKey(key) ? REPORTS_KEY : WRONG_KEY;
       } else {
         if (token === null) continue;
         const result = this.#identities.tokens.check(token, exchange.timeMs);

@@ -6,12 +6,12 @@
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { FastifyInstance } from 'fastify';
-import { TidegateError } from '../../errors/tidegate-error.js';
 import { secretOf } from '../config/secrets.js';
 import { byteCount, durationMs } from '../config/units.js';
 import { workerConfig } from '../config/worker-config.js';
 import type { CollectorStatus, ControlDeps, NodeStatus, Readiness } from '../control/control-deps.js';
-import { createControlServer } from '../control/server.js';
+import { ReportQuota } from '../control/report-quota.js';
+import { createControlServer, createReportsServer } from '../control/server.js';
 import { controlToken } from '../control/token.js';
 import { readDrops, type StreamDrops } from '../events/drop-page.js';
 import { bootId } from '../events/process-life.js';
@@ -29,6 +29,7 @@ import type { TailDrops } from './ledger/recorded-use.js';
 import { checkPart, collects, sayDoubts, serves, shapeOf, type Part } from './part.js';
 import type { SupervisorMessage } from './protocol.js';
 import { recordedToday } from './recorded-today.js';
+import { listenAt, ReportsListener } from './reports-listener.js';
 import { collectorLagFile, collectorSocket, metricsBaseFile, spoolDirOf, supervisorSocket, type ConfigInForce } from './run-files.js';
 import { Sharing } from './sharing.js';
 import { Shipping } from './shipping.js';
@@ -73,6 +74,8 @@ export class Supervisor {
   readonly #shipping: Shipping;
   readonly #sharing: Sharing;
   readonly #collecting: Collecting;
+  readonly #quota: ReportQuota;
+  readonly #reports: ReportsListener;
   #control: FastifyInstance | null = null;
   /** '' until the control origin listens. */
   #token: { readonly token: string; readonly path: string | null } = { token: '', path: null };
@@ -92,6 +95,8 @@ export class Supervisor {
     this.#lock = lock;
     this.#identities = new Identities(configuration.inForce, log);
     this.#collecting = new Collecting(part, collectorSocket(runDir), collectorLagFile(runDir));
+    this.#quota = new ReportQuota(() => configuration.inForce.config.reports.queries_per_minute);
+    this.#reports = new ReportsListener(() => createReportsServer(this.#deps()));
     this.#sharing = sharing;
     this.#ledger = new Ledger({
       folder: join(dataDir, 'ledger'), bootId: bootId() ?? '', clock: systemClock, log, recordedToday: recordedToday(dataDir, collects(part) ? collectorSocket(runDir) : null),
@@ -192,7 +197,7 @@ export class Supervisor {
     this.#keeper.stop();
     this.#keeper.tick();
     await this.#shipping.stop();
-    await this.#control?.close();
+    await Promise.all([this.#control?.close(), this.#reports.close()]);
     await this.#hub.close();
     await this.#sharing.stop();
     await this.#collecting.close();
@@ -218,8 +223,10 @@ export class Supervisor {
     const { address } = inForce.config.control;
     this.#takeToken(inForce);
     this.#control = createControlServer(this.#deps(), this.#options.version);
-    await listen(this.#control, address);
-    this.#log.info({ version: inForce.version, control: address, node: inForce.config.node, part: this.#options.part, dataDir: inForce.dataDir }, 'the data directory is held; the control origin listens');
+    await listenAt(this.#control, address, 'control');
+    const reports = reportsAddress(inForce, this.#options.part);
+    await this.#reports.move(reports);
+    this.#log.info({ version: inForce.version, control: address, ...(reports === undefined ? {} : { reports }), node: inForce.config.node, part: this.#options.part, dataDir: inForce.dataDir }, 'the data directory is held; the control origin listens');
     sayDoubts(this.#options.part, inForce.config, this.#log);
   }
 
@@ -237,6 +244,8 @@ export class Supervisor {
       // the trial found it usable a moment ago
       this.#log.error({ err: error }, 'the control token of before stays');
     }
+    // the trial found it free a moment ago
+    this.#reports.move(reportsAddress(inForce, this.#options.part)).catch((error: unknown) => { this.#log.error({ err: error }, 'the listener of reports stays where it was'); });
     this.#metrics.configVersion = inForce.version;
     this.#shipping.apply(inForce);
     this.#sharing.apply(inForce);
@@ -333,7 +342,7 @@ export class Supervisor {
   #deps(): ControlDeps {
     const configuration = this.#configuration;
     return {
-      token: () => this.#token.token, collectorSocket: collects(this.#options.part) ? collectorSocket(this.#options.runDir) : null, log: this.#log,
+      token: () => this.#token.token, tokens: () => configuration.inForce.config.control.tokens, quota: this.#quota, collectorSocket: collects(this.#options.part) ? collectorSocket(this.#options.runDir) : null, log: this.#log,
       identify: (bearer) => this.#identities.find(bearer),
       timeZoneOf: (app) => configuration.inForce.config.apps.find(({ name }) => name === app)?.time_zone ?? null,
       address: () => configuration.inForce.config.control.address,
@@ -369,6 +378,13 @@ async function tryCandidate(candidate: ConfigInForce, inForce: ConfigInForce, pa
   controlToken(configuredToken(candidate), candidate.dataDir);
   const { address } = candidate.config.listeners.http;
   if (serves(part) && address !== inForce.config.listeners.http.address) await trialListen(address);
+  const reports = reportsAddress(candidate, part);
+  if (reports !== undefined && reports !== reportsAddress(inForce, part)) await trialListen(reports);
+}
+
+/** Where there is no collector, there are no reports either. */
+function reportsAddress({ config }: ConfigInForce, part: Part): string | undefined {
+  return collects(part) ? config.reports.address : undefined;
 }
 
 function messageOf(inForce: ConfigInForce): Extract<SupervisorMessage, { type: 'config' }> {
@@ -377,16 +393,4 @@ function messageOf(inForce: ConfigInForce): Extract<SupervisorMessage, { type: '
 
 function configuredToken({ config, secrets }: ConfigInForce): string | undefined {
   return config.control.token === undefined ? undefined : secretOf(config.control.token, secrets);
-}
-
-/** @throws TidegateError address_in_use, address_unusable */
-async function listen(server: FastifyInstance, address: string): Promise<void> {
-  const colon = address.lastIndexOf(':');
-  const host = address.slice(0, colon).replace(/^\[(.*)\]$/, '$1');
-  try {
-    await server.listen({ host, port: Number(address.slice(colon + 1)) });
-  } catch (cause) {
-    const { code } = cause as NodeJS.ErrnoException;
-    throw new TidegateError(code === 'EADDRINUSE' ? 'address_in_use' : 'address_unusable', `${address} (control): ${code ?? String(cause)}`, { cause });
-  }
 }

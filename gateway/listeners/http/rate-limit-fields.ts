@@ -3,8 +3,19 @@ import type { LimitAnswer } from '../../exchange.js';
 
 export function rateLimitFields(answer: LimitAnswer | null, status: number): string {
   if (answer === null) return '';
-  const reset = Math.max(0, Math.ceil(answer.resetSeconds));
-  const lines = `RateLimit-Policy: "${answer.policy}";q=${answer.limit};w=${Math.round(answer.windowSeconds)}\r\n`
-    + `RateLimit: "${answer.policy}";r=${Math.max(0, Math.floor(answer.remaining))};t=${reset}\r\n`;
-  return status === 429 ? `${lines}Retry-After: ${Math.max(1, reset)}\r\n` : lines;
+  const lines = `RateLimit-Policy: ${rateLimitPolicyField(answer)}\r\nRateLimit: ${rateLimitField(answer)}\r\n`;
+  return status === 429 ? `${lines}Retry-After: ${retryAfterField(answer)}\r\n` : lines;
+}
+
+export function rateLimitPolicyField({ policy, limit, windowSeconds }: LimitAnswer): string {
+  return `"${policy}";q=${limit};w=${Math.round(windowSeconds)}`;
+}
+
+export function rateLimitField({ policy, remaining, resetSeconds }: LimitAnswer): string {
+  return `"${policy}";r=${Math.max(0, Math.floor(remaining))};t=${Math.max(0, Math.ceil(resetSeconds))}`;
+}
+
+/** Seconds, at least one. */
+export function retryAfterField({ resetSeconds }: LimitAnswer): number {
+  return Math.max(1, Math.ceil(resetSeconds));
 }
