@@ -6,6 +6,7 @@ import * as collector from './commands/collector.js';
 import * as diff from './commands/diff.js';
 import * as env from './commands/env.js';
 import * as gateway from './commands/gateway.js';
+import * as importing from './commands/import.js';
 import * as keys from './commands/keys.js';
 import * as quarantine from './commands/quarantine.js';
 import * as report from './commands/report.js';
@@ -20,7 +21,7 @@ const program = new Command('tidegate')
   .description('An API gateway whose traffic record is the product.')
   .version(programVersion())
   .showHelpAfterError('(tidegate help COMMAND tells more)');
-for (const command of [start, gateway, collector, env, check, diff, status, report, keys, tokens, quarantine, store]) command.register(program);
+for (const command of [start, gateway, collector, env, check, diff, status, report, keys, tokens, importing, quarantine, store]) command.register(program);
 
 try {
   await program.parseAsync();

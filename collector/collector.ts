@@ -15,7 +15,7 @@ import { openEventLog } from './log/open-event-log.js';
 import type { RangeLimits } from './log/picked-rows.js';
 import { Quarantine } from './log/quarantined.js';
 import { openStore, type ClickHouseConnection } from './store/open-store.js';
-import { applyRetention, pruneQuarantine, pruneStreams, type Retention } from './store/retention.js';
+import { applyRetention, pruneImports, pruneQuarantine, pruneStreams, type Retention } from './store/retention.js';
 import type { Store } from './store/store.js';
 
 export interface CollectorOptions {
@@ -211,6 +211,7 @@ export class Collector {
 
   async #retain(nowMs: number): Promise<void> {
     await applyRetention(this.store, this.#retention, nowMs, this.#log);
+    await pruneImports(this.store, this.#retention, nowMs);
     for (const stream of await pruneStreams(this.store, this.#retention, { inUse: this.#eventLog.inUse(), comesAgainMs: this.#eventLog.comesAgainMs }, nowMs, this.#log)) this.#eventLog.forget(stream);
     await pruneQuarantine(this.store, join(this.#collectorDir, 'quarantine'), this.#retention, nowMs, this.#log);
   }

@@ -9,7 +9,7 @@ import { ConfigRejectedError } from '../../gateway/config/config-problem.js';
 import { loadConfig } from '../../gateway/config/load.js';
 import { kafkaSettings } from '../../gateway/events/kafka-client.js';
 import { count } from '../render/figures.js';
-import { copyProgress, type CopyProgress } from '../render/copy-progress.js';
+import { copyProgress, type CopyProgress } from '../render/progress.js';
 import { renderTable } from '../render/table.js';
 import { standardError, standardOutput, type Terminal } from '../render/terminal.js';
 

@@ -4,6 +4,7 @@
  *
  * `complete` is what can be said now: nothing is missing that should be there. Of a time that is not over (`over`) it says so up to a minute ago.
  */
+import { IMPORT_WORKER } from '../../gateway/events/event.js';
 import { REPORT_SETTINGS } from '../reports/report-store.js';
 import type { LogPart } from '../log/event-log.js';
 import type { Store } from '../store/store.js';
@@ -165,11 +166,11 @@ function sharedNames(known: readonly StreamFacts[], nowMs: number): string[] {
   return [...instances].filter(([, of]) => of.size > 1).map(([node, of]) => `${of.size} nodes call themselves ${node} (${[...of].sort().join(', ')}): give each its own name`);
 }
 
-/** Of a row of `streams`. */
-const LIVED_IN_IT = 'opened_at < fromUnixTimestamp64Milli({to:Int64}) AND (sealed_at IS NULL OR sealed_at >= fromUnixTimestamp64Milli({from:Int64}))';
+/** Of a row of `streams`. An imported log is no record of the time in which it was imported, nor of its own, which this gateway did not see. */
+const LIVED_IN_IT = `worker != ${IMPORT_WORKER} AND opened_at < fromUnixTimestamp64Milli({to:Int64}) AND (sealed_at IS NULL OR sealed_at >= fromUnixTimestamp64Milli({from:Int64}))`;
 
 async function streamsOf(store: Pick<Store, 'query'>, known: readonly StreamFacts[], fromMs: number, toMs: number): Promise<StreamFacts[]> {
-  const here = new Map<string, StreamFacts>(known.filter(({ openedMs, sealedMs }) => openedMs < toMs && (sealedMs ?? toMs) >= fromMs).map((facts) => [facts.stream, facts]));
+  const here = new Map<string, StreamFacts>(known.filter(({ worker, openedMs, sealedMs }) => worker !== IMPORT_WORKER && openedMs < toMs && (sealedMs ?? toMs) >= fromMs).map((facts) => [facts.stream, facts]));
   const bounds = { from: fromMs, to: toMs };
   const rows = await store.query<{ stream: string; node: string; worker: number; opened: number; sealed: number | null; last_seq: number; proven: boolean }>(
     `SELECT leftPad(lower(hex(stream)), 16, '0') AS stream, node, worker, toUnixTimestamp64Milli(opened_at) AS opened,

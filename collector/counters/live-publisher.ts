@@ -13,6 +13,7 @@ import { openRedis, type RedisClient, type RedisSettings } from '../../gateway/c
 import type { SpoolLog } from '../../gateway/events/spool-log.js';
 import { bucketBounds } from '../reports/calendar.js';
 import type { QueryParams } from '../store/store.js';
+import { NOT_IMPORTED } from './live-counters.js';
 
 export interface LivePublisherOptions {
   readonly settings: RedisSettings;
@@ -41,8 +42,7 @@ const DAY_S = 24 * HOUR_S;
 const BATCH = 500;
 
 const HOURS_SQL = `SELECT intDiv(toUnixTimestamp(t.time), ${HOUR_S}) AS hour, toString(t.app) AS app, toString(t.service) AS service, sum(t.requests) AS n_requests
-FROM tidegate.traffic_quarter_hour AS t
-WHERE t.time >= toDateTime({from_s:UInt32}, 'UTC') AND t.time < toDateTime({to_s:UInt32}, 'UTC')
+FROM ${NOT_IMPORTED} AS t
 GROUP BY hour, app, service
 SETTINGS max_execution_time = 10`;
 

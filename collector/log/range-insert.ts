@@ -54,6 +54,15 @@ export class RangeInsert {
     if (name !== null) unlinkSync(this.file(name));
   }
 
+  /**
+   * Notes which days imported rows are of, before they are inserted: what they are in is kept from then on (retention.ts), and reports of days older than
+   * what is kept know that they may be asked (collector/reports/imported-days.ts).
+   */
+  async noteImports({ imports }: PickedRows): Promise<void> {
+    const values = imports.flatMap(({ stream, days }) => days.map((day) => `(toUInt64(0x${stream}), toUInt16(${day}))`));
+    if (values.length > 0) await this.#store.command(`INSERT INTO tidegate.imports (stream, day) SELECT row.1, toDate(row.2) FROM (SELECT arrayJoin([${values.join(', ')}]) AS row)`);
+  }
+
   /** @param range the range's number, or offset: noted again, it is the same row */
   async noteRepeats(picked: PickedRows, range: number): Promise<void> {
     for (const { stream, first, last } of joined(metAgain(picked))) {
@@ -71,7 +80,11 @@ export class RangeInsert {
   }
 }
 
-const metAgain = ({ repeats, leaveOut }: PickedRows): SeqRunOfStream[] => [...repeats, ...leaveOut];
+/** What was in the log although it is stored. An imported log may be read again, after a kill: its rows come again by design, and alarm nobody. */
+export function metAgain({ repeats, leaveOut, imports }: PickedRows): SeqRunOfStream[] {
+  const imported = new Set(imports.map(({ stream }) => stream));
+  return [...repeats, ...leaveOut].filter(({ stream }) => !imported.has(stream));
+}
 const rowsIn = (runs: readonly SeqRunOfStream[]): number => runs.reduce((sum, run) => sum + run.last - run.first + 1, 0);
 
 /** Runs that touch as one. */

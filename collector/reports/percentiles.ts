@@ -1,6 +1,6 @@
 /**
- * Percentiles out of log-scale bucket counts. Bucket i holds the durations d with i <= 8 * log2(max(d, 1 us)) < i + 1, so its bounds lie
- * 2^(1/8) apart and its geometric middle is within 4.5 % of everything in it. Counts merge by addition; percentiles never do.
+ * Percentiles out of log-scale bucket counts. Bucket i holds the durations d with i <= 8 * log2(max(d, 1 us)) < i + 1, so its bounds lie 2^(1/8) apart and its geometric middle is within
+ * 4.5 % of everything in it. Bucket 0 holds what has no duration: 0 in the event, as of imported logs that say nothing of it. Counts merge by addition; percentiles never do.
  */
 export interface DurationSummary {
   readonly avg: number | null;
@@ -23,18 +23,17 @@ export function durationBounds(bucket: number): readonly [fromMs: number, toMs: 
   return [boundMs(bucket), boundMs(bucket + 1)];
 }
 
-/** The first holds what is shorter than a microsecond, too. */
-const boundMs = (bucket: number): number => (bucket === 0 ? 0 : Number((2 ** (bucket / 8) / 1000).toPrecision(4)));
+const boundMs = (bucket: number): number => Number((2 ** (bucket / 8) / 1000).toPrecision(4));
 
 /** Geometric middle of a bucket, in milliseconds, to four digits. */
 function middleMs(bucket: number): number {
   return Number((2 ** ((bucket + 0.5) / 8) / 1000).toPrecision(4));
 }
 
-/** Ascending, without those that hold nothing. @param latency bucket to count, as the store answers it (keys are text in JSON) */
+/** Ascending, of durations that are known, without buckets that hold nothing. @param latency bucket to count, as the store answers it (keys are text in JSON) */
 export function durationCounts(latency: unknown): (readonly [bucket: number, count: number])[] {
   return Object.entries(latency as Readonly<Record<string, unknown>>).map(([bucket, count]) => [Number(bucket), Number(count)] as const)
-    .filter(([, count]) => count > 0).sort(([a], [b]) => a - b);
+    .filter(([bucket, count]) => bucket > 0 && count > 0).sort(([a], [b]) => a - b);
 }
 
 /**

@@ -47,20 +47,22 @@ export const gapRow = (bucket: number, key: Row): Row => ({ bucket, ...key, ...N
 export const isGap = (row: Row): boolean => row['n_latency'] === NO_SUMS['n_latency'];
 
 /** Table, range and sums of each source. Bucket bounds are whole seconds: roundDown searches the array for the start. */
-const SOURCES: Readonly<Record<Source, { readonly table: string; readonly range: string; readonly sums: string; readonly requests: string }>> = {
+const SOURCES: Readonly<Record<Source, { readonly table: string; readonly range: string; readonly sums: string }>> = {
   events: {
-    table: 'tidegate.events', sums: EVENT_SUMS, requests: 'sum(t.requests)',
+    table: 'tidegate.events', sums: EVENT_SUMS,
     range: "t.time >= fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC') AND t.time < fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC')",
   },
   minutes: {
-    table: 'tidegate.traffic_minute', sums: ROLLUP_SUMS, requests: 'sum(t.requests)',
+    table: 'tidegate.traffic_minute', sums: ROLLUP_SUMS,
     range: "t.time >= toDateTime({from_s:UInt32}, 'UTC') AND t.time < toDateTime({to_s:UInt32}, 'UTC')",
   },
   quarter_hours: {
-    table: 'tidegate.traffic_quarter_hour', sums: ROLLUP_SUMS, requests: 'sum(t.requests)',
+    table: 'tidegate.traffic_quarter_hour', sums: ROLLUP_SUMS,
     range: "t.time >= toDateTime({from_s:UInt32}, 'UTC') AND t.time < toDateTime({to_s:UInt32}, 'UTC')",
   },
 };
+
+export const tableOf = (source: Source): string => SOURCES[source].table;
 
 export function chooseSource(query: TrafficQuery, bounds: readonly number[]): Source {
   if (needsRaw(query)) return 'events';
@@ -137,14 +139,13 @@ ${REPORT_SETTINGS}`;
 
 /** The groups of the range, g0 and so on: in the order of rows, or with `top` by their requests. */
 export function groupsStatement(query: TrafficQuery, source: Source, limit: number): string {
-  const { table, requests } = SOURCES[source];
   const columns = groupColumns(query, source).map((sql, index) => `${sql} AS g${index}`);
   const names = columns.map((_, index) => `g${index}`).join(', ');
   return `SELECT ${columns.join(', ')}
-FROM ${table} AS t
+FROM ${tableOf(source)} AS t
 WHERE ${conditions(query, source)}
 GROUP BY ${names}
-ORDER BY ${query.top === null ? '' : `${requests} DESC, `}${names}
+ORDER BY ${query.top === null ? '' : 'sum(t.requests) DESC, '}${names}
 LIMIT ${limit}
 ${REPORT_SETTINGS}`;
 }

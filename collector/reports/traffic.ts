@@ -4,11 +4,12 @@ import { TidegateError } from '../../errors/tidegate-error.js';
 import { bucketBounds, formatInstant } from './calendar.js';
 import { toldTo, type Verdict } from './completeness-answers.js';
 import { writeCursor } from './cursor.js';
+import { isImported } from './imported-days.js';
 import { summarise, type DurationSummary } from './percentiles.js';
 import { MAX_ROWS, REPORT_SETTINGS, type Asker, type ReportStore, type Row } from './report-store.js';
 import { EARLIEST_MS, needsRaw, type Group, type TrafficQuery } from './traffic-query.js';
 import { filled, foundRows, keysOf, keyText, periodBefore, positionOf, topGroups, type Reading } from './traffic-rows.js';
-import { chooseSource, gapRow, isGap, keyNames, QUARTER_MS, type Source } from './traffic-statement.js';
+import { chooseSource, gapRow, isGap, keyNames, QUARTER_MS, tableOf, type Source } from './traffic-statement.js';
 
 export interface TrafficSums {
   readonly requests: number;
@@ -164,7 +165,7 @@ async function requireKept(deps: TrafficDeps, query: TrafficQuery, source: Sourc
   const kept = deps.kept();
   const keptMs = source === 'events' ? kept.eventsMs : source === 'minutes' ? kept.minutesMs : kept.quarterHoursMs;
   const earliestMs = deps.nowMs() - keptMs;
-  if (query.fromMs < earliestMs) throw notKept(query, source, earliestMs);
+  if (query.fromMs < earliestMs && !await isImported(deps.store, asker, tableOf(source), query.fromMs, Math.min(query.toMs, earliestMs))) throw notKept(query, source, earliestMs);
   if (source !== 'events') return;
   const [row] = await deps.store.query(GONE_SQL, { from_s: Math.floor(query.fromMs / QUARTER_MS) * 900, to_s: Math.floor(query.toMs / 1000) }, asker);
   const goneMs = Number(row?.['gone_s'] ?? 0) * 1000;

@@ -2,6 +2,8 @@
  * How long the store keeps what, and how much: whole partitions go (days of events and minutes, months of quarter hours), at once and exactly when they are
  * due. A TTL of the engine would do the same within its merges, some hours late, and a changed one would rewrite its tables.
  *
+ * Partitions with rows of an imported log stay for as long after these were stored as they would after their end, or a log of 2015 would go at once.
+ *
  * What is noted of streams goes when no number of their time is left that it could speak for; what went to quarantine, with the raw events of its time.
  */
 import { readdirSync, statSync, unlinkSync } from 'node:fs';
@@ -17,7 +19,10 @@ export interface Retention {
   readonly maxBytes: number;
 }
 
-interface Partition { readonly table: string; readonly id: string; readonly bytes: number; readonly endMs: number }
+interface Partition { readonly table: string; readonly id: string; readonly bytes: number; readonly startMs: number; readonly endMs: number }
+
+/** Of imported logs. */
+interface ImportedDay { readonly startMs: number; readonly storedMs: number }
 
 const KEPT: readonly (readonly [table: string, keep: (retention: Retention) => number])[] = [
   ['events', (retention) => retention.eventsMs],
@@ -28,9 +33,10 @@ const KEPT: readonly (readonly [table: string, keep: (retention: Retention) => n
 /** Drops what is due. @returns the partitions dropped, as table/partition. @throws store_failed */
 export async function applyRetention(store: Store, retention: Retention, nowMs: number, log: SpoolLog): Promise<readonly string[]> {
   const dropped: string[] = [];
+  const imported = await importedDays(store);
   for (const [table, keep] of KEPT) {
     for (const partition of await partitionsOf(store, table)) {
-      if (partition.endMs > nowMs - keep(retention)) continue;
+      if (lastUse(partition, imported) > nowMs - keep(retention)) continue;
       await drop(store, partition);
       log.info({ table, partition: partition.id, bytes: partition.bytes }, 'past the time it is kept: dropped');
       dropped.push(`${table}/${partition.id}`);
@@ -49,10 +55,35 @@ export async function applyRetention(store: Store, retention: Retention, nowMs: 
   return dropped;
 }
 
+/**
+ * Forgets the days of imported logs of which nothing is left in any table. Until then what is noted of their streams stays (pruneStreams): the same log, imported again, must
+ * find that its rows are there.
+ * @throws store_failed
+ */
+export async function pruneImports(store: Store, { eventsMs, minutesMs, quarterHoursMs }: Retention, nowMs: number): Promise<void> {
+  const before = nowMs - Math.max(eventsMs, minutesMs, quarterHoursMs);
+  const past = (await importedDays(store)).filter(({ storedMs }) => storedMs < before);
+  if (past.length === 0) return;
+  const partitions = (await Promise.all(KEPT.map(([table]) => partitionsOf(store, table)))).flat();
+  const gone = past.filter(({ startMs }) => !partitions.some((partition) => startMs >= partition.startMs && startMs < partition.endMs));
+  if (gone.length > 0) await remove(store, 'imports', `toRelativeDayNum(day) IN (${[...new Set(gone.map(({ startMs }) => startMs / DAY_MS))].join(', ')})`, {});
+}
+
+/** When the newest of its rows was made, or, of an imported log, stored. */
+function lastUse({ startMs, endMs }: Partition, imported: readonly ImportedDay[]): number {
+  return imported.reduce((last, day) => (day.startMs >= startMs && day.startMs < endMs ? Math.max(last, day.storedMs) : last), endMs);
+}
+
+async function importedDays(store: Store): Promise<readonly ImportedDay[]> {
+  const rows = await store.query<{ day: number; stored: number }>('SELECT toRelativeDayNum(day) AS day, toUnixTimestamp64Milli(max(stored_at)) AS stored FROM tidegate.imports AS imports GROUP BY imports.day');
+  return rows.map(({ day, stored }) => ({ startMs: day * DAY_MS, storedMs: stored }));
+}
+
 /** `streams` last: a kill between them leaves the stream there, to be taken up again. */
 const NOTED_BY_STREAM = ['coverage', 'drops', 'repeats', 'streams'] as const;
 /** So many in one statement, and so many each time. */
 const STREAMS_AT_ONCE = 1000;
+const DAY_MS = 86_400_000;
 
 /** What of the notes is needed, however old the events are that they speak of. */
 export interface NeededNotes {
@@ -73,6 +104,7 @@ export async function pruneStreams(store: Store, { eventsMs, minutesMs, quarterH
     `SELECT leftPad(lower(hex(stream)), 16, '0') AS stream FROM tidegate.streams AS streams FINAL
      WHERE sealed_at < fromUnixTimestamp64Milli({before:Int64}) AND noted_at < fromUnixTimestamp64Milli({noted_before:Int64})
        AND streams.stream NOT IN (SELECT stream FROM tidegate.coverage WHERE at >= fromUnixTimestamp64Milli({before:Int64}))
+       AND streams.stream NOT IN (SELECT stream FROM tidegate.imports)
      ORDER BY sealed_at LIMIT ${STREAMS_AT_ONCE + inUse.size}`, { before, noted_before: nowMs - comesAgainMs });
   const gone = past.map(({ stream }) => stream).filter((stream) => !inUse.has(stream)).slice(0, STREAMS_AT_ONCE);
   if (gone.length === 0) return gone;
@@ -113,13 +145,14 @@ async function remove(store: Store, table: string, where: string, params: QueryP
 async function partitionsOf(store: Store, table: string): Promise<Partition[]> {
   const rows = await store.query<{ id: string; bytes: number }>(
     "SELECT partition_id AS id, sum(bytes_on_disk) AS bytes FROM system.parts WHERE database = 'tidegate' AND table = {table:String} AND active GROUP BY id ORDER BY id", { table });
-  return rows.map(({ id, bytes }) => ({ table, id, bytes, endMs: endOf(id) }));
+  return rows.map(({ id, bytes }) => ({ table, id, bytes, ...boundsOf(id) }));
 }
 
-/** `20261121`: the day's end; `202611`: the month's. */
-function endOf(id: string): number {
+/** `20261121`: of the day; `202611`: of the month. */
+function boundsOf(id: string): { readonly startMs: number; readonly endMs: number } {
   const [year, month, day] = [Number(id.slice(0, 4)), Number(id.slice(4, 6)), id.slice(6)];
-  return day === '' ? Date.UTC(year, month, 1) : Date.UTC(year, month - 1, Number(day) + 1);
+  return day === '' ? { startMs: Date.UTC(year, month - 1, 1), endMs: Date.UTC(year, month, 1) }
+    : { startMs: Date.UTC(year, month - 1, Number(day)), endMs: Date.UTC(year, month - 1, Number(day) + 1) };
 }
 
 async function drop(store: Store, { table, id }: Partition): Promise<void> {

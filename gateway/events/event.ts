@@ -33,6 +33,9 @@ export type Protocol = keyof typeof PROTOCOLS;
 export const KINDS = { request: 1, interim: 2, import: 3 } as const;
 export type Kind = keyof typeof KINDS;
 
+/** In place of a worker's slot: the stream is that of an imported log (docs/decisions/0030-imported-logs.md). Its rows have times of their own, whenever they were written. */
+export const IMPORT_WORKER = 65_535;
+
 export const outcomeId = (name: Outcome): number => OUTCOMES[name].id;
 
 /**

@@ -32,7 +32,7 @@ export class SegmentWriter {
   readonly #segmentBytes: number;
   readonly #log: SpoolLog;
   readonly #calls: SegmentCalls;
-  #index = 1;
+  #index: number;
   #fd: number;
   #position = SEGMENT_HEADER_BYTES;
   /** Full segments, still to be flushed and closed. */
@@ -45,14 +45,26 @@ export class SegmentWriter {
   /**
    * Opens the first segment, which `prepareFirstSegment` made; throws what the file system says.
    * @param segmentBytes a segment that has this many bytes gets no further frame
+   * @param index of the first segment
    */
-  constructor(streamDir: string, stream: string, segmentBytes: number, log: SpoolLog, calls: SegmentCalls = SYSTEM_CALLS) {
+  constructor(streamDir: string, stream: string, segmentBytes: number, log: SpoolLog, calls: SegmentCalls = SYSTEM_CALLS, index = 1) {
+    this.#index = index;
     this.#streamDir = streamDir;
     this.#stream = stream;
     this.#segmentBytes = segmentBytes;
     this.#log = log;
     this.#calls = calls;
     this.#fd = openSync(segmentPath(streamDir, this.#index), 'r+');
+  }
+
+  /** Of the segment that is written. */
+  get index(): number {
+    return this.#index;
+  }
+
+  /** The next frame goes into a new segment, if one can be made. */
+  beginSegment(): void {
+    this.#goOn();
   }
 
   /** Appends a frame, whole or not at all: when it throws, no byte is left that a reader would take for a frame. */
@@ -146,8 +158,8 @@ export class SegmentWriter {
 }
 
 /** Makes the first segment of a stream that nobody writes yet, on disk. Throws what the file system says. */
-export function prepareFirstSegment(streamDir: string, stream: string, calls: SegmentCalls = SYSTEM_CALLS): void {
-  const fd = createSegment(streamDir, stream, 1, calls);
+export function prepareFirstSegment(streamDir: string, stream: string, calls: SegmentCalls = SYSTEM_CALLS, index = 1): void {
+  const fd = createSegment(streamDir, stream, index, calls);
   try {
     fsyncSync(fd);
   } finally {

@@ -9,6 +9,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Pool } from 'undici';
 import { TidegateError } from '../../errors/tidegate-error.js';
 import { readDrops } from '../events/drop-page.js';
+import { IMPORT_WORKER } from '../events/event.js';
 import { readStreamEvents } from '../events/read-rows.js';
 import { scanStreams } from '../events/spool.js';
 import type { AppsOfDay, RecordedDay, RecordedToday } from './ledger/recorded-use.js';
@@ -34,7 +35,8 @@ export function recordedToday(dataDir: string, collectorSocket: string | null): 
   const spoolDir = spoolDirOf(dataDir);
   return async (days) => {
     const tally = new Tally(days);
-    const streams = scanStreams(spoolDir);
+    // of imported logs nothing counts, and they can be long
+    const streams = scanStreams(spoolDir).filter(({ state }) => state?.worker !== IMPORT_WORKER);
     const open: { stream: string; lastSeq: number }[] = [];
     const befores: { stream: string; before: number }[] = [];
     for (const { stream, dir, state } of streams) {

@@ -14,6 +14,7 @@ import { ReportQuota } from '../control/report-quota.js';
 import { createControlServer, createReportsServer } from '../control/server.js';
 import { controlToken } from '../control/token.js';
 import { readDrops, type StreamDrops } from '../events/drop-page.js';
+import { IMPORT_WORKER } from '../events/event.js';
 import { bootId } from '../events/process-life.js';
 import type { ProcessLock } from '../events/process-lock.js';
 import { readStreamEvents } from '../events/read-rows.js';
@@ -268,6 +269,8 @@ export class Supervisor {
   }
 
   #settle({ stream, dir, state }: SpooledStream): void {
+    // of an imported log nothing was ever lent, and it can be long
+    if (state?.worker === IMPORT_WORKER) return;
     const drops = readDrops(dir);
     const lastSeq = Math.max(state?.lastSeq ?? -1, drops?.reachedSeq ?? -1);
     this.#ledger.settle(stream, (fromSeq) => readStreamEvents(dir, fromSeq), lastSeq, tailDrops(drops));

@@ -13,8 +13,10 @@ export interface LogLine { readonly method: string; readonly target: string; rea
 
 const root = fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? '../../' : '../../../', import.meta.url));
 
+export const logPath = join(root, 'test/real-traffic/access-log.gz');
+
 export function readLog(): LogLine[] {
-  const text = gunzipSync(readFileSync(join(root, 'test/real-traffic/access-log.gz'))).toString('latin1');
+  const text = gunzipSync(readFileSync(logPath)).toString('latin1');
   return text.trimEnd().split('\n').map((line) => {
     const [, method = '', target = '', status, bytes] = /"(\S+) (.*) HTTP\/1\.[01]" (\d{3}) (\d+|-) /.exec(line) ?? [];
     return { method, target, status: Number(status), bytes: bytes === '-' ? 0 : Number(bytes) };

@@ -361,6 +361,7 @@ export class KafkaEventLog implements EventLog {
     for (const poison of builder.poison) await this.#quarantine.putAside(poison, offer.partition);
     const picked = builder.picked();
     await this.#inserts.noteRepeats(picked, builder.from);
+    await this.#inserts.noteImports(picked);
     const { from, to, out } = builder;
     const { nowMs, block } = await this.#notes.look();
     const staged = picked.rows === 0 ? { bytes: 0, crc: 0 } : await this.#inserts.stage(nameOf(offer.partition, builder), picked, false);

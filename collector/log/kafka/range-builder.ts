@@ -4,7 +4,7 @@
  * what the intent leaves out in place of the coverage.
  */
 import { decodeChunk, type ReceivedMessage, type StreamFacts } from '../../../gateway/events/chunk.js';
-import { StreamPicker, together, type PickedRows, type RangeLimits, type SeqRunOfStream } from '../picked-rows.js';
+import { MOST_IMPORTED_DAYS, StreamPicker, together, type PickedRows, type RangeLimits, type SeqRunOfStream } from '../picked-rows.js';
 import { SeqSet, type SeqRun } from '../seq-set.js';
 import { intentFits } from './intent.js';
 
@@ -36,6 +36,8 @@ export class RangeBuilder {
   readonly #pickers = new Map<string, StreamPicker>();
   readonly #out = new Map<string, SeqSet>();
   readonly #states = new Map<string, StatedFacts>();
+  /** Of imported rows. */
+  readonly #days = new Set<number>();
   /** A message that no intent can speak of stands alone, in a range without rows. */
   #alone = false;
 
@@ -51,7 +53,7 @@ export class RangeBuilder {
   static again(from: number, out: readonly SeqRunOfStream[]): RangeBuilder {
     const known = new Map<string, SeqSet>();
     for (const { stream, first, last } of out) known.set(stream, known.get(stream) ?? new SeqSet()).get(stream)?.add(first, last);
-    return new RangeBuilder(from, { rows: Number.POSITIVE_INFINITY, bytes: Number.POSITIVE_INFINITY }, (stream) => known.get(stream) ?? new SeqSet());
+    return new RangeBuilder(from, { rows: Number.POSITIVE_INFINITY, bytes: Number.POSITIVE_INFINITY, days: Number.POSITIVE_INFINITY }, (stream) => known.get(stream) ?? new SeqSet());
   }
 
   /** False: the range is full; the message is for the next. Messages come without gaps, but for what the log has lost. */
@@ -62,6 +64,8 @@ export class RangeBuilder {
     if (chunk.kind !== 'state') {
       const { frames } = chunk;
       if (this.rows > 0 && (this.rows >= this.#limits.rows || this.bytes >= this.#limits.bytes)) return false;
+      const days = this.#newDays(stream, frames);
+      if (this.rows > 0 && this.#days.size + days.size > (this.#limits.days ?? MOST_IMPORTED_DAYS)) return false;
       const out = this.#outWith(stream, frames);
       if (out !== null) {
         const fits = intentFits(runsOf(new Map([...this.#out, [stream, out]])));
@@ -74,6 +78,7 @@ export class RangeBuilder {
         this.#out.set(stream, out);
       }
       const picker = this.#picker(stream);
+      for (const day of days) this.#days.add(day);
       let overlaps = false;
       for (const { firstSeq, count, rows } of frames) overlaps = !picker.take(firstSeq, count, rows) || overlaps;
       if (chunk.kind === 'unreadable') this.#putAside(message, stream, chunk.reason, chunk.detail);
@@ -109,6 +114,13 @@ export class RangeBuilder {
 
   picked(): PickedRows {
     return together([...this.#pickers.values()]);
+  }
+
+  /** Days of imported rows that the range does not have yet. Of one message they are few: a segment of an import has no more than a range. */
+  #newDays(stream: string, frames: readonly { readonly rows: Buffer }[]): Set<number> {
+    const picker = this.#picker(stream);
+    const days = frames.flatMap(({ rows }) => picker.importedDay(rows) ?? []);
+    return new Set(days.filter((day) => !this.#days.has(day)));
   }
 
   #picker(stream: string): StreamPicker {

@@ -98,6 +98,16 @@ export class Collect {
     return this.#stored.of(stream);
   }
 
+  /**
+   * Before the directory of a stream goes that may come again, an imported log's: its places are of files that go with it. What the manifest says was inserted. A kill
+   * before the directory has gone has it read from its start, and all of it left out.
+   */
+  leave(stream: string): void {
+    const manifest = readManifest(this.#manifestPath);
+    if (manifest === null || !manifest.spans.some((span) => span.stream === stream)) return;
+    writeManifest(this.#manifestPath, { ...manifest, rows: 0, spans: manifest.spans.filter((span) => span.stream !== stream) });
+  }
+
   /** Forgets a stream whose directory has gone. */
   forget(stream: string): void {
     this.#places.delete(stream);
@@ -111,6 +121,8 @@ export class Collect {
    */
   async step(streams: readonly SpooledStream[] = scanStreams(this.#options.spoolDir)): Promise<CollectResult> {
     if (this.#intent !== null) await this.#finishIntent(this.#intent.manifest, this.#intent.picked);
+    // a stream that was stored to its end and forgotten can come again: the rest of a log that was imported before
+    await this.#stored.meet(this.#options.store, streams.map(({ stream }) => stream));
     const picked = await pickRange(streams, (stream) => this.place(stream), (stream) => this.stored(stream), this.#options.limits ?? DEFAULT_LIMITS);
     if (picked.rows === 0 && picked.unreadable.length === 0 && picked.repeats.length === 0) {
       for (const { stream, to } of picked.spans) this.#places.set(stream, to);
@@ -121,6 +133,7 @@ export class Collect {
     for (const { source, item } of picked.unreadable) await quarantine(join(this.#options.collectorDir, 'quarantine'), store, log, source, item);
     const range = this.#range + 1;
     await this.#inserts.noteRepeats(picked, range);
+    await this.#inserts.noteImports(picked);
     const staged = await this.#inserts.stage(String(range), picked, true);
     const plan = this.#inserts.plan(`range-${range}-${this.#firstSpanName(picked)}`, picked);
     const manifest: Manifest = { format: 1, range, plan, spans: picked.spans, repeats: picked.repeats, rows: picked.rows, ...staged };

@@ -8,7 +8,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { readFrames, type UnreadableItem } from '../../../gateway/events/read-segment.js';
 import type { SpooledStream } from '../../../gateway/events/spool.js';
-import { StreamPicker, together, type PickedRows, type RangeLimits, type SeqRunOfStream } from '../picked-rows.js';
+import { MOST_IMPORTED_DAYS, StreamPicker, together, type PickedRows, type RangeLimits, type SeqRunOfStream } from '../picked-rows.js';
 import type { SeqSet } from '../seq-set.js';
 import type { Place, Span } from './manifest.js';
 
@@ -35,9 +35,10 @@ export async function pickRange(
   const unread = streams.filter((source) => hasUnread(source, placeOf(source.stream))).length;
   const share: RangeLimits = { rows: Math.ceil(limits.rows / Math.max(1, unread)), bytes: Math.ceil(limits.bytes / Math.max(1, unread)) };
   const parts: StreamPart[] = [];
+  const days = new Set<number>();
   for (const source of streams) {
     const part = new StreamPart(source, placeOf(source.stream), stored(source.stream));
-    await part.read(share);
+    await part.read(share, days, limits.days ?? MOST_IMPORTED_DAYS);
     parts.push(part);
   }
   return {
@@ -70,7 +71,8 @@ class StreamPart {
     this.picker = new StreamPicker(source.stream, stored);
   }
 
-  async read(share: RangeLimits): Promise<void> {
+  /** @param days of imported rows in the range so far; they grow to `mostDays` */
+  async read(share: RangeLimits, days: Set<number>, mostDays: number): Promise<void> {
     const { picker } = this;
     let bytes = 0;
     let items = 0;
@@ -85,6 +87,9 @@ class StreamPart {
       if (item.kind === 'frame') {
         const { firstSeq, count, rows } = item;
         if (firstSeq < picker.end || picker.rows >= share.rows || bytes >= share.bytes) return;
+        const day = picker.importedDay(rows);
+        if (day !== null && !days.has(day) && days.size >= mostDays) return;
+        if (day !== null) days.add(day);
         bytes += rows.length;
         picker.take(firstSeq, count, rows);
         this.to = { ...item.next, seq: Math.max(this.to.seq, firstSeq + count) };

@@ -4,6 +4,7 @@
  */
 import { statSync } from 'node:fs';
 import { readDrops } from '../../../gateway/events/drop-page.js';
+import { IMPORT_WORKER } from '../../../gateway/events/event.js';
 import { decodeRow, RowCursor } from '../../../gateway/events/read-rows.js';
 import { readFrames } from '../../../gateway/events/read-segment.js';
 import { scanStreams, type SpooledStream } from '../../../gateway/events/spool.js';
@@ -38,17 +39,18 @@ export class Pending {
   }
 
   /**
-   * ms since the epoch, and no later than it was: since when events of the stream are recorded that are not stored. Null: none are.
+   * ms since the epoch, and no later than it was: since when events of the stream are recorded that are not stored. Null: none are, or it is an imported log, of which
+   * nobody was promised to see anything by a time.
    * Rows are written in the order in which their requests end, so what follows the first unread row was recorded after that one's end.
    */
   sinceMs(source: SpooledStream): number | null {
-    if (this.#collect.finished.has(source.stream)) return null;
+    if (this.#collect.finished.has(source.stream) || isImport(source)) return null;
     return firstUnreadMs(source, this.#collect.place(source.stream)) ?? (this.#marksMore(source) ? openedMs(source) : null);
   }
 
   /** The mark of a living stream is beyond what is stored, or tallied as dropped. Of a sealed one its end says what is missing. */
   #marksMore({ stream, dir, state }: SpooledStream): boolean {
-    if (state === null || state.seal !== null || this.#collect.place(stream).seq > state.lastSeq) return false;
+    if (state === null || state.seal !== null || isImport({ state }) || this.#collect.place(stream).seq > state.lastSeq) return false;
     return (readDrops(dir)?.lastSeq ?? -1) < state.lastSeq;
   }
 
@@ -56,6 +58,8 @@ export class Pending {
     return streams.reduce((oldest, source) => Math.min(oldest, this.sinceMs(source) ?? nowMs), nowMs);
   }
 }
+
+const isImport = ({ state }: Pick<SpooledStream, 'state'>): boolean => state?.worker === IMPORT_WORKER;
 
 /** From the stream's state, or, where that is not readable, from its directory. */
 export function openedMs({ dir, state }: SpooledStream): number {

@@ -7,6 +7,7 @@
  */
 import { unlinkSync } from 'node:fs';
 import { readDrops } from '../../../gateway/events/drop-page.js';
+import { IMPORT_WORKER } from '../../../gateway/events/event.js';
 import { readSegment } from '../../../gateway/events/read-segment.js';
 import type { SegmentFile } from '../../../gateway/events/segment.js';
 import type { SpoolLog } from '../../../gateway/events/spool-log.js';
@@ -35,6 +36,7 @@ export class SpoolCleaner {
       if (state === null) continue;
       await this.#note(source);
       if (state.seal !== null && this.#collect.finished.has(stream)) {
+        if (state.worker === IMPORT_WORKER) this.#collect.leave(stream);
         removeStream(this.#spoolDir, stream);
         this.#collect.forget(stream);
         this.#noted.delete(stream);

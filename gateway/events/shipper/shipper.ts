@@ -13,6 +13,7 @@ import type { TidegateError } from '../../../errors/tidegate-error.js';
 import { encodeFrames, encodeState } from '../chunk.js';
 import { readDrops } from '../drop-page.js';
 import { kafkaFailure, type KafkaSettings } from '../kafka-client.js';
+import { IMPORT_WORKER } from '../event.js';
 import { decodeRow, RowCursor } from '../read-rows.js';
 import { readSegment } from '../read-segment.js';
 import type { SpoolLog } from '../spool-log.js';
@@ -344,13 +345,15 @@ export class Shipper {
   }
 }
 
-/** When the oldest event that waits began, ms since the epoch; Infinity: none waits, or it cannot be read. */
+/** When the oldest event that waits began, ms since the epoch; Infinity: none waits, it is of an imported log, or it cannot be read. */
 function oldestWaitingMs(shipment: StreamShipment): number {
   const oldest = shipment.oldestWaiting;
   if (oldest === null) return Number.POSITIVE_INFINITY;
   try {
     for (const item of readSegment(oldest.file, shipment.stream, oldest.offset, false)) {
-      if (item.kind === 'frame') return decodeRow(new RowCursor(item.rows)).timeMs;
+      if (item.kind !== 'frame') continue;
+      const { timeMs, worker } = decodeRow(new RowCursor(item.rows));
+      return worker === IMPORT_WORKER ? Number.POSITIVE_INFINITY : timeMs;
     }
   } catch {
     // it is told where it is shipped

@@ -3,7 +3,7 @@
  * not to be the collector's own number. Progress goes to stderr, what it took to stdout as one line of JSON. SIGINT and SIGTERM end it after the insert under way (exit 130); started again it goes on.
  */
 import { resolve } from 'node:path';
-import { copyProgress } from '../../../cli/render/copy-progress.js';
+import { copyProgress } from '../../../cli/render/progress.js';
 import { standardError } from '../../../cli/render/terminal.js';
 import { DEFAULT_LIMITS } from '../../../collector/log/picked-rows.js';
 import { makeStore } from './made-store.js';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { copyProgress } from './copy-progress.js';
+import { copyProgress } from './progress.js';
 
 test('on a terminal one line is drawn over itself and fits; elsewhere a line is told now and then', () => {
   let written = '';

@@ -5,20 +5,19 @@ const BAR_COLUMNS = 30;
 /** Where it is no terminal: a line so often at most. */
 const LINE_EVERY_MS = 10_000;
 
-export interface CopyProgress {
-  /** @param what is being done now */
-  show(this: void, done: number, all: number, what: string): void;
+export interface Progress {
+  /** @param told in words, how far it is */
+  show(this: void, done: number, all: number, told: string): void;
   /** Leaves the line. */
   end(this: void): void;
 }
 
 /** @param drawsOver it is a terminal: a bar; else a line now and then */
-export function copyProgress(terminal: Terminal, drawsOver: boolean, nowMs: () => number): CopyProgress {
+export function progress(terminal: Terminal, drawsOver: boolean, nowMs: () => number): Progress {
   let drawn = false;
   let nextMs = 0;
   return {
-    show: (done, all, what) => {
-      const told = `${count(done)} of ${count(all)} rows (${share(done, all)}), ${what}`;
+    show: (done, all, told) => {
       if (drawsOver) {
         const full = all === 0 ? BAR_COLUMNS : Math.floor((BAR_COLUMNS * done) / all);
         terminal.write(`\r\x1b[K${`${'█'.repeat(full)}${'░'.repeat(BAR_COLUMNS - full)} ${told}`.slice(0, terminal.columns - 1)}`);
@@ -33,4 +32,16 @@ export function copyProgress(terminal: Terminal, drawsOver: boolean, nowMs: () =
       drawn = false;
     },
   };
+}
+
+export interface CopyProgress {
+  /** @param what is being done now */
+  show(this: void, done: number, all: number, what: string): void;
+  /** Leaves the line. */
+  end(this: void): void;
+}
+
+export function copyProgress(terminal: Terminal, drawsOver: boolean, nowMs: () => number): CopyProgress {
+  const { show, end } = progress(terminal, drawsOver, nowMs);
+  return { show: (done, all, what) => { show(done, all, `${count(done)} of ${count(all)} rows (${share(done, all)}), ${what}`); }, end };
 }
