@@ -3,10 +3,12 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { connect, type AddressInfo, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { FastifyInstance } from 'fastify';
+import { eventually } from '../../test/harness/deadline.js';
 import { hashKey } from '../config/keys.js';
 import type { AppConfig, ServiceConfig } from '../config/schema.js';
 import type { ControlDeps, NodeStatus } from './control-deps.js';
@@ -51,11 +53,14 @@ const TABLE: Readonly<Record<EndpointName, Readonly<Record<Origin, string>>>> = 
 
 const folder = mkdtempSync(join(tmpdir(), 'tidegate-access-'));
 let perMinute = 1_000_000;
+/** As a token whose issuer must be asked for its keys first. */
+const SLOW = 'slow-token-of-acme';
+let slow = (): Promise<string> => Promise.resolve('acme');
 const deps: ControlDeps = {
   token: () => BEARERS.operator, collectorSocket: join(folder, 'collector.sock'),
   tokens: () => [{ name: 'finance', role: 'billing', sha256: hashKey(BEARERS.billing) }, { name: 'boards', role: 'read_only', sha256: hashKey(BEARERS.read_only) }],
   quota: new ReportQuota(() => perMinute), log: { info: () => undefined, warn: () => undefined, error: () => undefined },
-  identify: (bearer) => Promise.resolve(bearer === BEARERS.app ? 'acme' : null),
+  identify: (bearer) => (bearer === SLOW ? slow() : Promise.resolve(bearer === BEARERS.app ? 'acme' : null)),
   timeZoneOf: (app) => (app === 'acme' ? 'Asia/Kolkata' : null), address: () => '127.0.0.1:9180', metricsOpen: () => false,
   readiness: () => ({ ready: true, reasons: ['no worker serves'] }), metrics: () => Promise.resolve({ contentType: 'text/plain', body: '' }),
   status: () => Promise.resolve({ node: 'n' } as NodeStatus), reload: () => Promise.resolve({ result: 'applied', version: 'a', errors: [] }),
@@ -65,9 +70,19 @@ const deps: ControlDeps = {
 };
 const origins: Readonly<Record<Origin, FastifyInstance>> = { control: createControlServer(deps, '0.1.0'), reports: createReportsServer(deps) };
 
-/** Stands for the collector: says who asks it. */
-const collector = createServer((request, response) => { response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(request.headers)); });
-before(async () => { await once(collector.listen(deps.collectorSocket), 'listening'); });
+/** Stands for the collector: says who asks it, or holds the answer back. */
+let held = 0;
+const collector = createServer((request, response) => {
+  if (request.url?.includes('day=held') === true) {
+    held++;
+    return;
+  }
+  response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(request.headers));
+});
+before(async () => {
+  await once(collector.listen(deps.collectorSocket), 'listening');
+  await origins.reports.listen({ host: '127.0.0.1', port: 0 });
+});
 after(async () => {
   await Promise.all(Object.values(origins).map((origin) => origin.close()));
   collector.closeAllConnections();
@@ -157,6 +172,55 @@ test('each asker has its own number of queries a minute, at both origins togethe
   } finally {
     perMinute = 1_000_000;
   }
+});
+
+const query = (bearer: string): string => `GET /v1/completeness?day=held HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ${bearer}\r\n\r\n`;
+function send(text: string): Socket {
+  const socket = connect((origins.reports.server.address() as AddressInfo).port, '127.0.0.1').on('error', () => undefined);
+  socket.write(text);
+  return socket;
+}
+const connections = (): Promise<number> => new Promise((resolve) => { origins.reports.server.getConnections((_, count) => { resolve(count); }); });
+/** How many more the app could have under way now. */
+function freePlaces(): number {
+  let free = 0;
+  while (deps.quota.enter('app:acme', performance.now()).refused === null) free++;
+  for (let i = 0; i < free; i++) deps.quota.leave('app:acme');
+  return free;
+}
+const askOnce = (): Promise<Answer> => ask('reports', 'app', ENDPOINTS.completeness);
+
+for (const [how, sockets] of [['each on a connection of its own', MOST_UNDER_WAY], ['pipelined on one connection', 1]] as const) {
+  test(`queries under way, ${how}, keep their places until their asker leaves`, { timeout: 60_000 }, async () => {
+    held = 0;
+    const open = Array.from({ length: sockets }, () => send(query(BEARERS.app).repeat(MOST_UNDER_WAY / sockets)));
+    await eventually('all of them at the collector', () => (held === MOST_UNDER_WAY ? true : null), 20_000, 5);
+    const { status, body, headers } = await askOnce();
+    assert.deepEqual([status, body['code'], String(headers['retry-after'])], [429, 'report_rate_limited', '1']);
+    assert.match(String(body['detail']), /under way/);
+    assert.equal((await ask('control', 'billing', ENDPOINTS.completeness)).status, 200, 'others have their own');
+    for (const socket of open) socket.destroy();
+    await eventually('all of their places', () => (freePlaces() === MOST_UNDER_WAY ? true : null), 20_000, 5);
+    assert.equal((await askOnce()).status, 200);
+  });
+}
+
+test('askers who leave before it is known who they are keep no place', { timeout: 60_000 }, async () => {
+  let asked = 0;
+  let know = (): void => undefined;
+  const known = new Promise<void>((resolve) => { know = resolve; });
+  slow = async () => {
+    asked++;
+    await known;
+    return 'acme';
+  };
+  const open = Array.from({ length: MOST_UNDER_WAY }, () => send(query(SLOW)));
+  await eventually('all of them here', () => (asked === MOST_UNDER_WAY ? true : null), 20_000, 5);
+  for (const socket of open) socket.destroy();
+  await eventually('all of them gone', async () => (await connections() === 0 ? true : null), 20_000, 5);
+  know();
+  await new Promise((resolve) => { setImmediate(resolve); });
+  assert.equal(freePlaces(), MOST_UNDER_WAY);
 });
 
 test('queries that have been answered leave their place', async () => {

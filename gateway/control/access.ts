@@ -84,13 +84,22 @@ export async function admit(deps: ControlDeps, origin: Origin, access: Access, r
  * Takes a place for the query that `request` makes, until it is answered or its asker has left, and says in header fields what is left.
  * @throws report_rate_limited
  */
-export function takeQuery(deps: ControlDeps, principal: Principal, reply: FastifyReply): void {
+export function takeQuery(deps: ControlDeps, principal: Principal, request: FastifyRequest, reply: FastifyReply): void {
   if (principal.kind === 'operator') return;
   const asker = principal.kind === 'app' ? `app:${principal.app}` : `token:${principal.name}`;
   const { refused, fields } = deps.quota.enter(asker, performance.now());
   void reply.headers({ 'ratelimit-policy': rateLimitPolicyField(fields), ratelimit: rateLimitField(fields) });
   if (refused === null) {
-    reply.raw.once('close', () => { deps.quota.leave(asker); });
+    let left = false;
+    const leave = (): void => {
+      if (!left) deps.quota.leave(asker);
+      left = true;
+    };
+    // of a pipelined request whose asker has left, the answer has no close if it was not begun; and both may be over before it is known who asks
+    for (const end of [request.raw, reply.raw]) {
+      if (end.destroyed) leave();
+      else end.once('close', leave);
+    }
     return;
   }
   void reply.header('retry-after', retryAfterField(fields));

@@ -69,7 +69,7 @@ function createServer(deps: ControlDeps, origin: Origin, description: unknown): 
       onRequest: async (request, reply) => {
         const access = name === 'metrics' && deps.metricsOpen() ? 'open' : endpoint.access;
         const principal = await admit(deps, origin, access, request);
-        if (principal !== null && endpoint.forwarded === true) takeQuery(deps, principal, reply);
+        if (principal !== null && endpoint.forwarded === true) takeQuery(deps, principal, request, reply);
         principals.set(request, principal);
       },
       handler: (request, reply) => handlers[name](request, reply, principals.get(request) ?? null),
