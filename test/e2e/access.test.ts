@@ -63,9 +63,10 @@ function counted(sent: readonly Sent[], groups: readonly string[]): string[] {
   }
   return [...counts].map(([name, count]) => `${name}: ${count}`).sort();
 }
+const refusedOf = (rows: Rows): number => rows.reduce((sum, row) => sum + Number(row['refused']), 0);
 const told = (rows: Rows, groups: readonly string[]): string[] => rows.map((row) => `${groups.map((group) => String(row[group])).join(' ')}: ${String(row['requests'])}`).sort();
 
-/** What an answer hands out and somebody else may show again: of another app it is worth as much as one that never was. Cursors and ETags of reports have their line here. */
+/** What an answer hands out and somebody else may show again: of another app it is worth as much as one that never was. */
 const HANDED_OUT: readonly { readonly what: string; readonly of: (owner: Tenant) => string; readonly unknown: string; readonly ask: (value: string) => string }[] = [
   { what: 'a request id', of: ({ sent }) => sent.at(-1)?.id ?? '', unknown: '00000000000000aa-1', ask: (value) => `/v1/requests/${value}` },
 ];
@@ -84,6 +85,7 @@ test('two apps read their own exact numbers and nothing of the other: every endp
     apps: [acme, globex].map((app) => ({ name: app.name, services: ['shop', 'depot'], keys: [keyOf(app)], time_zone: app.zone })),
   });
   const from = new Date(Date.now() - 3_600_000).toISOString();
+  const to = new Date(Date.now() + 3_600_000).toISOString();
   for (const app of [acme, globex]) await callAll(node, app);
   const all = acme.sent.length + globex.sent.length;
   const totals = async (): Promise<number> => requestsOf((await node.control<{ rows: Rows }>(`/v1/reports/traffic?interval=total&from=${from}`)).rows);
@@ -145,6 +147,21 @@ test('two apps read their own exact numbers and nothing of the other: every endp
         const value = of(other);
         assert.deepEqual(blank(await ask(path(value)), value), blank(await ask(path(unknown)), unknown), `${what} of the other`);
       }
+      const pages = `/v1/reports/traffic?from=${from}&to=${to}&interval=total&group_by=service,route&limit=1`;
+      const theirs = await get(origin + pages, other.key);
+      const { next } = JSON.parse(theirs.text) as { next: string };
+      for (const cursor of [next, 'made-up']) {
+        const refused = await ask(`${pages}&cursor=${cursor}`);
+        assert.deepEqual([refused.status, (JSON.parse(refused.text) as { parameter: string }).parameter], [400, 'cursor'], cursor);
+      }
+      const mine = await ask(pages, { 'if-none-match': theirs.headers.get('etag') ?? '' });
+      assert.equal(mine.status, 200);
+      assert.equal((await ask(pages, { 'if-none-match': mine.headers.get('etag') ?? '' })).status, 304);
+      const second = await ask(`${pages}&cursor=${(JSON.parse(mine.text) as { next: string }).next}`);
+      assert.deepEqual([...told(rowsOf(mine), ['service', 'route']), ...told(rowsOf(second), ['service', 'route'])], counted(own.sent, ['service', 'route']).slice(0, 2));
+      const heat = JSON.parse((await ask(`/v1/reports/latency?from=${from}&interval=total`)).text) as { rows: { requests: number }[] };
+      assert.equal(requestsOf(heat.rows), own.sent.length - refusedOf(rowsOf(await traffic('interval=total'))));
+
       for (const query of [`app=${other.name}`, 'app=nobody', `app=${own.name}&app=${other.name}`, 'group_by=target', 'group_by=config_version', `target=${encodeURIComponent(upstream.url)}`, 'config_version=x']) {
         const refused = await traffic(query);
         assert.deepEqual([refused.status, codeOf(refused)], [403, 'operator_only'], query);
