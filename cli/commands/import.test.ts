@@ -35,7 +35,7 @@ test('the outcome of each file is told, bad lines by number; a file that cannot 
   const [code, output, shown] = await run([file('b.log', 'no log\n'), good, join(folder, 'nowhere')]);
   assert.equal(code, 1);
   assert.equal(output, `${good}: 2 events of 3 lines, from 2015-05-17T10:05:01Z to 2015-05-17T10:05:02Z.\n  1 line is none of an access log:\n  line 2: no time such as [17/May/2015:10:05:03 +0000]\n`);
-  assert.deepEqual(shown, [`${good}: 100 %, 3 lines`]);
+  assert.deepEqual(shown, [`${join(folder, 'b.log')}: 100 %, 1 lines`, `${good}: 100 %, 3 lines`]);
   assert.equal(told.length, 2);
   assert.match(told[0] ?? '', /b\.log: none of its 1 lines is one of an access log; line 1: .*\(import_not_a_log\)/);
   assert.match(told[1] ?? '', /nowhere: ENOENT.*\(import_file\)/);
