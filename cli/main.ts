@@ -23,6 +23,12 @@ const program = new Command('tidegate')
   .showHelpAfterError('(tidegate help COMMAND tells more)');
 for (const command of [start, gateway, collector, env, check, diff, status, report, keys, tokens, importing, quarantine, store]) command.register(program);
 
+// a reader that has read enough, such as head, is no failure
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit();
+});
+
 try {
   await program.parseAsync();
 } catch (error) {

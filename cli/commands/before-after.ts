@@ -13,6 +13,9 @@ export interface ChangeWindow {
   readonly previous: string;
   readonly changeMs: number;
   readonly lengthMs: number;
+  /** Since when the one, and until when the other was in force. */
+  readonly sinceMs: number;
+  readonly untilMs: number;
 }
 
 const MAX_LENGTH_MS = 86_400_000;
@@ -28,16 +31,18 @@ const ENTRIES = '1000';
  */
 export function changeWindow(entries: readonly HistoryEntry[], wanted: string, nowMs: number): ChangeWindow {
   // a start with the configuration of the last time is no change; newest first
-  const changes = entries.filter((entry, index) => entry.version !== entries[index + 1]?.version);
+  const dated = entries.filter(({ time }) => !Number.isNaN(Date.parse(time)));
+  const changes = dated.filter((entry, index) => entry.version !== dated[index + 1]?.version);
   const at = changes.findIndex(({ version }) => version.startsWith(wanted));
   const [change, before] = [changes[at], changes[at + 1]];
   if (change === undefined) throw refused(wanted === '' ? 'the history is empty' : `no change to a version ${wanted} is among the last ${entries.length} entries of GET /v1/config/history`);
-  if (before === undefined) throw refused(`${change.version} is the first version that the history has: there is nothing before it`);
+  if (before === undefined) throw refused(`${change.version} is the oldest version in the history (of ${entries.length} entries): nothing is before it`);
   const changeMs = Date.parse(change.time);
   const endMs = at === 0 ? nowMs : Date.parse(changes[at - 1]?.time ?? '');
-  const lengthMs = Math.min(changeMs - Date.parse(before.time), endMs - changeMs, MAX_LENGTH_MS);
-  if (lengthMs < MIN_LENGTH_MS) throw refused(`${before.version} was in force for ${seconds(changeMs - Date.parse(before.time))} and ${change.version} for ${seconds(endMs - changeMs)}: a second of both is needed`);
-  return { version: change.version, previous: before.version, changeMs, lengthMs };
+  const sinceMs = Date.parse(before.time);
+  const lengthMs = Math.min(changeMs - sinceMs, endMs - changeMs, MAX_LENGTH_MS);
+  if (lengthMs < MIN_LENGTH_MS) throw refused(`${before.version} was in force for ${seconds(changeMs - sinceMs)} and ${change.version} for ${seconds(endMs - changeMs)}: a second of both is needed`);
+  return { version: change.version, previous: before.version, changeMs, lengthMs, sinceMs, untilMs: endMs };
 }
 
 const refused = (why: string): TidegateError => new TidegateError('invalid_parameter', `--before-after: ${why}`);
@@ -49,12 +54,13 @@ export async function findChange(client: ControlClient, wanted: string, nowMs: n
 }
 
 /** Both sides as one report, each row beside its `previous`; the most requests first. */
-export async function bothSides(client: ControlClient, { version, previous, changeMs, lengthMs }: ChangeWindow, asked: Query): Promise<TrafficAnswer> {
+export async function bothSides(client: ControlClient, { version, previous, changeMs, lengthMs, sinceMs, untilMs }: ChangeWindow, asked: Query): Promise<TrafficAnswer> {
   const side = (fromMs: number, toMs: number, of: string) => client.get<TrafficAnswer>('/v1/reports/traffic', {
     ...asked, interval: 'total', from: new Date(fromMs).toISOString(), to: new Date(toMs).toISOString(), config_version: of,
   });
-  const before = await side(changeMs - lengthMs, changeMs + APART_MS, previous);
-  const after = await side(changeMs - APART_MS, changeMs + lengthMs, version);
+  // either may have been in force before and behind: a change that was taken back
+  const before = await side(changeMs - lengthMs, Math.min(changeMs + APART_MS, untilMs), previous);
+  const after = await side(Math.max(changeMs - APART_MS, sinceMs), changeMs + lengthMs, version);
   const keyOf = (row: TrafficAnswerRow): string => JSON.stringify(groupsOf(row, asked).map((group) => row[group]));
   const earlier = new Map(before.rows.map((row) => [keyOf(row), row]));
   const rows: TrafficAnswerRow[] = after.rows.map((row) => {

@@ -140,6 +140,21 @@ test('report with a format prints what the API gives', async () => {
   assert.match(asked[1]?.url.search ?? '', /&group_by=app&format=ndjson&compare=previous&top=3&fill=true$/);
 });
 
+test('a reader that has read enough ends the command quietly', { timeout: 60_000 }, async () => {
+  answers.set('/v1/reports/traffic', [200, `${'{"requests":1}\n'.repeat(200_000)}`]);
+  const { command, args } = tidegateCommand(['report', '--format', 'ndjson', '--url', url, '--token', 't']);
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  let errors = '';
+  child.stderr.on('data', (piece) => { errors += String(piece); });
+  child.stdout.once('data', () => { child.stdout.destroy(); });
+  assert.deepEqual(await once(child, 'exit'), [0, null]);
+  assert.equal(errors, '');
+});
+
+test('fill without a format is refused', async () => {
+  await assert.rejects(report({ ...NO_FILTERS, url, token: 't', fill: true }, terminal(), NOW), { code: 'invalid_parameter', message: /--format/ });
+});
+
 test('a watched report is made again and again, until Ctrl-C', { timeout: 60_000 }, async () => {
   answers.set('/v1/reports/traffic', [200, traffic('total')]);
   const { command, args } = tidegateCommand(['report', '--watch', '1', '--url', url, '--token', 't']);

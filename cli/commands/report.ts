@@ -46,11 +46,11 @@ export function register(program: Command): void {
     .option('--time-zone <zone>', 'IANA name (default: the app\'s own, else UTC)')
     .addOption(new Option('--interval <interval>', 'the table by time, in steps of this; and the steps of the graph').choices(INTERVALS))
     .option('--group-by <groups>', 'app, service, route, status_class; status, method, outcome, target, config_version (default: service,route)')
-    .option('--top <groups>', `the largest groups, the rest together (default: ${TABLE_ROWS})`, rows)
+    .option('--top <groups>', `the largest groups, 1000 at most, the rest together (default: ${TABLE_ROWS})`, topGroups)
     .option('--compare', 'beside the period before, as long')
     .addOption(new Option('--before-after [version]', 'both sides of a change of the configuration, as long as both versions were in force, a day at most (default: the newest change)')
       .conflicts(['from', 'to', 'interval', 'format', 'compare', 'key']))
-    .option('--watch [seconds]', 'again and again, until Ctrl-C (default: every 2)', rows)
+    .option('--watch [seconds]', 'again and again, until Ctrl-C (default: every 2)', seconds)
     .addOption(new Option('--format <format>', 'the report itself, as the API gives it').choices(FORMATS).conflicts('watch'))
     .option('--fill', 'with --format: rows of zeros for buckets without events');
   for (const name of ['app', 'service', 'route', 'status', 'method', 'outcome', 'target']) {
@@ -62,17 +62,23 @@ export function register(program: Command): void {
   });
 }
 
-/** What cannot be had for now, since the collector starts again say, is said, and asked for again. */
+/** What cannot be had for now, since the collector starts again say, is said, and asked for again, once there was anything. */
 async function watched(options: ReportOptions, terminal: Terminal, everyMs: number): Promise<void> {
+  let last = '';
   for (;;) {
     let text = '';
+    let failure: TidegateError | null = null;
     try {
       await report(options, { ...terminal, write: (piece) => { text += piece; } });
+      last = text;
     } catch (error) {
-      if (!(error instanceof TidegateError) || !RETRIED.has(error.code)) throw error;
-      printError(error);
+      if (!(error instanceof TidegateError) || !RETRIED.has(error.code) || last === '') throw error;
+      failure = error;
     }
-    terminal.write(terminal.interactive === true ? `${CLEAR}${text}` : `${text}\n`);
+    if (terminal.interactive === true) terminal.write(`${CLEAR}${last}`);
+    else if (failure === null) terminal.write(`${text}\n`);
+    // under the report that was there last
+    if (failure !== null) printError(failure);
     await pause(everyMs);
   }
 }
@@ -84,6 +90,7 @@ const CLEAR = '\x1b[H\x1b[J';
 /** `nowMs`: for the relative instants. */
 export async function report(options: ReportOptions, terminal: Terminal, nowMs: number = Date.now()): Promise<void> {
   const client = new ControlClient(findControl(options.key === undefined ? options : { ...options, token: options.key }));
+  if (options.fill === true && options.format === undefined) throw new TidegateError('invalid_parameter', '--fill: goes with --format');
   if (options.beforeAfter !== undefined) return ofChange(client, options, terminal, nowMs);
   const since = options.from ?? '24h';
   const from = instant('--from', since, nowMs);
@@ -96,12 +103,9 @@ export async function report(options: ReportOptions, terminal: Terminal, nowMs: 
       ...asked, interval: options.interval, group_by: options.groupBy, format: options.format, compare, top: options.top === undefined ? undefined : String(options.top),
       fill: options.fill === true ? 'true' : undefined,
     };
-    let last = '';
-    for await (const piece of client.pieces('GET', '/v1/reports/traffic', { query })) {
-      terminal.write(piece);
-      last = piece;
-    }
-    if (!last.endsWith('\n')) terminal.write('\n');
+    for await (const piece of client.pieces('GET', '/v1/reports/traffic', { query })) terminal.write(piece);
+    // the others end their last line themselves
+    if (options.format === 'json') terminal.write('\n');
     return;
   }
   const groupBy = options.groupBy ?? DEFAULT_GROUPS;
@@ -168,7 +172,15 @@ async function warnOfUnknown(client: ControlClient, apps: readonly string[]): Pr
   }
 }
 
-function rows(text: string): number {
-  if (!/^[1-9]\d{0,4}$/.test(text)) throw new InvalidArgumentError('It must be a number from 1 to 99999.');
+function topGroups(text: string): number {
+  return wholeNumber(text, 1000);
+}
+
+function seconds(text: string): number {
+  return wholeNumber(text, 86_400);
+}
+
+function wholeNumber(text: string, most: number): number {
+  if (!/^[1-9]\d{0,4}$/.test(text) || Number(text) > most) throw new InvalidArgumentError(`It must be a number from 1 to ${most}.`);
   return Number(text);
 }

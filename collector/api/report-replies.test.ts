@@ -21,6 +21,7 @@ let nowMs = NOW;
 let complete = true;
 /** Rows made of a report without end; null: reports are what they are. */
 let endless: number | null = null;
+let breaksAt = Infinity;
 
 before(async () => {
   reports = await openReports();
@@ -30,6 +31,7 @@ before(async () => {
       query: (sql, params) => {
         if (endless === null || !sql.includes('LIMIT 10000')) return reports.store.query(sql, params);
         const bucket = Date.parse(RANGE.from) / 1000;
+        if (endless >= breaksAt) return Promise.reject(new Error('the store has gone'));
         const first = endless;
         endless += 10_000;
         return Promise.resolve(Array.from({ length: 10_000 }, (_, i) => ({ bucket, g0: `app-${first + i}`, n_requests: 1, n_latency: {} })));
@@ -124,6 +126,42 @@ test('a reader who leaves in the midst of a long report ends it, and is no failu
   assert.equal((await ask(`/v1/reports/traffic?${QUERY}&interval=total`)).statusCode, 200);
   assert.equal(endless, made);
   assert.deepEqual(failed, []);
+});
+
+test('an app has four reports that are sent as they are read, and the next when one has ended; none is refused in its midst', { timeout: 60_000 }, async () => {
+  endless = 0;
+  const open = async (): Promise<IncomingMessage> => {
+    const [response] = await once(request({ socketPath, path: `/v1/reports/traffic?${QUERY}&group_by=app&format=csv`, headers: { 'x-tidegate-principal': 'app:acme' } }).end(), 'response') as [IncomingMessage];
+    return response;
+  };
+  const readers = await Promise.all([open(), open(), open(), open()]);
+  assert.deepEqual(readers.map(({ statusCode }) => statusCode), [200, 200, 200, 200]);
+  const [fifth, other] = [await ask(`/v1/reports/traffic?${QUERY}&format=csv`, { 'x-tidegate-principal': 'app:acme' }), await ask(`/v1/reports/traffic?${QUERY}&format=json`, { 'x-tidegate-principal': 'app:acme' })];
+  assert.deepEqual([fifth.statusCode, fifth.json<{ code: string }>().code, other.statusCode], [503, 'report_busy', 200]);
+  // each goes on by several pages, however many wait
+  await Promise.all(readers.map(async (reader) => {
+    let lines = 0;
+    for await (const piece of reader) {
+      lines += String(piece).split('\n').length - 1;
+      if (lines > 35_000) break;
+    }
+    assert.ok(lines > 35_000);
+  }));
+  await eventually('they have ended', () => (openSockets() === 0 ? true : null), 20_000, 50);
+  const next = await open();
+  assert.equal(next.statusCode, 200);
+  next.destroy();
+  assert.deepEqual(failed, []);
+});
+
+test('a report that breaks off has no end for its reader, and a line in the log', { timeout: 60_000 }, async () => {
+  endless = 0;
+  breaksAt = 20_000;
+  const [response] = await once(request({ socketPath, path: `/v1/reports/traffic?${QUERY}&group_by=app&format=ndjson`, headers: { 'x-tidegate-principal': 'operator' } }).end(), 'response') as [IncomingMessage];
+  assert.equal(response.statusCode, 200);
+  await assert.rejects(async () => { for await (const _ of response); }, { code: 'ECONNRESET' });
+  assert.equal(failed.length, 1);
+  assert.match(String((failed[0] as { err: Error }).err), /the store has gone/);
 });
 
 function openSockets(): number {

@@ -14,14 +14,13 @@ import type { Quarantine } from '../log/quarantined.js';
 import { CompletenessAnswers, toldTo, type Judged } from '../reports/completeness-answers.js';
 import { CountedQuestion, countedRequests } from '../reports/counted.js';
 import { bucketBounds, formatInstant, isTimeZone } from '../reports/calendar.js';
-import { latencyReport } from '../reports/latency.js';
 import { liveEvent, liveReport } from '../reports/live.js';
 import { parsePrincipal, PRINCIPAL_FIELD, TIME_ZONE_FIELD, type Principal } from '../reports/principal.js';
 import { ReportStore, type QueryStore } from '../reports/report-store.js';
 import { requestEvent } from '../reports/requests.js';
 import type { TrafficDeps } from '../reports/traffic.js';
 import { LatencyParameters, parseTrafficQuery, TrafficParameters } from '../reports/traffic-query.js';
-import { sendLatency, sendTraffic } from './report-replies.js';
+import { sendLatency, sendTraffic, type RepliesDeps } from './report-replies.js';
 
 export interface CollectorApiDeps {
   readonly store: QueryStore;
@@ -56,8 +55,9 @@ export function createCollectorApi(deps: CollectorApiDeps): FastifyInstance {
   const store = new ReportStore(deps.store);
   const counters = new LiveCounters({ store, asOfMs: () => deps.asOfMs(), nowMs });
   const completeness = new CompletenessAnswers({ line: store, nowMs, asOfMs: () => deps.asOfMs(), judge: (fromMs, toMs) => deps.completeness(fromMs, toMs) });
-  const traffic: TrafficDeps = {
+  const traffic: RepliesDeps = {
     store, nowMs, kept: () => deps.kept(), asOfMs: () => deps.asOfMs(), completeness: (fromMs, toMs, asker) => completeness.of(fromMs, toMs, asker),
+    failed: (error, report) => { deps.log.error({ err: error, report }, 'a report broke off while it was sent'); },
   };
   const server = Fastify({
     requestTimeout: REQUEST_TIMEOUT_MS, connectionTimeout: 0, forceCloseConnections: true,
@@ -81,7 +81,7 @@ export function createCollectorApi(deps: CollectorApiDeps): FastifyInstance {
     const query = parseTrafficQuery(request.query, {
       nowMs: nowMs(), principal: principalOf(request), defaultTimeZone: defaultZone(request), accept: request.headers.accept ?? '',
     });
-    return sendLatency(await latencyReport(traffic, query, goneSignal(reply)), query.format, request, reply);
+    return sendLatency(traffic, query, request, reply, goneSignal(reply));
   });
 
   server.get<{ Querystring: Static<typeof LiveParameters> }>('/v1/reports/live', { schema: { querystring: LiveParameters } }, async (request, reply) => {

@@ -6,6 +6,11 @@
  * A day or month begins at the first instant that carries its date; an hour begins where the local clock shows :00, and where the clock
  * is turned (the hour that comes twice is two buckets, half-hour turns make short ones).
  */
+
+/** What ranges may hold: the rollups' DateTime begins in 1970 and ends in 2106. */
+export const EARLIEST_MS = Date.UTC(1971, 0, 1);
+export const LATEST_MS = Date.UTC(2100, 0, 1);
+
 export const INTERVALS = ['minute', 'hour', 'day', 'month', 'total'] as const;
 export type Interval = (typeof INTERVALS)[number];
 

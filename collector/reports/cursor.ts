@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { InvalidParameterError } from '../../errors/invalid-parameter.js';
+import { EARLIEST_MS, LATEST_MS } from './calendar.js';
 import type { TrafficQuery } from './traffic-query.js';
 
 /** A row's place: the start of its bucket in seconds since the epoch, then what tells rows of a bucket apart, as the engine orders it. */
@@ -34,7 +35,7 @@ export function readCursor(text: string): Cursor {
   }
   if (!Array.isArray(parsed)) throw new InvalidParameterError('cursor', 'is none of `next`');
   const [fromMs, toMs, made, bucket, ...keys] = parsed as unknown[];
-  if (!isInstant(fromMs) || !isInstant(toMs) || typeof made !== 'string' || !isInstant(bucket) || bucket > 0xffff_ffff || !keys.every(isKey)) throw new InvalidParameterError('cursor', 'is none of `next`');
+  if (!isInstant(fromMs) || !isInstant(toMs) || typeof made !== 'string' || !isSecond(bucket) || !keys.every(isKey)) throw new InvalidParameterError('cursor', 'is none of `next`');
   return {
     fromMs, toMs, position: { bucket, keys },
     fits: (query) => made === fingerprint(query) && query.fromMs === fromMs && query.toMs === toMs
@@ -45,7 +46,9 @@ export function readCursor(text: string): Cursor {
 /** How the engine answers a group: as a number, or as a text. */
 export const isNumber = (group: TrafficQuery['groupBy'][number]): boolean => group === 'status' || group === 'status_class';
 
-const isInstant = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+const isInstant = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= EARLIEST_MS && (value as number) <= LATEST_MS;
+/** A bucket may begin before 1971. */
+const isSecond = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) * 1000 <= LATEST_MS;
 const isKey = (value: unknown): value is string | number => typeof value === 'string' || (Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) < 65_536);
 
 /** Of all that decides which rows there are, and in which order. */

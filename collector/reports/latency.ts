@@ -1,6 +1,7 @@
 /** `GET /v1/reports/latency`: how many requests took how long, bucket of time by bucket of duration; a heatmap. */
 import { durationBounds, durationCounts } from './percentiles.js';
 import type { Row } from './report-store.js';
+import { TidegateError } from '../../errors/tidegate-error.js';
 import { bucketsOf, openReport, ownRows, type OpenedReport, type TrafficDeps, type TrafficHead } from './traffic.js';
 import { csvLine } from './traffic-format.js';
 import type { TrafficQuery } from './traffic-query.js';
@@ -19,20 +20,31 @@ export interface LatencyReport extends TrafficHead {
   readonly rows: readonly LatencyRow[];
 }
 
+/** A row holds counts of a hundred durations. */
+const STREAMED_PAGE_ROWS = 1000;
+
 export const LATENCY_CSV_HEAD = csvLine(['time', 'from_ms', 'to_ms', 'requests', 'partial']);
 
-/** @throws as openReport */
+/** Pairs of buckets in one answer of JSON: some megabytes of text. */
+const MAX_PAIRS = 100_000;
+
+/** @throws as openReport; report_too_large */
 export async function latencyReport(deps: TrafficDeps, query: TrafficQuery, signal?: AbortSignal): Promise<LatencyReport> {
   const opened = await openReport(deps, query, signal);
   const rows: LatencyRow[] = [];
-  for await (const row of latencyRows(opened)) rows.push(row);
+  let pairs = 0;
+  for await (const row of latencyRows(opened)) {
+    rows.push(row);
+    pairs += row.durations.length;
+    if (pairs > MAX_PAIRS) throw new TidegateError('report_too_large', `The heatmap has more than ${MAX_PAIRS} counts: ask for a shorter range, or as csv or ndjson, which are streamed.`);
+  }
   return { ...opened.head, rows };
 }
 
-/** No more than there are buckets in the range. */
-async function* latencyRows(opened: OpenedReport): AsyncGenerator<LatencyRow> {
+/** All rows, some in memory at a time. @throws as openReport */
+export async function* latencyRows(opened: OpenedReport): AsyncGenerator<LatencyRow> {
   const bucketOf = bucketsOf(opened.reading, opened.asOfMs);
-  for await (const row of ownRows(opened)) yield { ...bucketOf(row), ...durationsOf(row) };
+  for await (const row of ownRows(opened, STREAMED_PAGE_ROWS)) yield { ...bucketOf(row), ...durationsOf(row) };
 }
 
 function durationsOf(row: Row): Pick<LatencyRow, 'requests' | 'durations'> {
@@ -40,7 +52,8 @@ function durationsOf(row: Row): Pick<LatencyRow, 'requests' | 'durations'> {
   return { requests: counts.reduce((sum, [, count]) => sum + count, 0), durations: counts.map(([bucket, count]) => [...durationBounds(bucket), count] as const) };
 }
 
-/** A line for each pair of buckets. */
+/** A line for each pair of buckets; of a bucket without requests one that says so. */
 export function latencyCsv({ time, durations, partial }: LatencyRow): string {
+  if (durations.length === 0) return csvLine([time, '', '', 0, partial]);
   return durations.map((cells) => csvLine([time, ...cells, partial])).join('');
 }

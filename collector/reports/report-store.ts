@@ -23,10 +23,16 @@ const MAX_WAITING = 32;
 /** Of one app, or of one token that is not the operator's: however many it asks for at once, the line has room for the others. */
 const MAX_WAITING_OF_ONE = 4;
 
+/** Of one asker who is not the operator, and of all: reports that are sent as they are read. One that nobody reads on takes some megabytes. */
+const MAX_STREAMS_OF_ONE = 4;
+const MAX_STREAMS = 64;
+
 /** On whose behalf the store is read. `signal`: aborts when the asker has left. */
 export interface Asker {
   readonly principal: Principal;
   readonly signal?: AbortSignal;
+  /** It was let in for all of its turns (beginStream): none is refused, for a part of the answer is sent. */
+  readonly streams?: true;
 }
 
 export type Query = (sql: string, params: QueryParams) => Promise<readonly Row[]>;
@@ -42,6 +48,8 @@ export class ReportStore {
   #running: string | null = null;
   readonly #lines = new Map<string, (() => void)[]>();
   #waiting = 0;
+  /** By who asks. */
+  readonly #streams = new Map<string, number>();
 
   constructor(store: QueryStore) {
     this.#store = store;
@@ -56,8 +64,8 @@ export class ReportStore {
    * Runs `job` when its turn has come, and nobody else until it is done.
    * @throws report_too_large past the bounds of REPORT_SETTINGS; report_busy; the signal's reason
    */
-  async turn<T>({ principal, signal }: Asker, job: (query: Query) => Promise<T>): Promise<T> {
-    await this.#enter(principal);
+  async turn<T>({ principal, signal, streams }: Asker, job: (query: Query) => Promise<T>): Promise<T> {
+    await this.#enter(principal, streams === true);
     try {
       signal?.throwIfAborted();
       return await job((sql, params) => this.#store.query(sql, params) as Promise<readonly Row[]>);
@@ -68,13 +76,29 @@ export class ReportStore {
     }
   }
 
+  /** Lets one in for a report of many turns. @returns what lets it go, once. @throws report_busy */
+  beginStream(principal: Principal): () => void {
+    const name = nameOf(principal);
+    const own = this.#streams.get(name) ?? 0;
+    const all = [...this.#streams.values()].reduce((sum, count) => sum + count, 0);
+    if (all >= MAX_STREAMS || (name !== 'operator' && own >= MAX_STREAMS_OF_ONE)) throw new TidegateError('report_busy', `${all >= MAX_STREAMS ? all : own} reports are being sent`);
+    this.#streams.set(name, own + 1);
+    let held = true;
+    return () => {
+      const count = this.#streams.get(name) ?? 0;
+      if (held && count > 1) this.#streams.set(name, count - 1);
+      else if (held) this.#streams.delete(name);
+      held = false;
+    };
+  }
+
   /** Resolves when the turn has come. @throws report_busy */
-  #enter(principal: Principal): Promise<void> {
-    const name = principal.kind === 'app' ? `app:${principal.app}` : principal.reader === undefined ? 'operator' : `reader:${principal.reader}`;
+  #enter(principal: Principal, letIn: boolean): Promise<void> {
+    const name = nameOf(principal);
     const line = this.#lines.get(name) ?? [];
     const own = line.length + (this.#running === name ? 1 : 0);
-    if (this.#waiting >= MAX_WAITING) throw new TidegateError('report_busy', `${MAX_WAITING} reports are waiting`);
-    if (name !== 'operator' && own >= MAX_WAITING_OF_ONE) throw new TidegateError('report_busy', `${MAX_WAITING_OF_ONE} reports of this ${principal.kind === 'app' ? 'app' : 'token'} are waiting`);
+    if (!letIn && this.#waiting >= MAX_WAITING) throw new TidegateError('report_busy', `${MAX_WAITING} reports are waiting`);
+    if (!letIn && name !== 'operator' && own >= MAX_WAITING_OF_ONE) throw new TidegateError('report_busy', `${MAX_WAITING_OF_ONE} reports of this ${principal.kind === 'app' ? 'app' : 'token'} are waiting`);
     this.#waiting += 1;
     if (this.#running === null) {
       this.#running = name;
@@ -99,6 +123,8 @@ export class ReportStore {
     if (line.length === 0) this.#lines.delete(name);
   }
 }
+
+const nameOf = (principal: Principal): string => (principal.kind === 'app' ? `app:${principal.app}` : principal.reader === undefined ? 'operator' : `reader:${principal.reader}`);
 
 /** TIMEOUT_EXCEEDED and MEMORY_LIMIT_EXCEEDED, as the engine numbers them, of an error or of what caused it. */
 function tooLarge(error: unknown): TidegateError | null {

@@ -4,7 +4,7 @@ import { TidegateError } from '../../errors/tidegate-error.js';
 import { InvalidParameterError } from '../../errors/invalid-parameter.js';
 import { METHODS } from '../../gateway/events/event.js';
 import { OUTCOMES } from '../../gateway/events/outcomes.js';
-import { INTERVALS, isTimeZone, type Interval } from './calendar.js';
+import { EARLIEST_MS, INTERVALS, isTimeZone, LATEST_MS, type Interval } from './calendar.js';
 import { readCursor, type Position } from './cursor.js';
 import type { Principal } from './principal.js';
 import { MAX_ROWS } from './report-store.js';
@@ -84,9 +84,6 @@ export interface TrafficQuery {
 const QUARTER_MS = 900_000;
 const DAY_MS = 86_400_000;
 const RFC3339 = /^\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})$/;
-/** The rollups' DateTime ends in 2106. */
-export const EARLIEST_MS = Date.UTC(1971, 0, 1);
-const LATEST_MS = Date.UTC(2100, 0, 1);
 /** Shortest length of a bucket: to refuse a range before its bounds are computed. */
 const SHORTEST_MS: Readonly<Record<Interval, number>> = { minute: 60_000, hour: 3_600_000, day: DAY_MS, month: 28 * DAY_MS, total: Number.POSITIVE_INFINITY };
 

@@ -1,6 +1,6 @@
 /** The rows of a traffic report as the engine answers them, page by page, gaps filled, and beside those of the period before. */
 import { TidegateError } from '../../errors/tidegate-error.js';
-import { bucketBounds, type Interval } from './calendar.js';
+import { bucketBounds, offsetMs, type Interval } from './calendar.js';
 import type { Position } from './cursor.js';
 import { MAX_ROWS, type Asker, type ReportStore, type Row } from './report-store.js';
 import { gapRow, groupsStatement, keyNames, statement, statementParams, type Source, type TopGroups } from './traffic-statement.js';
@@ -18,14 +18,33 @@ export interface Reading {
   readonly top: TopGroups | null;
 }
 
-/** Rows in their order, `pageRows` in memory at a time. Each page waits for its turn among the reports of all. */
+/** Buckets that are read at first, where not all are. */
+const FIRST_BUCKETS = 16;
+
+/**
+ * Rows in their order, `pageRows` in memory at a time. Each page waits for its turn among the reports of all, and is made of as many buckets as have about so many rows: one that
+ * was made of all the rest of the range would cost as much as the whole.
+ */
 export async function* foundRows({ store, asker, query, source, bounds, top }: Reading, pageRows: number): AsyncGenerator<Row> {
-  for (let after = query.after; ;) {
-    const rows = await store.query(statement(query, source, { limit: pageRows, after }), statementParams(query, bounds, { after, top }), asker);
+  const buckets = bounds.length - 1;
+  const indexOf = (bucket: number): number => Math.max(0, bounds.findLastIndex((bound) => Math.floor(bound / 1000) <= bucket));
+  let after = query.after;
+  let width = pageRows > MAX_ROWS ? buckets : FIRST_BUCKETS;
+  for (let at = after === null ? 0 : indexOf(after.bucket); at < buckets;) {
+    const end = Math.min(at + width, buckets);
+    const part: TrafficQuery = { ...query, fromMs: Math.max(query.fromMs, bounds[at] as number), toMs: Math.min(query.toMs, bounds[end] as number) };
+    const rows = await store.query(statement(query, source, { limit: pageRows, after }), statementParams(part, bounds.slice(at, end + 1), { after, top }), asker);
     yield* rows;
     const last = rows.at(-1);
-    if (rows.length < pageRows || last === undefined) return;
-    after = positionOf(last, query);
+    if (last !== undefined && rows.length === pageRows) {
+      after = positionOf(last, query);
+      at = indexOf(after.bucket);
+      width = Math.max(1, Math.floor(width / 2));
+    } else {
+      after = null;
+      at = end;
+      if (rows.length < pageRows / 2) width *= 2;
+    }
   }
 }
 
@@ -33,7 +52,7 @@ export function positionOf(row: Row, query: TrafficQuery): Position {
   return { bucket: Number(row['bucket']), keys: keyNames(query).map((name) => row[name] as string | number) };
 }
 
-/** The largest groups of the range. */
+/** The largest groups of the range, which may reach back over the period before. */
 export async function topGroups({ store, asker, query, source, bounds }: Omit<Reading, 'top'>): Promise<TopGroups | null> {
   if (query.top === null) return null;
   const found = await store.query(groupsStatement(query, source, query.top + 1), statementParams(query, bounds), asker);
@@ -70,11 +89,12 @@ export async function* filled(rows: AsyncIterable<Row>, { query, bounds }: Pick<
     const here = new Map<string, Row>();
     for (; next.done !== true && Number(next.value['bucket']) === bucket; next = await found.next()) here.set(keyText(next.value, names), next.value);
     const from = afterText !== null && bucket === after?.bucket ? texts.indexOf(afterText) + 1 || keys.length : 0;
-    for (let i = from; i < keys.length; i++) {
-      const row = here.get(texts[i] as string);
-      if (row !== undefined) yield row;
-      else if (boundMs < asOfMs) yield gapRow(bucket, keys[i] as Row);
+    if (boundMs >= asOfMs) {
+      if (next.done === true && here.size === 0) return;
+      yield* [...here].flatMap(([text, row]) => (texts.includes(text) ? [row] : []));
+      continue;
     }
+    for (let i = from; i < keys.length; i++) yield here.get(texts[i] as string) ?? gapRow(bucket, keys[i] as Row);
   }
 }
 
@@ -85,18 +105,22 @@ const LONGEST_MS: Readonly<Record<Exclude<Interval, 'total'>, number>> = { minut
 
 /**
  * The period before: as many buckets of the calendar, each bound as far into its bucket as the range's own is (and no further than its end, where that
- * bucket is shorter); of `total` the same length.
+ * bucket is shorter); of `total` the same length. Empty where the part asked for is one that the bucket before does not have: the 30th of February.
  */
 export function periodBefore({ query, bounds }: Pick<Reading, 'query' | 'bounds'>): { readonly fromMs: number; readonly toMs: number; readonly bounds: readonly number[] } {
   const { fromMs, toMs, interval, timeZone } = query;
   if (interval === 'total') return { fromMs: fromMs - (toMs - fromMs), toMs: fromMs, bounds: [fromMs - (toMs - fromMs), fromMs] };
   const count = bounds.length - 1;
-  const [firstMs, lastMs] = [bounds[0] as number, bounds[count - 1] as number];
-  const before = bucketBounds(interval, timeZone, firstMs - count * LONGEST_MS[interval], firstMs).slice(-count - 1);
-  const at = (index: number): number => before[index] as number;
+  const before = bucketBounds(interval, timeZone, (bounds[0] as number) - count * LONGEST_MS[interval], bounds[0] as number).slice(-count - 1);
+  /** As far into a bucket of the period before as the instant is into its own, by the clock on the wall. */
+  const earlier = (instantMs: number, bucket: number): number => {
+    const [own, then, end] = [bounds[bucket] as number, before[bucket] as number, before[bucket + 1] as number];
+    const intoMs = instantMs - own + offsetMs(timeZone, instantMs) - offsetMs(timeZone, own);
+    return Math.min(then + intoMs + offsetMs(timeZone, then) - offsetMs(timeZone, then + intoMs), end);
+  };
   return {
-    fromMs: Math.min(at(0) + fromMs - firstMs, at(1)), bounds: before,
+    fromMs: earlier(fromMs, 0), bounds: before,
     // a whole bucket and the one before it are compared, however long each is
-    toMs: toMs === bounds[count] ? at(count) : Math.min(at(count - 1) + toMs - lastMs, at(count)),
+    toMs: toMs === bounds[count] ? before[count] as number : earlier(toMs, count - 1),
   };
 }

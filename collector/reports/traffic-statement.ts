@@ -101,9 +101,8 @@ function groupColumns(query: TrafficQuery, source: Source): string[] {
 function keyColumns(query: TrafficQuery, source: Source): string[] {
   const groups = groupColumns(query, source);
   if (query.top === null) return groups;
-  const values = groups.map((_, index) => `{top${index}:Array(String)}`).join(', ');
-  const found = `indexOf(arrayZip(${values}), tuple(${groups.map((sql) => `toString(${sql})`).join(', ')}))`;
-  return [`if(${found} = 0, length({top0:Array(String)}) + 1, ${found})`];
+  // an array of the keys, searched for each row, took eight times as long for 30 of them, and a minute for 1,000. No name holds a line break
+  return [`transform(concat(${groups.map((sql) => `toString(${sql})`).join(", '\\n', ")}, ''), {top_keys:Array(String)}, {top_places:Array(UInt16)}, {top_others:UInt16})`];
 }
 
 function conditions(query: TrafficQuery, source: Source): string {
@@ -150,6 +149,14 @@ LIMIT ${limit}
 ${REPORT_SETTINGS}`;
 }
 
+function topParams({ values: [first = [], ...others] }: TopGroups): QueryParams {
+  return {
+    // the engine takes no empty array for a type
+    top_keys: ['\n\n none', ...first.map((value, place) => [value, ...others.map((values) => values[place] ?? '')].join('\n'))],
+    top_places: [first.length + 1, ...first.map((_, place) => place + 1)], top_others: first.length + 1,
+  };
+}
+
 /** Of both statements. */
 export function statementParams(query: TrafficQuery, bounds: readonly number[], { after = null, top = null }: Partial<Part> = {}): QueryParams {
   const fromS = Math.floor(query.fromMs / 1000);
@@ -160,6 +167,6 @@ export function statementParams(query: TrafficQuery, bounds: readonly number[], 
     starts: bounds.slice(0, -1).map((bound) => Math.floor(bound / 1000)),
     statuses: query.statuses, ...query.texts, ...(query.tenant === null ? {} : { tenant: query.tenant }),
     ...(after === null ? {} : { after_bucket: after.bucket, ...Object.fromEntries(after.keys.map((value, index) => [`after${index}`, value])) }),
-    ...Object.fromEntries((top?.values ?? []).map((values, index) => [`top${index}`, values])),
+    ...(top === null ? {} : topParams(top)),
   };
 }

@@ -1,13 +1,13 @@
 /** `GET /v1/reports/traffic`: requests, errors, refusals, bytes and latency by calendar bucket and group. */
 import { InvalidParameterError } from '../../errors/invalid-parameter.js';
 import { TidegateError } from '../../errors/tidegate-error.js';
-import { bucketBounds, formatInstant } from './calendar.js';
+import { bucketBounds, EARLIEST_MS, formatInstant } from './calendar.js';
 import { toldTo, type Verdict } from './completeness-answers.js';
 import { writeCursor } from './cursor.js';
 import { isImported } from './imported-days.js';
 import { summarise, type DurationSummary } from './percentiles.js';
 import { MAX_ROWS, REPORT_SETTINGS, type Asker, type ReportStore, type Row } from './report-store.js';
-import { EARLIEST_MS, needsRaw, type Group, type TrafficQuery } from './traffic-query.js';
+import { needsRaw, type Group, type TrafficQuery } from './traffic-query.js';
 import { filled, foundRows, keysOf, keyText, periodBefore, positionOf, topGroups, type Reading } from './traffic-rows.js';
 import { chooseSource, gapRow, isGap, keyNames, QUARTER_MS, tableOf, type Source } from './traffic-statement.js';
 
@@ -82,6 +82,7 @@ export async function openReport(deps: TrafficDeps, query: TrafficQuery, signal?
   const bounds = bucketBounds(query.interval, query.timeZone, query.fromMs, query.toMs);
   if (bounds.length - 1 > MAX_ROWS) throw new TidegateError('report_too_large', `The range has ${bounds.length - 1} buckets; at most ${MAX_ROWS}.`);
   const before = query.compare ? periodBefore({ query, bounds }) : null;
+  if (before !== null && before.fromMs >= before.toMs) throw new InvalidParameterError('compare', 'the period before has no such part: ask for whole months');
   const fromMs = before?.fromMs ?? query.fromMs;
   if (fromMs < EARLIEST_MS) throw new InvalidParameterError('compare', 'the period before begins before 1971');
   // both are read from the same
@@ -91,7 +92,8 @@ export async function openReport(deps: TrafficDeps, query: TrafficQuery, signal?
   // before the verdict, which then speaks for all up to it, and before the numbers, which hold all up to it
   const asOfMs = deps.asOfMs();
   const verdict = toldTo(asker.principal, await deps.completeness(fromMs, query.toMs, asker));
-  const top = await topGroups({ store: deps.store, asker, query, source, bounds });
+  // of both periods, or a group that has gone would be none of the largest, and none of the others
+  const top = await topGroups({ store: deps.store, asker, query: { ...query, fromMs }, source, bounds });
   const zone = query.timeZone;
   return {
     head: {
@@ -130,7 +132,7 @@ export async function* streamedRows(opened: OpenedReport, pageRows = STREAMED_PA
 }
 
 /** The engine's rows of the range, with `fill` also those of gaps. @throws as openReport */
-export async function* ownRows({ reading, asOfMs }: OpenedReport, pageRows = MAX_ROWS): AsyncGenerator<Row> {
+export async function* ownRows({ reading, asOfMs }: OpenedReport, pageRows = MAX_ROWS + 1): AsyncGenerator<Row> {
   // before the rows: a group that comes up between the two is not of this report
   const keys = reading.query.fill ? await keysOf(reading) : null;
   const found = foundRows(reading, pageRows);
@@ -145,13 +147,14 @@ async function* comparedRows({ reading, asOfMs }: OpenedReport): AsyncGenerator<
   const keys = await keysOf({ ...reading, bounds: [...before.bounds.slice(0, -1), ...bounds], query: { ...query, fromMs: before.fromMs } });
   if (keys.length * (bounds.length - 1) > MAX_ROWS) throw new TidegateError('report_too_large', `${bounds.length - 1} buckets of ${keys.length} groups are compared; at most ${MAX_ROWS} together.`);
   const names = keyNames(query);
-  const startOf = new Map(before.bounds.slice(0, -1).map((startMs, index) => [Math.floor(startMs / 1000), bounds[index] as number]));
+  const startOf = new Map(before.bounds.slice(0, -1).map((startMs, index) => [Math.floor(startMs / 1000), Math.floor(bounds[index] as number / 1000)]));
   const earlier = new Map<string, Row>();
-  for await (const row of foundRows(then, MAX_ROWS)) earlier.set(`${startOf.get(Number(row['bucket']))} ${keyText(row, names)}`, row);
+  for await (const row of foundRows(then, MAX_ROWS + 1)) earlier.set(`${startOf.get(Number(row['bucket']))} ${keyText(row, names)}`, row);
   // buckets to come have an earlier one too
-  for await (const row of filled(foundRows(reading, MAX_ROWS), reading, keys, query.fill ? asOfMs : Number.POSITIVE_INFINITY)) {
-    const previous = earlier.get(`${Number(row['bucket']) * 1000} ${keyText(row, names)}`);
-    if (query.fill || previous !== undefined || !isGap(row)) yield { ...row, before: previous ?? gapRow(0, {}) };
+  for await (const row of filled(foundRows(reading, MAX_ROWS + 1), reading, keys, Number.POSITIVE_INFINITY)) {
+    const previous = earlier.get(`${Number(row['bucket'])} ${keyText(row, names)}`);
+    const isToCome = Number(row['bucket']) * 1000 >= asOfMs;
+    if ((query.fill && !isToCome) || previous !== undefined || !isGap(row)) yield { ...row, before: previous ?? gapRow(0, {}) };
   }
 }
 

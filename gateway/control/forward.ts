@@ -6,7 +6,8 @@ import type { ControlDeps, Principal } from './control-deps.js';
 
 /** A report may wait for others before its own time begins. */
 const HEADERS_TIMEOUT_MS = 60_000;
-const BODY_TIMEOUT_MS = 30_000;
+/** A report that is sent as it is read waits for others' between its pages. */
+const BODY_TIMEOUT_MS = 300_000;
 /** The rest is for one connection only, or not the collector's to say. */
 const PASSED_ON = ['content-type', 'content-disposition', 'etag', 'cache-control', 'vary', 'x-tidegate-as-of', 'x-tidegate-complete', 'x-tidegate-next'];
 

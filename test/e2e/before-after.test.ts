@@ -27,7 +27,7 @@ test('the report of a change counts each request on the side of the version that
       return (await promisify(execFile)(command, all, { env: { ...process.env, COLUMNS: '100' } })).stdout;
     };
     const { config: { version: first } } = await node.control<{ config: { version: string } }>('/v1/status');
-    await assert.rejects(report(), (error: { stderr: string }) => /is the first version/.test(error.stderr));
+    await assert.rejects(report(), (error: { stderr: string }) => /is the oldest version/.test(error.stderr));
     assert.deepEqual(await ask('/old', 3), [200, 200, 200]);
     assert.deepEqual(await ask('/shared', 5), [200, 200, 200, 200, 200]);
     node.rewriteConfig((whole) => { (whole['services'] as { name: string }[]).splice(0, 1); });
