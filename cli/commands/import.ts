@@ -56,8 +56,8 @@ export async function importLogs(files: readonly string[], options: ImportComman
       try {
         const outcome = await importLog({
           ...place, file, signal: stopping.signal, log: pino({ level: 'warn' }, pino.destination({ dest: 2, sync: true })),
-          onProgress: (read, all, lines) => { shown.show(read, all, `${file}: ${share(read, all)}, ${count(lines)} lines`); },
-          onWaiting: (why) => { if (why !== null) shown.show(0, 1, `${file}: waits, for ${why === 'room' ? 'the spool is filled to a half' : 'what was imported of it before is not stored yet'}; a node must be running`); },
+          onProgress: (read, all, lines) => { shown.show(read, all, `${printable(file)}: ${share(read, all)}, ${count(lines)} lines`); },
+          onWaiting: (why) => { if (why !== null) shown.show(0, 1, `${printable(file)}: waits, for ${why === 'room' ? 'the spool is filled to a half' : 'what was imported of it before is not stored yet'}; a node must be running`); },
         });
         shown.end();
         terminal.write(options.json === true ? `${JSON.stringify(outcome)}\n` : told(outcome));

@@ -47,6 +47,8 @@ const NoParameters = Type.Object({}, { additionalProperties: false });
 /** 100,000 streams. */
 const COUNTED_LIMIT_BYTES = 8 * 1024 * 1024;
 const LIVE_EVERY_MS = 1000;
+/** Then its reader asks anew, as event sources do by themselves, and shows a credential that is still good. */
+const LIVE_FOR_MS = 900_000;
 /** A request's head and (absent) body must be here within this. */
 const REQUEST_TIMEOUT_MS = 10_000;
 
@@ -170,7 +172,7 @@ function goneSignal(reply: FastifyReply): AbortSignal {
   return gone.signal;
 }
 
-/** One event a second until the reader leaves; a reader that takes nothing gets no more until it does. */
+/** One event a second until the reader leaves, or its time is over; a reader that takes nothing gets no more until it does. */
 async function streamLive(reply: FastifyReply, first: Awaited<ReturnType<typeof liveReport>>, read: () => ReturnType<typeof liveReport>): Promise<FastifyReply> {
   reply.hijack();
   const out = reply.raw;
@@ -183,7 +185,11 @@ async function streamLive(reply: FastifyReply, first: Awaited<ReturnType<typeof 
     // a second without numbers is a comment line: the reader knows that the stream lives
     read().then((live) => out.write(liveEvent(live)), () => out.write(': no numbers\n\n')).finally(() => { busy = false; });
   }, LIVE_EVERY_MS);
-  out.once('close', () => clearInterval(timer));
+  const end = setTimeout(() => out.end(), LIVE_FOR_MS);
+  out.once('close', () => {
+    clearInterval(timer);
+    clearTimeout(end);
+  });
   return reply;
 }
 

@@ -151,8 +151,8 @@ function unfinished({ live, sealedMs }: StreamFacts, { lastEndMs, pending }: Str
 /** Those that no stream ever came from. */
 async function absentNodes(store: Pick<Store, 'query'>, known: readonly StreamFacts[], expected: readonly string[]): Promise<readonly string[]> {
   if (expected.length === 0) return [];
-  const noted = await store.query<{ node: string }>(`SELECT DISTINCT node FROM tidegate.streams ${REPORT_SETTINGS}`);
-  const heard = new Set([...noted, ...known].map(({ node }) => node));
+  const noted = await store.query<{ node: string }>(`SELECT DISTINCT node FROM tidegate.streams WHERE worker != ${IMPORT_WORKER} ${REPORT_SETTINGS}`);
+  const heard = new Set([...noted, ...known.filter(({ worker }) => worker !== IMPORT_WORKER)].map(({ node }) => node));
   return expected.filter((node) => !heard.has(node));
 }
 

@@ -62,6 +62,9 @@ export interface LiveDeps {
   nowMs(): number;
 }
 
+/** All who look on wait for one turn, which therefore stands behind nobody's reports but those of other lines. */
+const FOR_ALL: Asker = { principal: { kind: 'operator', reader: 'live numbers' }, streams: true };
+
 export class LiveCounters {
   readonly #deps: LiveDeps;
   /** By time zone. A zone that nobody asked for lately is forgotten. */
@@ -71,17 +74,14 @@ export class LiveCounters {
     this.#deps = deps;
   }
 
-  /**
-   * @param timeZone an IANA name: whose today
-   * @param asker in whose place in the line they are read, if they are; others who ask meanwhile get the same
-   */
-  read(timeZone: string, { principal }: Asker): Promise<LiveNumbers> {
+  /** @param timeZone an IANA name: whose today */
+  read(timeZone: string): Promise<LiveNumbers> {
     const nowMs = this.#deps.nowMs();
     const known = this.#answers.get(timeZone);
     if (known !== undefined && nowMs - known.atMs < FRESH_MS && nowMs >= known.atMs) return known.numbers;
     for (const [zone, answer] of this.#answers) if (nowMs - answer.atMs > 10_000) this.#answers.delete(zone);
     // one turn for both statements, and without the signal: others wait for it too
-    const numbers = this.#deps.store.turn({ principal }, (query) => this.#compute(query, timeZone, nowMs));
+    const numbers = this.#deps.store.turn(FOR_ALL, (query) => this.#compute(query, timeZone, nowMs));
     this.#answers.set(timeZone, { atMs: nowMs, numbers });
     // a failure is told to whoever waits, and tried again by the next
     numbers.catch(() => { if (this.#answers.get(timeZone)?.numbers === numbers) this.#answers.delete(timeZone); });

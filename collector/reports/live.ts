@@ -16,7 +16,7 @@ export interface LiveReport {
 }
 
 export async function liveReport(counters: LiveCounters, principal: Principal, timeZone: string): Promise<LiveReport> {
-  return report(await counters.read(timeZone, { principal }), principal, timeZone);
+  return report(await counters.read(timeZone), principal, timeZone);
 }
 
 function report(numbers: LiveNumbers, principal: Principal, timeZone: string): LiveReport {

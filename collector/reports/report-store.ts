@@ -31,7 +31,7 @@ const MAX_STREAMS = 64;
 export interface Asker {
   readonly principal: Principal;
   readonly signal?: AbortSignal;
-  /** It was let in for all of its turns (beginStream): none is refused, for a part of the answer is sent. */
+  /** None of its turns is refused: a part of the answer is sent (beginStream), or it is for all who look on. */
   readonly streams?: true;
 }
 

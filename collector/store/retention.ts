@@ -33,10 +33,11 @@ const KEPT: readonly (readonly [table: string, keep: (retention: Retention) => n
 /** Drops what is due. @returns the partitions dropped, as table/partition. @throws store_failed */
 export async function applyRetention(store: Store, retention: Retention, nowMs: number, log: SpoolLog): Promise<readonly string[]> {
   const dropped: string[] = [];
-  const imported = await importedDays(store);
   for (const [table, keep] of KEPT) {
     for (const partition of await partitionsOf(store, table)) {
-      if (lastUse(partition, imported) > nowMs - keep(retention)) continue;
+      if (partition.endMs > nowMs - keep(retention)) continue;
+      // read for each of the few that are due: another collector may be importing into it
+      if (lastUse(partition, await importedDays(store)) > nowMs - keep(retention)) continue;
       await drop(store, partition);
       log.info({ table, partition: partition.id, bytes: partition.bytes }, 'past the time it is kept: dropped');
       dropped.push(`${table}/${partition.id}`);
@@ -66,7 +67,7 @@ export async function pruneImports(store: Store, { eventsMs, minutesMs, quarterH
   if (past.length === 0) return;
   const partitions = (await Promise.all(KEPT.map(([table]) => partitionsOf(store, table)))).flat();
   const gone = past.filter(({ startMs }) => !partitions.some((partition) => startMs >= partition.startMs && startMs < partition.endMs));
-  if (gone.length > 0) await remove(store, 'imports', `toRelativeDayNum(day) IN (${[...new Set(gone.map(({ startMs }) => startMs / DAY_MS))].join(', ')})`, {});
+  if (gone.length > 0) await remove(store, 'imports', `toRelativeDayNum(day) IN (${[...new Set(gone.map(({ startMs }) => startMs / DAY_MS))].join(', ')}) AND stored_at < fromUnixTimestamp64Milli({before:Int64})`, { before });
 }
 
 /** When the newest of its rows was made, or, of an imported log, stored. */

@@ -136,6 +136,17 @@ test('at the apps\' listener a control token is told what any wrong text is told
   }
 });
 
+test('nobody can make either origin read a body for what is not there', async () => {
+  for (const [origin, server] of Object.entries(origins)) {
+    for (const [method, url, expected] of [['POST', '/x', 404], ['POST', '/v1/reports/traffic', 405], ['PUT', '/v1/reports/live', 405]] as const) {
+      // a body that is no JSON would be a 400 if it was looked at
+      const answer = await server.inject({ method, url, payload: '{"a":', headers: { 'content-type': 'application/json' } });
+      assert.deepEqual([answer.statusCode, answer.headers['connection']], [expected, 'close'], `${method} ${url} at ${origin}`);
+      assert.match(String(answer.headers['content-security-policy'] ?? answer.headers['x-content-type-options']), /./);
+    }
+  }
+});
+
 test('the collector is told which token reads, and never that a token is an app', async () => {
   for (const [who, principal, zone] of [['app', 'app:acme', 'Asia/Kolkata'], ['billing', 'operator:finance', 'UTC'], ['read_only', 'operator:boards', 'UTC'], ['operator', 'operator', 'UTC']] as const) {
     const { body } = await ask('control', who, ENDPOINTS.trafficReport);

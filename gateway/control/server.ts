@@ -55,7 +55,13 @@ function createServer(deps: ControlDeps, origin: Origin, description: unknown): 
   });
   const forward = new CollectorForward(deps);
   server.addHook('onClose', () => forward.close());
-  server.addHook('onRequest', (_request, reply, done) => { reply.headers(SECURITY_FIELDS); done(); });
+  server.addHook('onRequest', (request, reply, done) => {
+    reply.headers(SECURITY_FIELDS);
+    if (!request.is404) return done();
+    // before its body is read, and without reading it: anybody may ask for what is not there
+    if (request.headers['content-length'] !== undefined || request.headers['transfer-encoding'] !== undefined) void reply.header('connection', 'close');
+    sendNotFound(origin, request, reply);
+  });
   server.addContentTypeParser(['application/yaml', 'application/x-yaml', 'text/yaml', 'text/plain'], { parseAs: 'string' }, (_request, body, done) => done(null, body));
   server.setErrorHandler((error: FastifyError | TidegateError, request, reply) => sendError(deps, error, request, reply));
   server.setNotFoundHandler((request, reply) => sendNotFound(origin, request, reply));

@@ -108,7 +108,8 @@ const nothing = (file: string, stream: string, stopped: boolean): ImportOutcome 
 
 /** What another user writes into the spool the node may not be able to read, and then it stores nothing at all. @throws data_dir_unusable */
 function mustBeTheOwner(dataDir: string): void {
-  const owner = statSync(dataDir, { throwIfNoEntry: false })?.uid;
+  // the node has made its spool itself, whoever made the folder around it
+  const owner = (statSync(join(dataDir, 'spool'), { throwIfNoEntry: false }) ?? statSync(dataDir, { throwIfNoEntry: false }))?.uid;
   const own = process.getuid?.();
   if (owner !== undefined && own !== undefined && owner !== own) throw new TidegateError('data_dir_unusable', `${dataDir} belongs to user ${owner}, and this is user ${own}: run the import as the node's own user`);
 }
@@ -186,11 +187,12 @@ class LogImport {
       stopped = this.#options.signal.aborted && !(error instanceof TidegateError);
       if (!stopped) failure = error as Error;
     }
-    try {
-      await this.#checkpoint();
-      await this.#stream.end();
-    } catch (error) {
-      failure ??= error as Error;
+    for (const finish of [() => this.#checkpoint(), () => this.#stream.end()]) {
+      try {
+        await finish();
+      } catch (error) {
+        failure ??= error as Error;
+      }
     }
     if (failure !== null) throw failure;
     return this.#outcome(stopped);
@@ -211,7 +213,7 @@ class LogImport {
       }
       signal.throwIfAborted();
     }
-    if (this.#rows + this.#cutRows === 0) throw this.#noLog(file);
+    if (this.#rows + this.#cutRows === 0 && this.#receipt === null) throw this.#noLog(file);
   }
 
   #take({ text, bounds }: TakenLines): void {
@@ -288,8 +290,10 @@ class LogImport {
   #outcome(stopped: boolean): ImportOutcome {
     const none = this.#fromMs === Number.POSITIVE_INFINITY;
     const known = this.#receipt ?? { lines: 0, rows: 0 };
+    // what was taken and waits for room is not imported
+    const reached = stopped ? this.#written ?? known : { lines: this.#lines, rows: this.#rows + this.#cutRows };
     return {
-      file: this.#options.file, stream: this.#streamName, known: known.lines, lines: this.#lines - known.lines, rows: this.#rows - known.rows + this.#cutRows, bad: this.#bad, badLines: this.#badLines,
+      file: this.#options.file, stream: this.#streamName, known: known.lines, lines: reached.lines - known.lines, rows: reached.rows - known.rows, bad: this.#bad, badLines: this.#badLines,
       from: none ? null : new Date(this.#fromMs).toISOString(), to: none ? null : new Date(this.#toMs).toISOString(), cut: this.#cut, stopped,
     };
   }

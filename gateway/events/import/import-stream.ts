@@ -7,7 +7,7 @@
  * - a frame is of one day, and a segment of a bounded number of days, as the collector's ranges are (collector/log/picked-rows.ts);
  * - it waits where the spool is filled to a half of its bound: beyond, workers would have to drop.
  */
-import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, renameSync, rmSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { TidegateError } from '../../../errors/tidegate-error.js';
@@ -44,6 +44,8 @@ export interface ImportStreamOptions {
 const FRAME_ROWS = 1000;
 /** As MOST_IMPORTED_DAYS of the collector. */
 const SEGMENT_DAYS = 90;
+/** Of the disk, left to workers. */
+const FREE_BYTES = 1024 ** 3;
 const LOOK_EVERY_MS = 200;
 const DAY_MS = 86_400_000;
 
@@ -60,6 +62,8 @@ export class ImportStream {
   /** The last that is written; -1: none. */
   #lastSeq = -1;
   #encodedSeq = -1;
+  /** Something of it may not be on disk. */
+  #lost = false;
 
   constructor(options: ImportStreamOptions) {
     this.#options = options;
@@ -94,7 +98,7 @@ export class ImportStream {
       await this.#until('earlier', () => !existsSync(this.#dir));
       this.#segments = this.#open();
     }
-    await this.#until('room', () => spoolBytes(spoolDir) < maxBytes / 2);
+    await this.#until('room', () => spoolBytes(spoolDir) < maxBytes / 2 && freeBytes(spoolDir) > Math.min(maxBytes / 2, FREE_BYTES));
     signal.throwIfAborted();
     try {
       for (const { day, bytes } of this.#frames) this.#writeFrame(this.#segments, day, bytes);
@@ -108,7 +112,9 @@ export class ImportStream {
   /** What is written is on disk, and marked, when it resolves. @throws data_dir_unusable; import_sealed: some of it may lie behind a seal, where nobody reads it */
   async flush(): Promise<void> {
     if (this.#segments === null) return;
-    if (!await this.#segments.flush()) throw this.#unusable(new Error('what was written could not be flushed to disk'));
+    // for good: of what the disk did not take the next flush knows nothing
+    this.#lost ||= !await this.#segments.flush();
+    if (this.#lost) throw this.#unusable(new Error('what was written could not be flushed to disk'));
     this.#mustBeOpen();
     this.#mark();
   }
@@ -192,7 +198,7 @@ export class ImportStream {
         least = bytes;
         sinceMs = performance.now();
       }
-      if (performance.now() - sinceMs > giveUpAfterMs) throw new TidegateError('import_stalled', `${spoolDir}: ${why === 'room' ? 'it is filled to a half of its bound' : `what was imported of this log before is still in it (${this.#options.stream})`}, and nothing has gone from it for ${Math.round(giveUpAfterMs / 1000)} s`);
+      if (performance.now() - sinceMs > giveUpAfterMs) throw new TidegateError('import_stalled', `${spoolDir}: ${why === 'room' ? 'it is filled to a half of its bound, or its disk is nearly full' : `what was imported of this log before is still in it (${this.#options.stream})`}, and nothing has gone from it for ${Math.round(giveUpAfterMs / 1000)} s`);
       await pause(LOOK_EVERY_MS);
     }
     onWaiting(null);
@@ -201,4 +207,9 @@ export class ImportStream {
   #unusable(cause: unknown): TidegateError {
     return cause instanceof TidegateError ? cause : new TidegateError('data_dir_unusable', `${this.#dir}: ${(cause as Error).message}`, { cause });
   }
+}
+
+function freeBytes(folder: string): number {
+  const { bavail, bsize } = statfsSync(folder);
+  return bavail * bsize;
 }

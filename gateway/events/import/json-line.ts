@@ -28,7 +28,7 @@ export const JSON_FIELDS = {
 } as const satisfies Readonly<Record<string, readonly string[]>>;
 
 /** Names of apps and routes: what the store lays them together with is kept apart by line breaks. */
-const NAME = /^[^\u0000-\u001f\u007f]{0,200}$/;
+const NAME = /^[^\u0000-\u001f\u007f-\u009f\u2028\u2029\ud800-\udfff]{0,200}$/u;
 const REQUEST_LINE = /^(\S+) (.*?)(?: (HTTP\/\S+))?$/;
 const LONGEST_US = 1e15;
 /** A duration of 0.000 is one, shorter than the log can say; in an event 0 says that there is none, and so does what the rollups cannot tell from it. */
@@ -93,7 +93,7 @@ function microseconds(line: Readonly<Record<string, unknown>>, seconds: readonly
     const value = find(line, names);
     if (value === undefined) continue;
     const us = sumOf(value) * scale;
-    return us === 0 ? SHORTEST_US : amount(us, LONGEST_US);
+    return us >= 0 && us < SHORTEST_US ? SHORTEST_US : amount(us, LONGEST_US);
   }
   return 0;
 }
