@@ -77,9 +77,9 @@ test('beside the period before, and the largest groups apart from all others', (
   const total = { ...answer('total', [row(1200, { errors: 3, previous: { ...before(1000), duration_ms: { avg: 9, p50: 4, p90: 18, p95: 41, p99: 2408 } } })]), previous: { from: '2026-11-19T15:45:00+05:30', to: '2026-11-20T15:45:00+05:30' } };
   const table = { ...total, rows: [row(700, { app: 'acme', previous: before(1000) }), row(400, { app: '', previous: before(0) }), row(100, { app: null, others: true, previous: before(8) }), row(0, { app: 'gone', previous: before(7) })] };
   const text = renderTraffic(PLAIN, { ...view, groupBy: ['app'], total, series: answer('hour', []), table });
-  assert.match(text, /before, 2026-11-19 15:45 to 2026-11-20 15:45:\n {2}requests 1,000 \(\+20 %\) {3}errors 0 \(new\) {3}p99 2,408 ms \(-50 %\)\n/);
+  assert.match(text, /before, 2026-11-19 15:45 to 2026-11-20 15:45:\n {2}requests 1,000 \(now \+20 %\) {3}errors 0 \(new\)\n {2}refused 0 \(-\) {3}p99 2,408 ms \(-50 %\)\n/);
   assert.deepEqual(text.split('\n').slice(-6, -1).map((line) => line.split(/ {2,}/).slice(0, 3)), [
-    ['app', 'requests', 'before'], ['acme', '700', '-30 %'], ['-', '400', 'new'], ['all others', '100', 'x13'], ['gone', '0', '-100 %'],
+    ['app', 'requests', 'change'], ['acme', '700', '-30 %'], ['-', '400', 'new'], ['all others', '100', 'x13'], ['gone', '0', '-100 %'],
   ]);
   for (const line of text.split('\n')) assert.ok(line.length <= 80, line);
 });

@@ -90,10 +90,13 @@ function before(terminal: Terminal, { rows, previous: period }: TrafficAnswer): 
   const { previous, ...now } = rows[0] ?? NOTHING;
   const then = previous ?? NOTHING;
   const parts = [
-    `requests ${count(then.requests)} (${change(now.requests, then.requests)})`, `errors ${count(then.errors)} (${change(now.errors, then.errors)})`,
-    `p99 ${milliseconds(then.duration_ms.p99)} ms (${change(now.duration_ms.p99, then.duration_ms.p99)})`,
+    `requests ${count(then.requests)} (now ${change(now.requests, then.requests)})`, `errors ${count(then.errors)} (${change(now.errors, then.errors)})`,
+    `refused ${count(then.refused)} (${change(now.refused, then.refused)})`,
+    ...(then.duration_ms.p99 === null ? [] : [`p99 ${milliseconds(then.duration_ms.p99)} ms (${now.duration_ms.p99 === null ? 'none now' : change(now.duration_ms.p99, then.duration_ms.p99)})`]),
   ];
-  return `${styled(terminal, 'dim', `before, ${minuteOf(period.from)} to ${minuteOf(period.to)}:`)}\n  ${parts.join('   ')}\n`;
+  const line = `  ${parts.join('   ')}`;
+  const shown = line.length <= terminal.columns ? line : `  ${parts.slice(0, 2).join('   ')}\n  ${parts.slice(2).join('   ')}`;
+  return `${styled(terminal, 'dim', `before, ${minuteOf(period.from)} to ${minuteOf(period.to)}:`)}\n${shown}\n`;
 }
 
 function overTime(terminal: Terminal, series: TrafficAnswer): string {
@@ -123,7 +126,7 @@ function groups(terminal: Terminal, { table, groupBy, top }: TrafficView): strin
   const columns: Column[] = [
     ...(byTime ? [{ head: 'time', align: 'left' } as const] : []),
     ...groupBy.map((head): Column => ({ head, align: 'left', shrinks: !WHOLE.has(head) })),
-    ...['requests', ...(compared ? ['before'] : []), 'errors', 'refused', 'p50 ms', 'p99 ms', 'out'].map((head): Column => ({ head, align: 'right' })),
+    ...['requests', ...(compared ? ['change'] : []), 'errors', 'refused', 'p50 ms', 'p99 ms', 'out'].map((head): Column => ({ head, align: 'right' })),
   ];
   // the largest come in their order, and all others behind them
   const shown = table.rows.slice(0, table.rows[top]?.others === true ? top + 1 : top);

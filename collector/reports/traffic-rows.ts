@@ -104,14 +104,18 @@ export const keyText = (row: Row, names: readonly string[]): string => JSON.stri
 const LONGEST_MS: Readonly<Record<Exclude<Interval, 'total'>, number>> = { minute: 60_000, hour: 3_600_000, day: 25 * 3_600_000, month: 31 * 86_400_000 + 3_600_000 };
 
 /**
- * The period before: as many buckets of the calendar, each bound as far into its bucket as the range's own is (and no further than its end, where that
+ * The period before: as many buckets of the calendar earlier, each bound as far into its bucket as the range's own is (and no further than its end, where that
  * bucket is shorter); of `total` the same length. Empty where the part asked for is one that the bucket before does not have: the 30th of February.
  */
 export function periodBefore({ query, bounds }: Pick<Reading, 'query' | 'bounds'>): { readonly fromMs: number; readonly toMs: number; readonly bounds: readonly number[] } {
   const { fromMs, toMs, interval, timeZone } = query;
   if (interval === 'total') return { fromMs: fromMs - (toMs - fromMs), toMs: fromMs, bounds: [fromMs - (toMs - fromMs), fromMs] };
   const count = bounds.length - 1;
-  const before = bucketBounds(interval, timeZone, (bounds[0] as number) - count * LONGEST_MS[interval], bounds[0] as number).slice(-count - 1);
+  const reach = bucketBounds(interval, timeZone, (bounds[0] as number) - count * LONGEST_MS[interval], bounds[count] as number);
+  const first = reach.indexOf(bounds[0] as number);
+  // a range that is cut at its start touches a bucket more than it is long: moved by one less it follows on the period before
+  const moved = fromMs > (bounds[0] as number) && count > 1 ? count - 1 : count;
+  const before = reach.slice(first - moved, first - moved + count + 1);
   /** As far into a bucket of the period before as the instant is into its own, by the clock on the wall. */
   const earlier = (instantMs: number, bucket: number): number => {
     const [own, then, end] = [bounds[bucket] as number, before[bucket] as number, before[bucket + 1] as number];

@@ -88,7 +88,7 @@ export async function openReport(deps: TrafficDeps, query: TrafficQuery, signal?
   // both are read from the same
   const source = chooseSource({ ...query, fromMs }, [...(before?.bounds ?? []), ...bounds]);
   const asker: Asker = { principal: query.principal, ...(signal === undefined ? {} : { signal }) };
-  await requireKept(deps, { ...query, fromMs }, source, asker);
+  await requireKept(deps, { ...query, fromMs }, source, asker).catch((error: unknown) => { throw before === null ? error : ofPeriodBefore(error, before.fromMs); });
   // before the verdict, which then speaks for all up to it, and before the numbers, which hold all up to it
   const asOfMs = deps.asOfMs();
   const verdict = toldTo(asker.principal, await deps.completeness(fromMs, query.toMs, asker));
@@ -175,6 +175,12 @@ async function requireKept(deps: TrafficDeps, query: TrafficQuery, source: Sourc
   const restMs = Number(row?.['kept_s'] ?? 0) * 1000;
   // a quarter of an hour begins up to 15 minutes before the first event in it
   if (goneMs > 0 && (restMs === 0 || goneMs + QUARTER_MS <= restMs)) throw notKept(query, source, restMs === 0 ? deps.nowMs() : restMs);
+}
+
+/** What is compared reaches further back than what was asked for. */
+function ofPeriodBefore(error: unknown, fromMs: number): unknown {
+  if (!(error instanceof TidegateError) || error.code !== 'range_not_kept') return error;
+  return new TidegateError('range_not_kept', `The period before begins ${new Date(fromMs).toISOString()}. ${error.message}`, { cause: error });
 }
 
 function notKept(query: TrafficQuery, source: Source, earliestMs: number): TidegateError {

@@ -42,7 +42,7 @@ test('the report of a change counts each request on the side of the version that
     const rows = text.split('\n').map((line) => line.split(/ {2,}/).slice(0, 4));
     assert.ok(rows.some((row) => row.join() === 'shared,shared-route,7,+40 %'), text);
     assert.ok(rows.some((row) => row.join() === 'old,old-route,0,-100 %'), text);
-    assert.match(text, /\n {2}requests 8 \(/);
+    assert.match(text, /\n {2}requests 8 \(now /);
     assert.match(await report(second.slice(0, 4), '--service', 'shared', '--group-by', 'status'), /\n200 +7 +\+40 %/);
     await assert.rejects(report('ffffffffffff'), (error: { stderr: string }) => /no change to a version ffffffffffff/.test(error.stderr));
   } finally {
