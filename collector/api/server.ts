@@ -19,7 +19,7 @@ import { parsePrincipal, PRINCIPAL_FIELD, TIME_ZONE_FIELD, type Principal } from
 import { ReportStore, type QueryStore } from '../reports/report-store.js';
 import { requestEvent } from '../reports/requests.js';
 import type { TrafficDeps } from '../reports/traffic.js';
-import { LatencyParameters, parseTrafficQuery, TrafficParameters } from '../reports/traffic-query.js';
+import { LatencyParameters, parseTrafficQuery, TrafficParameters, type TrafficQuery } from '../reports/traffic-query.js';
 import { sendLatency, sendTraffic, type RepliesDeps } from './report-replies.js';
 
 export interface CollectorApiDeps {
@@ -72,18 +72,15 @@ export function createCollectorApi(deps: CollectorApiDeps): FastifyInstance {
   server.get('/status', { schema: { querystring: NoParameters } }, () => deps.status());
   server.post<{ Body: CountedQuestion }>('/counted', { schema: { body: CountedQuestion }, bodyLimit: COUNTED_LIMIT_BYTES }, (request) => countedRequests(deps.store, request.body));
 
+  const asked = (request: FastifyRequest<{ Querystring: TrafficParameters }>): TrafficQuery => parseTrafficQuery(request.query, {
+    nowMs: nowMs(), principal: principalOf(request), defaultTimeZone: defaultZone(request), accept: request.headers.accept ?? '',
+  });
   server.get<{ Querystring: TrafficParameters }>('/v1/reports/traffic', { schema: { querystring: TrafficParameters } }, async (request, reply) => {
-    const query = parseTrafficQuery(request.query, {
-      nowMs: nowMs(), principal: principalOf(request), defaultTimeZone: defaultZone(request), accept: request.headers.accept ?? '',
-    });
-    return sendTraffic(traffic, query, request, reply, goneSignal(reply));
+    return sendTraffic(traffic, asked(request), request, reply, goneSignal(reply));
   });
 
   server.get<{ Querystring: LatencyParameters }>('/v1/reports/latency', { schema: { querystring: LatencyParameters } }, async (request, reply) => {
-    const query = parseTrafficQuery(request.query, {
-      nowMs: nowMs(), principal: principalOf(request), defaultTimeZone: defaultZone(request), accept: request.headers.accept ?? '',
-    });
-    return sendLatency(traffic, query, request, reply, goneSignal(reply));
+    return sendLatency(traffic, asked(request), request, reply, goneSignal(reply));
   });
 
   server.get<{ Querystring: Static<typeof LiveParameters> }>('/v1/reports/live', { schema: { querystring: LiveParameters } }, async (request, reply) => {

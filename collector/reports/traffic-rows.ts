@@ -79,6 +79,7 @@ export async function keysOf({ store, asker, query, source, bounds, top }: Readi
 export async function* filled(rows: AsyncIterable<Row>, { query, bounds }: Pick<Reading, 'query' | 'bounds'>, keys: readonly Row[], asOfMs: number): AsyncGenerator<Row> {
   const names = keyNames(query);
   const texts = keys.map((key) => keyText(key, names));
+  const known = new Set(texts);
   const found = rows[Symbol.asyncIterator]();
   let next = await found.next();
   const { after } = query;
@@ -91,7 +92,7 @@ export async function* filled(rows: AsyncIterable<Row>, { query, bounds }: Pick<
     const from = afterText !== null && bucket === after?.bucket ? texts.indexOf(afterText) + 1 || keys.length : 0;
     if (boundMs >= asOfMs) {
       if (next.done === true && here.size === 0) return;
-      yield* [...here].flatMap(([text, row]) => (texts.includes(text) ? [row] : []));
+      for (const [text, row] of here) if (known.has(text)) yield row;
       continue;
     }
     for (let i = from; i < keys.length; i++) yield here.get(texts[i] as string) ?? gapRow(bucket, keys[i] as Row);
@@ -103,28 +104,38 @@ export const keyText = (row: Row, names: readonly string[]): string => JSON.stri
 /** Longest length of a bucket. */
 const LONGEST_MS: Readonly<Record<Exclude<Interval, 'total'>, number>> = { minute: 60_000, hour: 3_600_000, day: 25 * 3_600_000, month: 31 * 86_400_000 + 3_600_000 };
 
+export interface PeriodBefore {
+  readonly fromMs: number;
+  readonly toMs: number;
+  /** One for each bound of the range. */
+  readonly bounds: readonly number[];
+}
+
 /**
  * The period before: as many buckets of the calendar earlier, each bound as far into its bucket as the range's own is (and no further than its end, where that
  * bucket is shorter); of `total` the same length. Empty where the part asked for is one that the bucket before does not have: the 30th of February.
  */
-export function periodBefore({ query, bounds }: Pick<Reading, 'query' | 'bounds'>): { readonly fromMs: number; readonly toMs: number; readonly bounds: readonly number[] } {
+export function periodBefore({ query, bounds }: Pick<Reading, 'query' | 'bounds'>): PeriodBefore {
   const { fromMs, toMs, interval, timeZone } = query;
   if (interval === 'total') return { fromMs: fromMs - (toMs - fromMs), toMs: fromMs, bounds: [fromMs - (toMs - fromMs), fromMs] };
   const count = bounds.length - 1;
   const reach = bucketBounds(interval, timeZone, (bounds[0] as number) - count * LONGEST_MS[interval], bounds[count] as number);
   const first = reach.indexOf(bounds[0] as number);
-  // a range that is cut at its start touches a bucket more than it is long: moved by one less it follows on the period before
-  const moved = fromMs > (bounds[0] as number) && count > 1 ? count - 1 : count;
-  const before = reach.slice(first - moved, first - moved + count + 1);
-  /** As far into a bucket of the period before as the instant is into its own, by the clock on the wall. */
-  const earlier = (instantMs: number, bucket: number): number => {
-    const [own, then, end] = [bounds[bucket] as number, before[bucket] as number, before[bucket + 1] as number];
-    const intoMs = instantMs - own + offsetMs(timeZone, instantMs) - offsetMs(timeZone, own);
-    return Math.min(then + intoMs + offsetMs(timeZone, then) - offsetMs(timeZone, then + intoMs), end);
+  const earlierBy = (buckets: number): PeriodBefore => {
+    const before = reach.slice(first - buckets, first - buckets + count + 1);
+    /** As far into a bucket of the period before as the instant is into its own, by the clock on the wall. */
+    const earlier = (instantMs: number, bucket: number): number => {
+      const [own, then, end] = [bounds[bucket] as number, before[bucket] as number, before[bucket + 1] as number];
+      const intoMs = instantMs - own + offsetMs(timeZone, instantMs) - offsetMs(timeZone, own);
+      return Math.min(then + intoMs + offsetMs(timeZone, then) - offsetMs(timeZone, then + intoMs), end);
+    };
+    return {
+      fromMs: earlier(fromMs, 0), bounds: before,
+      // a whole bucket and the one before it are compared, however long each is
+      toMs: toMs === bounds[count] ? before[count] as number : earlier(toMs, count - 1),
+    };
   };
-  return {
-    fromMs: earlier(fromMs, 0), bounds: before,
-    // a whole bucket and the one before it are compared, however long each is
-    toMs: toMs === bounds[count] ? before[count] as number : earlier(toMs, count - 1),
-  };
+  // a range that is cut on both sides touches a bucket more than it is long: one bucket less, and it follows on the period before
+  const near = count > 1 ? earlierBy(count - 1) : null;
+  return near !== null && near.toMs <= fromMs ? near : earlierBy(count);
 }

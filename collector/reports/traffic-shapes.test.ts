@@ -78,6 +78,8 @@ test('beside each row stands the same of the period before, whose own report say
     // cut at its start, it follows on the period before: no hole between the two
     [{ from: '2026-11-20T10:15:00Z', to: '2026-11-21T10:15:00Z', interval: 'day', group_by: ['app'] }, { from: '2026-11-19T10:15:00Z', to: '2026-11-20T10:15:00Z' }],
     [{ from: '2026-11-21T08:30:00Z', to: '2026-11-21T09:30:00Z', interval: 'hour' }, { from: '2026-11-21T07:30:00Z', to: '2026-11-21T08:30:00Z' }],
+    // cut at its start alone, it would overlap with what is a bucket nearer
+    [{ from: '2026-11-20T10:15:00Z', to: '2026-11-22T00:00:00Z', interval: 'day' }, { from: '2026-11-18T10:15:00Z', to: '2026-11-20T00:00:00Z' }],
     // of a time to come, the day before has something
     [{ from: '2026-11-21T09:00:00Z', to: '2026-11-21T13:00:00Z', interval: 'hour', group_by: ['route'] }, { from: '2026-11-21T05:00:00Z', to: '2026-11-21T09:00:00Z' }],
     [{ from: '2026-11-22T00:00:00Z', to: '2026-11-23T00:00:00Z', interval: 'total', group_by: ['app', 'status_class'] }, { from: '2026-11-21T00:00:00Z', to: '2026-11-22T00:00:00Z' }],

@@ -8,7 +8,7 @@ import { isImported } from './imported-days.js';
 import { summarise, type DurationSummary } from './percentiles.js';
 import { MAX_ROWS, REPORT_SETTINGS, type Asker, type ReportStore, type Row } from './report-store.js';
 import { needsRaw, type Group, type TrafficQuery } from './traffic-query.js';
-import { filled, foundRows, keysOf, keyText, periodBefore, positionOf, topGroups, type Reading } from './traffic-rows.js';
+import { filled, foundRows, keysOf, keyText, periodBefore, positionOf, topGroups, type PeriodBefore, type Reading } from './traffic-rows.js';
 import { chooseSource, gapRow, isGap, keyNames, QUARTER_MS, tableOf, type Source } from './traffic-statement.js';
 
 export interface TrafficSums {
@@ -74,6 +74,8 @@ const STREAMED_PAGE_ROWS = 10_000;
 export interface OpenedReport {
   readonly head: TrafficHead;
   readonly asOfMs: number;
+  /** Null: nothing is compared. */
+  readonly before: PeriodBefore | null;
   readonly reading: Reading;
 }
 
@@ -102,7 +104,7 @@ export async function openReport(deps: TrafficDeps, query: TrafficQuery, signal?
       complete: verdict.complete, missing: verdict.reasons,
       ...(before === null ? {} : { previous: { from: formatInstant(before.fromMs, zone), to: formatInstant(before.toMs, zone) } }),
     },
-    asOfMs, reading: { store: deps.store, asker, query, source, bounds, top },
+    asOfMs, before, reading: { store: deps.store, asker, query, source, bounds, top },
   };
 }
 
@@ -112,7 +114,7 @@ export async function trafficReport(deps: TrafficDeps, query: TrafficQuery, sign
   const most = query.limit ?? MAX_ROWS;
   const rows: Row[] = [];
   let more = false;
-  for await (const row of query.compare ? comparedRows(opened) : ownRows(opened, most + 1)) {
+  for await (const row of opened.before !== null ? comparedRows(opened, opened.before) : ownRows(opened, most + 1)) {
     more = rows.length === most;
     if (more) break;
     rows.push(row);
@@ -128,7 +130,7 @@ export async function trafficReport(deps: TrafficDeps, query: TrafficQuery, sign
 /** All rows, some in memory at a time. @throws as openReport */
 export async function* streamedRows(opened: OpenedReport, pageRows = STREAMED_PAGE_ROWS): AsyncGenerator<TrafficRow> {
   const make = rowMaker(opened);
-  for await (const row of opened.reading.query.compare ? comparedRows(opened) : ownRows(opened, pageRows)) yield make(row);
+  for await (const row of opened.before !== null ? comparedRows(opened, opened.before) : ownRows(opened, pageRows)) yield make(row);
 }
 
 /** The engine's rows of the range, with `fill` also those of gaps. @throws as openReport */
@@ -140,9 +142,8 @@ export async function* ownRows({ reading, asOfMs }: OpenedReport, pageRows = MAX
 }
 
 /** Rows of either period with those of the other; `before` holds the sums of the period before. */
-async function* comparedRows({ reading, asOfMs }: OpenedReport): AsyncGenerator<Row> {
+async function* comparedRows({ reading, asOfMs }: OpenedReport, before: PeriodBefore): AsyncGenerator<Row> {
   const { query, bounds } = reading;
-  const before = periodBefore(reading);
   const then: Reading = { ...reading, bounds: before.bounds, query: { ...query, fromMs: before.fromMs, toMs: before.toMs } };
   const keys = await keysOf({ ...reading, bounds: [...before.bounds.slice(0, -1), ...bounds], query: { ...query, fromMs: before.fromMs } });
   if (keys.length * (bounds.length - 1) > MAX_ROWS) throw new TidegateError('report_too_large', `${bounds.length - 1} buckets of ${keys.length} groups are compared; at most ${MAX_ROWS} together.`);
@@ -207,10 +208,9 @@ export function bucketsOf({ query, bounds }: Pick<Reading, 'query' | 'bounds'>, 
   };
 }
 
-function rowMaker({ reading, asOfMs }: OpenedReport): (row: Row) => TrafficRow {
+function rowMaker({ reading, asOfMs, before }: OpenedReport): (row: Row) => TrafficRow {
   const { query, bounds, top } = reading;
   const bucketOf = bucketsOf(reading, asOfMs);
-  const before = query.compare ? periodBefore(reading) : null;
   const timeBefore = before === null ? null : new Map(bounds.slice(0, -1).map((startMs, index) => [Math.floor(startMs / 1000), formatInstant(before.bounds[index] as number, query.timeZone)]));
   return (row) => {
     const { time, partial } = bucketOf(row);
