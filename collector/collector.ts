@@ -7,6 +7,7 @@ import { TidegateError } from '../errors/tidegate-error.js';
 import { makeFolder } from '../gateway/events/make-folder.js';
 import { ProcessLock } from '../gateway/events/process-lock.js';
 import type { SpoolLog } from '../gateway/events/spool-log.js';
+import { Billing } from './billing/billing.js';
 import { completeness, type Completeness } from './completeness/completeness.js';
 import { FaultCounts } from './completeness/fault-counts.js';
 import type { EventLog } from './log/event-log.js';
@@ -61,6 +62,7 @@ const LOOK_EVERY_MS = 600;
 const CLEAN_EVERY_MS = 1000;
 /** With the time after which a marked event is due, what is missing is told within a minute. */
 const JUDGE_EVERY_MS = 5000;
+const BILL_EVERY_MS = 5000;
 const RETAIN_EVERY_MS = 600_000;
 const WARN_EVERY_MS = 600_000;
 const RETRY_FROM_MS = 500;
@@ -70,6 +72,7 @@ const DAY_MS = 86_400_000;
 export class Collector {
   readonly store: Store;
   readonly quarantine: Quarantine;
+  readonly billing: Billing;
   readonly #collectorDir: string;
   readonly #log: SpoolLog;
   readonly #lock: ProcessLock;
@@ -90,6 +93,7 @@ export class Collector {
   private constructor(options: CollectorOptions, lock: ProcessLock, store: Store, eventLog: EventLog) {
     this.store = store;
     this.quarantine = new Quarantine(store, eventLog);
+    this.billing = new Billing({ store, asOfMs: () => this.asOfMs(), judge: (fromMs, toMs) => this.completeness(fromMs, toMs), log: options.log });
     this.#collectorDir = join(options.dataDir, 'collector');
     this.#log = options.log;
     this.#lock = lock;
@@ -129,6 +133,7 @@ export class Collector {
     this.#stopping = true;
     this.#wake();
     await this.#running;
+    await this.billing.stop();
     await this.#eventLog.stop();
     await this.store.close();
     this.#lock.release();
@@ -192,6 +197,8 @@ export class Collector {
       if (this.#isDue('tidy', CLEAN_EVERY_MS) || last) await this.#eventLog.tidy();
       if (this.#isDue('retain', RETAIN_EVERY_MS)) await this.#retain(Date.now());
       if (this.#isDue('judge', JUDGE_EVERY_MS)) await this.#judge(startedMs);
+      // beside storing: to count a day of very many events takes its time
+      if (this.#isDue('bill', BILL_EVERY_MS)) void this.billing.step();
       if (this.#failing !== null) this.#log.info({ since: this.#failing.since }, 'storing works again');
       this.#failing = null;
       const standing = this.#eventLog.standing();

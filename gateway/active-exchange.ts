@@ -257,7 +257,7 @@ export abstract class ActiveExchange extends ExchangeFacts implements UpstreamSi
     this.measure();
     if (!interim && this.admitted) {
       this.counted = route.service.counted[id] as 0 | 1;
-      this.billable = route.service.billable[id] as 0 | 1;
+      this.billable = this.#billable(id);
     }
     this.pipeline.onEnded(this, interim);
   }
@@ -268,10 +268,15 @@ export abstract class ActiveExchange extends ExchangeFacts implements UpstreamSi
     const id = OUTCOMES.answered.id;
     this.outcomeId = id;
     this.counted = this.route.service.counted[id] as 0 | 1;
-    this.billable = this.route.service.billable[id] as 0 | 1;
+    this.billable = this.#billable(id);
     this.measure();
     this.pipeline.onInterim(this);
     this.beginInterim();
+  }
+
+  #billable(outcomeId: number): 0 | 1 {
+    const { billable, billableStatuses } = this.route.service;
+    return ((billable[outcomeId] as number) & (billableStatuses[this.status] as number)) as 0 | 1;
   }
 
   /** Held by the recorder: the row is in the spool. */

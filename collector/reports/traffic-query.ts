@@ -165,7 +165,7 @@ function refuseOperatorGroups(groupBy: readonly Group[], parameters: TrafficPara
 }
 
 /** An app that names another one gets an error, the same for every name, rather than zeros that look like no traffic. */
-function tenantOf(principal: Principal, asked: readonly string[]): string | null {
+export function tenantOf(principal: Principal, asked: readonly string[]): string | null {
   if (principal.kind === 'operator') return null;
   if (asked.some((app) => app !== principal.app)) throw new TidegateError('operator_only', 'app: this credential reads its own app only');
   return principal.app;

@@ -105,7 +105,7 @@ function compileService(service: ServiceConfig, context: CompileContext, slots: 
   return {
     name: service.name, config: service, targets: balance(upstream.balancer, targets, Math.random),
     hostPolicy: upstream.host === 'preserve' ? null : upstream.host === 'target' ? '' : upstream.host,
-    totalTimeoutMs: durationMs(upstream.timeouts.total), counted, billable,
+    totalTimeoutMs: durationMs(upstream.timeouts.total), counted, billable, billableStatuses: billableStatuses(service),
   };
 }
 
@@ -121,6 +121,14 @@ function outcomeFlags(service: Pick<ServiceConfig, 'outcomes'> | null): { counte
   return { counted, billable };
 }
 
+/** By status; what is said of a status itself comes before what is said of its class. */
+function billableStatuses(service: Pick<ServiceConfig, 'statuses'> | null): Uint8Array {
+  return Uint8Array.from({ length: 1000 }, (_, status) => {
+    const said = service?.statuses[String(status)] ?? service?.statuses[`${Math.floor(status / 100)}xx`];
+    return Number(said?.billable ?? true);
+  });
+}
+
 /** Where requests go that match nothing: only the gateway's own policies see them, and they count under slot 0. */
 function noRoute(policies: readonly Policy[], context: CompileContext): CompiledRoute {
   const slot = context.attachMetrics({ routes: [{ service: '', route: '' }], targets: [] }).routes[0] as number;
@@ -130,5 +138,5 @@ function noRoute(policies: readonly Policy[], context: CompileContext): Compiled
 }
 
 const NO_SERVICE: CompiledService = {
-  name: '', config: null, targets: { all: [], pick: () => null }, hostPolicy: null, totalTimeoutMs: Number.POSITIVE_INFINITY, ...outcomeFlags(null),
+  name: '', config: null, targets: { all: [], pick: () => null }, hostPolicy: null, totalTimeoutMs: Number.POSITIVE_INFINITY, ...outcomeFlags(null), billableStatuses: billableStatuses(null),
 };

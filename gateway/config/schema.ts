@@ -134,6 +134,9 @@ const Service = Type.Object({
     counted: optional(Type.Boolean({ description: 'Counts against the quota.' })),
     billable: optional(Type.Boolean({ description: 'Stands on the bill.' })),
   }, strict), { default: {}, description: 'By outcome: overrides of the table in docs/reference/outcomes.md.' }),
+  statuses: Type.Record(Type.String(), Type.Object({
+    billable: Type.Boolean({ description: 'False: stands on no bill, whatever its outcome.' }),
+  }, strict), { default: {}, description: 'By the answer\'s status: `404`, or a class, `5xx`; the status alone comes before its class.' }),
   routes: Type.Array(Route, { minItems: 1, description: 'What requests are the service\'s.' }),
 }, strict);
 
@@ -259,6 +262,9 @@ export const ConfigSchema = Type.Object({
       timeout: Duration('30s', 'For how long a server may keep silent. An insert that nobody answered is made again, and counts once.'),
       compression: Type.Boolean({ default: true, description: 'gzip, in both directions.' }),
     }, { ...strict, default: {} }),
+  }, { ...strict, default: {} }),
+  billing: Type.Object({
+    grace: Duration('1h', 'For so long after its end a day waits for late events before it is closed. Longer than any service\'s `timeouts.total`; at most 7d.'),
   }, { ...strict, default: {} }),
   shared_state: Type.Object({
     redis: Redis,

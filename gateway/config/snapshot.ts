@@ -38,6 +38,8 @@ export interface CompiledService {
   /** By outcome id: what the event says of quota and bill, the service's overrides applied. */
   readonly counted: Uint8Array;
   readonly billable: Uint8Array;
+  /** By status, 0 to 999: 0 stands on no bill. */
+  readonly billableStatuses: Uint8Array;
 }
 
 export interface CompiledRoute {

@@ -30,6 +30,7 @@ export function validate(config: Config, secrets: Secrets, schemaFindings: reado
   const serviceNames = names(services, checker, 'service');
   const routes: (RouteEntry<ConfigPath>)[] = [];
   for (const { item, path } of services) checkService(item, path, checker, routes);
+  if (checker.sound(['billing', 'grace'])) checkGrace(config.billing.grace, services, checker);
   for (const { first, second } of conflicts(routes)) {
     checker.fail([...second.value, 'match'], 'config_conflict', `matches exactly the requests of ${first.service}/${first.name} (${formatPath(first.value)}), which comes first`);
   }
@@ -52,6 +53,9 @@ function names(items: readonly Item<{ readonly name: string }>[], checker: Check
 
 /** Below these the record would be no record: a spool that a few seconds fill, a file for every few events, a store that drops its days as they come. */
 const LEAST = { spool: '8MiB', segment: '64KiB', store: '256MiB' } as const;
+
+/** With it, the days that wait stay within what raw events are kept for. */
+const MOST_GRACE_MS = 7 * 86_400_000;
 
 /** Beyond this, a timer of Node's fires at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
@@ -130,9 +134,25 @@ function checkService(service: ServiceConfig, path: ConfigPath, checker: Checker
       checker.fail([...path, 'outcomes', outcome], 'config_reference', `there is no outcome ${shown(outcome)}${near === null ? '; see docs/reference/outcomes.md' : `; did you mean ${near}?`}`, 'key');
     }
   }
+  if (checker.sound([...path, 'statuses'])) {
+    for (const status of Object.keys(service.statuses)) {
+      if (!/^[1-5](?:xx|\d\d)$/.test(status)) checker.fail([...path, 'statuses', status], 'config_value', `${shown(status)} is neither a status (404) nor a class of them (4xx)`, 'key');
+    }
+  }
   const declared = checker.list<RouteConfig>(service.routes, [...path, 'routes']);
   names(declared, checker, 'route');
   for (const { item, path: route } of declared) checkRoute(item, route, service.name, checker, routes);
+}
+
+/** A day that is closed while its last requests are under way would have adjustments every time. */
+function checkGrace(grace: string, services: readonly Item<ServiceConfig>[], checker: Checker): void {
+  const path = ['billing', 'grace'];
+  if (durationMs(grace) > MOST_GRACE_MS) checker.fail(path, 'config_value', 'is longer than 7d');
+  for (const { item, path: service } of services) {
+    if (!checker.sound([...service, 'upstream', 'timeouts', 'total']) || durationMs(item.upstream.timeouts.total) < durationMs(grace)) continue;
+    checker.fail(path, 'config_value', `is not longer than ${formatPath([...service, 'upstream', 'timeouts', 'total'])} (${item.upstream.timeouts.total}): a day would be closed while its requests are under way`);
+    return;
+  }
 }
 
 function checkRoute(route: RouteConfig, path: ConfigPath, service: string, checker: Checker, routes: RouteEntry<ConfigPath>[]): void {

@@ -1,0 +1,180 @@
+/**
+ * The ledger in the store: entries in numbered batches, only ever appended to. A batch is one insert whose token is its number, and which the store refuses where a batch of that
+ * number is there: of several collectors who have read batch n and write n + 1, one does, and the others begin anew with what it wrote. So an entry is always made of all the
+ * entries before it (ADR 0032).
+ */
+import { randomBytes } from 'node:crypto';
+import { TidegateError } from '../../errors/tidegate-error.js';
+import { quoted } from '../store/insert-statement.js';
+import type { Store } from '../store/store.js';
+import type { LastDay, Terms } from './app-days.js';
+import { entryChecksum } from './entry-checksum.js';
+import type { BillingEntry, EntryKind, EntrySelection } from './entry.js';
+
+/** What is kept beside what exports show. */
+export interface LedgerEntry extends BillingEntry {
+  readonly over: Terms['over'];
+}
+
+/** By what the entries of a batch were made. */
+export interface BatchProof {
+  /** ms since the epoch: up to then the log was stored. */
+  readonly asOfMs: number;
+  /** SHA-256 of what each stream of the day had come to; '': no day was counted. */
+  readonly coverage: string;
+}
+
+/** What is billed so far of one day of one app. */
+export interface BilledDay {
+  readonly app: string;
+  readonly forDay: string;
+  readonly startMs: number;
+  readonly endMs: number;
+  readonly quota: number;
+  readonly over: Terms['over'];
+  /** Of usage and adjustments. */
+  readonly received: number;
+  readonly refused: number;
+  readonly counted: number;
+  /** With credits, too. */
+  readonly billable: number;
+  readonly overQuota: number;
+  readonly adjustments: number;
+}
+
+/** A statement is at most 256 KB; an entry's own words are cut before (billing.ts). */
+export const MOST_ENTRIES = 200;
+const PAGE = 1000;
+
+const INSERT = `INSERT INTO tidegate.billing_days
+  (batch, place, writer, entry_id, kind, customer, app, day, for_day, time_zone, day_start, day_end, received, refused, requests, billable, quota, over, over_quota, complete, reason, checksum, as_of, coverage)`;
+const STRUCTURE = `place UInt32, entry_id String, kind String, customer String, app String, day Date, for_day Date, time_zone String, day_start Int64, day_end Int64,
+  received Int64, refused Int64, requests Int64, billable Int64, quota UInt64, over String, over_quota Int64, complete Bool, reason String, checksum String`;
+
+const COLUMNS = `entry_id, toString(kind) AS kind, customer, app, toString(day) AS day, toString(for_day) AS for_day, toString(time_zone) AS time_zone,
+  toUnixTimestamp64Milli(day_start) AS start, toUnixTimestamp64Milli(day_end) AS end, received, refused, requests, billable, quota, over_quota, complete, reason, checksum`;
+type EntryRow = Omit<BillingEntry, 'day_start' | 'day_end' | 'quota' | 'status'> & { readonly start: number; readonly end: number; readonly quota: number };
+
+/** Usage before what changed it. */
+const KIND_ORDER = "multiIf(t.kind = 'usage', 0, t.kind = 'adjustment', 1, 2)";
+
+export class Ledger {
+  readonly #store: Store;
+  readonly #writer = randomBytes(8).toString('hex');
+
+  constructor(store: Store) {
+    this.#store = store;
+  }
+
+  /** Number of the last batch; 0: there is none. Read before whatever the next one is made of. */
+  async lastBatch(): Promise<number> {
+    const [row] = await this.#store.query<{ batch: number }>('SELECT max(batch) AS batch FROM tidegate.billing_days');
+    return Number(row?.batch ?? 0);
+  }
+
+  /**
+   * Writes a batch, all of it or nothing.
+   * @param batch one more than lastBatch() said @param entries at most MOST_ENTRIES
+   * @returns false: another wrote a batch of this number; read again
+   * @throws what the store throws: nobody knows whether it was written; read again
+   */
+  async append(batch: number, entries: readonly LedgerEntry[], { asOfMs, coverage }: BatchProof): Promise<boolean> {
+    const rows = entries.map((entry, place) => `(${[
+      place, quoted(entry.entry_id), quoted(entry.kind), quoted(entry.customer), quoted(entry.app), quoted(entry.day), quoted(entry.for_day), quoted(entry.time_zone),
+      Date.parse(entry.day_start), Date.parse(entry.day_end), entry.received, entry.refused, entry.requests, entry.billable, entry.quota ?? 0, quoted(entry.over), entry.over_quota,
+      entry.complete, quoted(entry.reason), quoted(entry.checksum),
+    ].join(', ')})`);
+    const statement = `${INSERT} SETTINGS insert_deduplication_token = 'ledger-${batch}', insert_deduplicate = 1, async_insert = 0
+      SELECT ${batch}, place, ${quoted(this.#writer)}, entry_id, kind, customer, app, day, for_day, time_zone, fromUnixTimestamp64Milli(day_start, 'UTC'), fromUnixTimestamp64Milli(day_end, 'UTC'),
+        received, refused, requests, billable, quota, over, over_quota, complete, reason, checksum, fromUnixTimestamp64Milli(toInt64(${asOfMs}), 'UTC'), ${quoted(coverage)}
+      FROM values(${quoted(STRUCTURE)}, ${rows.join(', ')})
+      WHERE (SELECT max(batch) FROM tidegate.billing_days) < ${batch}`;
+    await this.#store.command(statement);
+    const [written] = await this.#store.query<{ writer: string }>('SELECT any(writer) AS writer FROM tidegate.billing_days WHERE batch = {batch:UInt64}', { batch });
+    return written?.writer === this.#writer;
+  }
+
+  /** The last closed day of each app. */
+  async lastDays(): Promise<ReadonlyMap<string, LastDay>> {
+    const rows = await this.#store.query<{ app: string; last: string; end: number }>(
+      "SELECT app, toString(max(t.day)) AS last, toUnixTimestamp64Milli(argMax(t.day_end, t.day)) AS end FROM tidegate.billing_days AS t WHERE t.kind = 'usage' GROUP BY app");
+    return new Map(rows.map(({ app, last, end }) => [app, { day: last, endMs: Number(end) }]));
+  }
+
+  /** Closed days from `fromDay` on, of these apps. */
+  async billed(apps: readonly string[], fromDay: string): Promise<readonly BilledDay[]> {
+    const days: BilledDay[] = [];
+    for (let from = 0; from < apps.length; from += PAGE) {
+      const rows = await this.#store.query<Record<'start' | 'end' | 'n_quota' | 'n_received' | 'n_refused' | 'n_counted' | 'n_billable' | 'n_over' | 'adjustments', number> & { app: string; of_day: string; how: Terms['over'] }>(
+        `SELECT app, toString(t.for_day) AS of_day, toUnixTimestamp64Milli(anyIf(t.day_start, t.kind = 'usage')) AS start, toUnixTimestamp64Milli(anyIf(t.day_end, t.kind = 'usage')) AS end,
+           anyIf(t.quota, t.kind = 'usage') AS n_quota, anyIf(t.over, t.kind = 'usage') AS how, sumIf(t.received, t.kind != 'credit') AS n_received, sumIf(t.refused, t.kind != 'credit') AS n_refused,
+           sumIf(t.billable, t.kind != 'credit') AS n_counted, sum(t.billable) AS n_billable, sum(t.over_quota) AS n_over, countIf(t.kind = 'adjustment') AS adjustments
+         FROM tidegate.billing_days AS t WHERE t.app IN {apps:Array(String)} AND t.for_day >= toDate({from_day:String})
+         GROUP BY app, t.for_day HAVING countIf(t.kind = 'usage') > 0 ORDER BY app, t.for_day`, { apps: apps.slice(from, from + PAGE), from_day: fromDay });
+      for (const row of rows) {
+        days.push({
+          app: row.app, forDay: row.of_day, startMs: Number(row.start), endMs: Number(row.end), quota: Number(row.n_quota), over: row.how,
+          received: Number(row.n_received), refused: Number(row.n_refused), counted: Number(row.n_counted), billable: Number(row.n_billable), overQuota: Number(row.n_over), adjustments: Number(row.adjustments),
+        });
+      }
+    }
+    return days;
+  }
+
+  /** The entry of that name; null: there is none. */
+  async entry(entryId: string): Promise<BillingEntry | null> {
+    const [row] = await this.#store.query<EntryRow>(`SELECT ${COLUMNS} FROM tidegate.billing_days AS t WHERE t.entry_id = {id:String} LIMIT 1`, { id: entryId });
+    return row === undefined ? null : entryOf(row);
+  }
+
+  /** Entries of closed days. See ClosedEntries. @throws billing_damaged; what the store throws */
+  async *closed({ fromDay, toDay, apps }: EntrySelection): AsyncGenerator<readonly BillingEntry[]> {
+    const days = await this.#store.query<{ d: string }>('SELECT DISTINCT toString(t.day) AS d FROM tidegate.billing_days AS t WHERE t.day >= toDate({from:String}) AND t.day < toDate({to:String}) ORDER BY d', { from: fromDay, to: toDay });
+    for (const { d } of days) {
+      let after: readonly [app: string, order: number, id: string] | null = null;
+      for (;;) {
+        const page: readonly BillingEntry[] = await this.#page(d, apps, after);
+        if (page.length > 0) yield page;
+        const last = page.at(-1);
+        if (last === undefined || page.length < PAGE) break;
+        after = [last.app, ORDER_OF[last.kind], last.entry_id];
+      }
+    }
+  }
+
+  /** Credits on days that are not closed: they change nothing that was exported, and stand on the day they are noted for. */
+  async waiting({ fromDay, toDay, apps }: EntrySelection): Promise<readonly BillingEntry[]> {
+    const rows = await this.#store.query<EntryRow>(
+      `SELECT ${COLUMNS} FROM tidegate.billing_days AS t
+       WHERE t.kind = 'credit' AND t.day >= toDate({from:String}) AND t.day < toDate({to:String})${apps === null ? '' : ' AND t.app IN {apps:Array(String)}'}
+         AND (t.app, t.day) NOT IN (SELECT app, day FROM tidegate.billing_days WHERE kind = 'usage')
+       ORDER BY t.day, t.app, t.entry_id`, { from: fromDay, to: toDay, ...(apps === null ? {} : { apps }) });
+    return rows.map(entryOf);
+  }
+
+  async #page(day: string, apps: readonly string[] | null, after: readonly [string, number, string] | null): Promise<readonly BillingEntry[]> {
+    const rows = await this.#store.query<EntryRow>(
+      `SELECT ${COLUMNS} FROM tidegate.billing_days AS t
+       WHERE t.day = toDate({day:String})${apps === null ? '' : ' AND t.app IN {apps:Array(String)}'}
+         AND (t.kind = 'usage' OR t.app IN (SELECT app FROM tidegate.billing_days WHERE kind = 'usage' AND day = toDate({day:String})))
+         ${after === null ? '' : `AND (t.app, toUInt8(${KIND_ORDER}), t.entry_id) > ({after_app:String}, toUInt8({after_order:UInt8}), {after_id:String})`}
+       ORDER BY t.app, ${KIND_ORDER}, t.entry_id LIMIT ${PAGE}`,
+      { day, ...(apps === null ? {} : { apps }), ...(after === null ? {} : { after_app: after[0], after_order: after[1], after_id: after[2] }) });
+    return rows.map(entryOf);
+  }
+}
+
+const ORDER_OF: Readonly<Record<EntryKind, number>> = { usage: 0, adjustment: 1, credit: 2 };
+
+/** @throws billing_damaged */
+function entryOf({ start, end, quota, checksum, ...row }: EntryRow): BillingEntry {
+  const unsigned: Omit<BillingEntry, 'checksum'> = {
+    entry_id: row.entry_id, kind: row.kind, customer: row.customer, app: row.app, day: row.day, for_day: row.for_day, time_zone: row.time_zone,
+    day_start: new Date(Number(start)).toISOString(), day_end: new Date(Number(end)).toISOString(),
+    received: Number(row.received), refused: Number(row.refused), requests: Number(row.requests), billable: Number(row.billable),
+    quota: Number(quota) === 0 ? null : Number(quota), over_quota: Number(row.over_quota), status: 'closed', complete: Boolean(row.complete), reason: row.reason,
+  };
+  const entry = { ...unsigned, checksum };
+  if (entryChecksum(unsigned) !== checksum) throw new TidegateError('billing_damaged', `entry ${entry.entry_id} (${entry.app}, ${entry.day}) is not what was written`);
+  return entry;
+}
