@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** `tidegate …`: the command line. Errors of ours are told in words with their code; anything else is a fault of the program, with its stack. */
 import { Command } from 'commander';
+import * as billing from './commands/billing.js';
 import * as check from './commands/check.js';
 import * as collector from './commands/collector.js';
 import * as diff from './commands/diff.js';
@@ -21,7 +22,7 @@ const program = new Command('tidegate')
   .description('An API gateway whose traffic record is the product.')
   .version(programVersion())
   .showHelpAfterError('(tidegate help COMMAND tells more)');
-for (const command of [start, gateway, collector, env, check, diff, status, report, keys, tokens, importing, quarantine, store]) command.register(program);
+for (const command of [start, gateway, collector, env, check, diff, status, report, billing, keys, tokens, importing, quarantine, store]) command.register(program);
 
 // a reader that has read enough, such as head, is no failure
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

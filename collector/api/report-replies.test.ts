@@ -8,6 +8,7 @@ import { after, before, test } from 'node:test';
 import type { FastifyInstance } from 'fastify';
 import { eventually } from '../../test/harness/deadline.js';
 import { NOW, openReports, RANGE, type TestReports } from '../reports/traffic-events.fixture.js';
+import { NO_BILLING } from '../billing/billing-store.fixture.js';
 import { createCollectorApi, listenCollectorApi } from './server.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'tidegate-replies-'));
@@ -26,6 +27,7 @@ let breaksAt = Infinity;
 before(async () => {
   reports = await openReports();
   api = createCollectorApi({
+    billing: NO_BILLING,
     ...reports.deps, nowMs: () => nowMs, asOfMs: () => nowMs - 1000, status: () => ({}), quarantine: { list: () => Promise.resolve([]), replay: () => Promise.reject(new Error()) },
     store: {
       query: (sql, params) => {

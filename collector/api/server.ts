@@ -9,6 +9,7 @@ import { ERROR_CODES, type ErrorCode } from '../../errors/codes.js';
 import { InvalidParameterError } from '../../errors/invalid-parameter.js';
 import { problem } from '../../errors/problem.js';
 import { TidegateError } from '../../errors/tidegate-error.js';
+import type { Billing } from '../billing/billing.js';
 import { LiveCounters } from '../counters/live-counters.js';
 import type { Quarantine } from '../log/quarantined.js';
 import { CompletenessAnswers, toldTo, type Judged } from '../reports/completeness-answers.js';
@@ -20,6 +21,7 @@ import { ReportStore, type QueryStore } from '../reports/report-store.js';
 import { requestEvent } from '../reports/requests.js';
 import type { TrafficDeps } from '../reports/traffic.js';
 import { LatencyParameters, parseTrafficQuery, TrafficParameters, type TrafficQuery } from '../reports/traffic-query.js';
+import { registerBilling } from './billing-replies.js';
 import { sendLatency, sendTraffic, type RepliesDeps } from './report-replies.js';
 
 export interface CollectorApiDeps {
@@ -31,6 +33,7 @@ export interface CollectorApiDeps {
   kept: TrafficDeps['kept'];
   /** See collector/log/quarantined.ts. */
   readonly quarantine: Pick<Quarantine, 'list' | 'replay'>;
+  readonly billing: Pick<Billing, 'days' | 'close' | 'adjust' | 'closed' | 'unclosed'>;
   /** The collector's own state, for the supervisor's status and metrics. */
   status(): unknown;
   nowMs?: () => number;
@@ -105,6 +108,8 @@ export function createCollectorApi(deps: CollectorApiDeps): FastifyInstance {
     return principal.kind === 'app' ? { ...day, as_of: answer.as_of, complete, reasons, dropped } : { ...day, ...answer, dropped };
   });
 
+  registerBilling(server, { billing: deps.billing, line: store, nowMs, asOfMs: () => deps.asOfMs(), principalOf, mustBeOperator, goneSignal });
+
   server.get('/v1/quarantine', { schema: { querystring: NoParameters } }, async (request) => {
     mustBeOperator(request);
     return { items: await deps.quarantine.list() };
@@ -133,7 +138,7 @@ function principalOf(request: FastifyRequest): Principal {
 
 /** @throws operator_only */
 function mustBeOperator(request: FastifyRequest): void {
-  if (principalOf(request).kind !== 'operator') throw new TidegateError('operator_only', 'What could not be read may be of any app.');
+  if (principalOf(request).kind !== 'operator') throw new TidegateError('operator_only', 'This is of all apps: the operator alone may ask.');
 }
 
 function defaultZone(request: FastifyRequest): string {

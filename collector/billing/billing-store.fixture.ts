@@ -16,7 +16,7 @@ export const ALL: EntrySelection = { fromDay: '2000-01-01', toDay: '2090-01-01',
 const SILENT: SpoolLog = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined } as unknown as SpoolLog;
 
 export const app = (name: string, more: Partial<AppConfig> = {}): AppConfig =>
-  ({ name, keys: [], services: [], limits: {}, ip: { allow: [], deny: [] }, time_zone: 'UTC', ...more }) as AppConfig;
+  ({ name, keys: [], services: [], limits: {}, ip: { allow: [], deny: [] }, time_zone: 'UTC', ...more });
 
 export class BillingStore implements AsyncDisposable {
   readonly store: ChdbStore;
@@ -77,3 +77,9 @@ export class BillingStore implements AsyncDisposable {
     rmSync(this.#folder, { recursive: true, force: true });
   }
 }
+
+/** Of an API that nobody asks for days. */
+export const NO_BILLING: Pick<Billing, 'days' | 'close' | 'adjust' | 'closed' | 'unclosed'> = {
+  days: () => Promise.resolve([]), close: () => Promise.resolve([]), adjust: () => Promise.reject(new Error('nobody adjusts here')),
+  closed: async function* () { /* none */ }, unclosed: () => Promise.resolve([]),
+};

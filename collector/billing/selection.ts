@@ -5,20 +5,20 @@ import type { Principal } from '../reports/principal.js';
 import { tenantOf } from '../reports/traffic-query.js';
 import type { EntrySelection } from './entry.js';
 
-export const SelectionParameters = {
+export const SelectionParameters = Type.Object({
   month: Type.Optional(Type.String({ description: 'Such as 2026-11. Default, without from and to: the month under way (UTC).' })),
   from: Type.Optional(Type.String({ description: 'First local date.' })),
   to: Type.Optional(Type.String({ description: 'First local date after the range.' })),
   app: Type.Optional(Type.Array(Type.String(), { description: 'Only these apps.' })),
-};
-const Asked = Type.Object(SelectionParameters);
+}, { additionalProperties: false });
+export type SelectionParameters = Static<typeof SelectionParameters>;
 
 /** As long as any zone's days are known. */
 const MOST_DAYS = 1100;
 const DAY_MS = 86_400_000;
 
 /** @throws invalid_parameter naming the parameter; operator_only where an app asks for another one */
-export function parseSelection({ month, from, to, app }: Static<typeof Asked>, principal: Principal, nowMs: number): EntrySelection {
+export function parseSelection({ month, from, to, app }: SelectionParameters, principal: Principal, nowMs: number): EntrySelection {
   const own = tenantOf(principal, app ?? []);
   const apps = own === null ? app ?? null : [own];
   if (month !== undefined) {

@@ -58,7 +58,7 @@ const Quota = Type.Unsafe<number | { limit: number; over: 'refuse' | 'bill' }>({
   maximum: MOST_A_DAY,
   properties: {
     limit: Type.Integer({ minimum: 1, maximum: MOST_A_DAY, description: 'Requests a day.' }),
-    over: Type.Enum(['refuse', 'bill'], { default: 'refuse', description: '`bill` lets through what is over; docs/limits.md says how to count it.' }),
+    over: Type.Enum(['refuse', 'bill'], { default: 'refuse', description: '`bill` lets through what is over; tidegate billing days counts it.' }),
   },
   required: ['limit', 'over'],
   additionalProperties: false,

@@ -47,6 +47,9 @@ const TABLE: Readonly<Record<EndpointName, Readonly<Record<Origin, string>>>> = 
   liveReport: { control: REPORTS, reports: APP_ALONE },
   completeness: { control: REPORTS, reports: APP_ALONE },
   request: { control: REQUESTS, reports: APP_ALONE },
+  billingDays: { control: REPORTS, reports: APP_ALONE },
+  closeDay: { control: OPERATOR, reports: NOTHING },
+  adjustDay: { control: OPERATOR, reports: NOTHING },
   quarantine: { control: READERS, reports: NOTHING },
   replayQuarantine: { control: OPERATOR, reports: NOTHING },
 };

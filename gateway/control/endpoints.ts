@@ -112,6 +112,36 @@ export const ENDPOINTS = {
     query: { day: Type.String({ format: 'date', description: 'Default: today.' }), time_zone: timeZone }, answers: answers('`complete`, `reasons`; to the operator each stream.'),
   },
   request: { method: 'GET', path: '/v1/requests/:id', access: 'requests', forwarded: true, summary: 'One request\'s event by its X-Request-Id.', answers: answers('The event.') },
+  billingDays: {
+    method: 'GET', path: '/v1/billing/days', access: 'reports', forwarded: true, summary: 'What each app\'s days come to: closed ones for ever, the others so far.',
+    query: {
+      month: Type.String({ description: 'Such as 2026-11. Default, without from and to: the month under way.' }),
+      from: Type.String({ format: 'date', description: 'First local date.' }), to: Type.String({ format: 'date', description: 'First local date after the range.' }), app: texts('Only these apps.'),
+    },
+    answers: answers('`days`: an entry each, in the ledger\'s order; then those that are not closed, with `reasons`.'),
+  },
+  closeDay: {
+    method: 'POST', path: '/v1/billing/close', access: 'operator', forwarded: true, summary: 'Closes a day whose grace is over, also where its record is not whole.',
+    body: {
+      types: JSON_TYPE, required: true,
+      schema: Type.Object({
+        day: Type.String({ format: 'date' }), app: Type.Optional(Type.String({ description: 'Default: all apps.' })),
+        accept_gap: Type.Optional(Type.String({ description: 'Why a record that is not whole is accepted; stays in the ledger.' })),
+      }, { additionalProperties: false }),
+    },
+    answers: answers('`closed`: the entries.'),
+  },
+  adjustDay: {
+    method: 'POST', path: '/v1/billing/adjust', access: 'operator', forwarded: true, summary: 'Notes a credit for a closed day, on the app\'s next day that is not.',
+    body: {
+      types: JSON_TYPE, required: true,
+      schema: Type.Object({
+        id: Type.String({ description: 'The caller\'s own: said again, it is the same credit.' }), app: Type.String(), day: Type.String({ format: 'date', description: 'The closed day.' }),
+        requests: Type.Integer({ description: '-500 takes 500 off the bill.' }), reason: Type.String({ description: 'Stays in the ledger.' }),
+      }, { additionalProperties: false }),
+    },
+    answers: answers('The entry.'),
+  },
   quarantine: {
     method: 'GET', path: '/v1/quarantine', access: 'read', forwarded: true, summary: 'What of the log could not be read, newest first.',
     answers: answers('`items`: id, log, stream, reason, where its copy lies, when it was noted and put back.'),

@@ -31,7 +31,9 @@ export class CollectorForward {
     reply.raw.once('close', () => gone.abort());
     const answer = await this.#ask({
       method: request.method === 'POST' ? 'POST' : 'GET', path: at < 0 ? path : path + request.url.slice(at), signal: gone.signal,
+      ...(request.body === undefined || request.body === null ? {} : { body: JSON.stringify(request.body) }),
       headers: {
+        ...(request.body === undefined || request.body === null ? {} : { 'content-type': 'application/json' }),
         accept: request.headers.accept ?? '*/*',
         ...(request.headers['if-none-match'] === undefined ? {} : { 'if-none-match': request.headers['if-none-match'] }),
         'x-tidegate-principal': toldAs(principal),

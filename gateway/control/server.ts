@@ -145,6 +145,7 @@ function createHandlers(deps: ControlDeps, forward: CollectorForward, descriptio
     },
     trafficReport: forwarded(ENDPOINTS.trafficReport), latencyReport: forwarded(ENDPOINTS.latencyReport), liveReport: forwarded(ENDPOINTS.liveReport),
     completeness: forwarded(ENDPOINTS.completeness), request: forwarded(ENDPOINTS.request),
+    billingDays: forwarded(ENDPOINTS.billingDays), closeDay: forwarded(ENDPOINTS.closeDay), adjustDay: forwarded(ENDPOINTS.adjustDay),
     quarantine: forwarded(ENDPOINTS.quarantine), replayQuarantine: forwarded(ENDPOINTS.replayQuarantine),
   };
 }

@@ -1,0 +1,66 @@
+import { randomUUID } from 'node:crypto';
+import { InvalidArgumentError, type Command } from 'commander';
+import type { ToldDay } from '../../collector/billing/billing.js';
+import type { BillingEntry } from '../../collector/billing/entry.js';
+import { TidegateError } from '../../errors/tidegate-error.js';
+import { ControlClient, findControl, withControlOptions, type ControlOptions } from '../control-client.js';
+import { renderDays } from '../render/billing.js';
+import { count } from '../render/figures.js';
+import { standardOutput, type Terminal } from '../render/terminal.js';
+
+interface DaysOptions extends ControlOptions { readonly month?: string; readonly from?: string; readonly to?: string; readonly app?: readonly string[]; readonly json?: boolean }
+interface CloseOptions extends ControlOptions { readonly day: string; readonly app?: string; readonly acceptGap?: string }
+interface AdjustOptions extends ControlOptions { readonly day: string; readonly requests: number; readonly reason: string; readonly id?: string }
+
+/** As GET /v1/billing/days answers. */
+interface DaysAnswer { readonly as_of: string; readonly from: string; readonly to: string; readonly days: readonly ToldDay[] }
+
+export function register(program: Command): void {
+  const command = program.command('billing').description('what each app\'s days come to, closed for ever');
+  withControlOptions(command.command('days').description('the days of a month, or of a range'))
+    .option('--month <month>', 'such as 2026-11 (default: the month under way)')
+    .option('--from <date>', 'first local date').option('--to <date>', 'first local date after the range')
+    .option('--app <app...>', 'only these apps')
+    .option('--json', 'as the API gives it')
+    .action((options: DaysOptions) => days(options, standardOutput()));
+  withControlOptions(command.command('close').description('closes a day that waits for an operator: it is over, and its record is not whole'))
+    .requiredOption('--day <date>', 'local date')
+    .option('--app <app>', 'of this app alone (default: of all whose next day it is)')
+    .option('--accept-gap <reason>', 'why it is closed although its record is not whole; stays in the ledger')
+    .action((options: CloseOptions) => close(options, standardOutput()));
+  withControlOptions(command.command('adjust').description('notes a credit for a closed day, on the app\'s next day that is not').argument('<app>'))
+    .requiredOption('--day <date>', 'the closed day, a local date')
+    .requiredOption('--requests <number>', 'off the bill: -500; more on it: 500', wholeNumber)
+    .requiredOption('--reason <text>', 'stays in the ledger')
+    .option('--id <id>', 'of a credit that may have been noted already: said again, it counts once (default: a new one)')
+    .action((app: string, options: AdjustOptions) => adjust(app, options, standardOutput()));
+}
+
+export async function days({ month, from, to, app, json, ...control }: DaysOptions, terminal: Terminal): Promise<void> {
+  const answer = await new ControlClient(findControl(control)).get<DaysAnswer>('/v1/billing/days', { month, from, to, app });
+  terminal.write(json === true ? `${JSON.stringify(answer, null, 2)}\n` : renderDays(terminal, answer));
+}
+
+export async function close({ day, app, acceptGap, ...control }: CloseOptions, terminal: Terminal): Promise<void> {
+  const body = JSON.stringify({ day, app, accept_gap: acceptGap });
+  const { closed } = await new ControlClient(findControl(control)).post<{ readonly closed: readonly BillingEntry[] }>('/v1/billing/close', 'application/json', body);
+  const gaps = closed.filter(({ complete }) => !complete).length;
+  terminal.write(`${day} is closed for ${count(closed.length)} ${closed.length === 1 ? 'app' : 'apps'}${gaps > 0 ? `, as incomplete for ${gaps === closed.length ? 'all of them' : count(gaps)}: ${acceptGap ?? ''}` : ''}.\n`);
+}
+
+export async function adjust(app: string, { day, requests, reason, id = randomUUID(), ...control }: AdjustOptions, terminal: Terminal): Promise<void> {
+  try {
+    const entry = await new ControlClient(findControl(control)).post<BillingEntry>('/v1/billing/adjust', 'application/json', JSON.stringify({ id, app, day, requests, reason }));
+    const over = entry.over_quota === 0 ? '' : `, ${count(Math.abs(entry.over_quota))} of them over quota`;
+    terminal.write(`${count(Math.abs(requests))} requests ${requests < 0 ? 'off' : 'more on'} the bill of ${app} for ${day}${over}: on ${entry.day}, entry ${entry.entry_id}.\n`);
+  } catch (error) {
+    // it may have been noted before the answer was lost
+    if (error instanceof TidegateError && ['control_unreachable', 'collector_unavailable'].includes(error.code)) terminal.write(`Nobody knows whether it was noted. To say it again, and have it once: --id ${id}\n`);
+    throw error;
+  }
+}
+
+function wholeNumber(text: string): number {
+  if (!/^[+-]?\d+$/.test(text) || !Number.isSafeInteger(Number(text))) throw new InvalidArgumentError('A whole number, such as -500.');
+  return Number(text);
+}

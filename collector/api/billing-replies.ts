@@ -1,0 +1,65 @@
+/** Days that are billed, over HTTP: what they have come to, and an operator's words on them. */
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import Type, { type Static } from 'typebox';
+import { InvalidParameterError } from '../../errors/invalid-parameter.js';
+import { MOST_REASON, type Billing } from '../billing/billing.js';
+import { parseDate, parseSelection, SelectionParameters } from '../billing/selection.js';
+import type { Principal } from '../reports/principal.js';
+import type { ReportStore } from '../reports/report-store.js';
+
+export interface BillingRepliesDeps {
+  readonly billing: Pick<Billing, 'days' | 'close' | 'adjust' | 'closed' | 'unclosed'>;
+  /** The line in which reports wait for the store. */
+  readonly line: ReportStore;
+  nowMs(): number;
+  asOfMs(): number;
+  principalOf(request: FastifyRequest): Principal;
+  /** @throws operator_only */
+  mustBeOperator(request: FastifyRequest): void;
+  goneSignal(reply: FastifyReply): AbortSignal;
+}
+
+const Close = Type.Object({
+  day: Type.String(),
+  app: Type.Optional(Type.String()),
+  accept_gap: Type.Optional(Type.String()),
+}, { additionalProperties: false });
+const Adjust = Type.Object({
+  id: Type.String({ minLength: 1, maxLength: 64 }),
+  app: Type.String(),
+  day: Type.String(),
+  requests: Type.Integer(),
+  reason: Type.String(),
+}, { additionalProperties: false });
+
+export function registerBilling(server: FastifyInstance, deps: BillingRepliesDeps): void {
+  server.get<{ Querystring: SelectionParameters }>('/v1/billing/days', { schema: { querystring: SelectionParameters } }, async (request, reply) => {
+    const principal = deps.principalOf(request);
+    const selection = parseSelection(request.query, principal, deps.nowMs());
+    const days = await deps.line.turn({ principal, signal: deps.goneSignal(reply) }, () => deps.billing.days(selection));
+    return { as_of: new Date(deps.asOfMs()).toISOString(), from: selection.fromDay, to: selection.toDay, days };
+  });
+
+  server.post<{ Body: Static<typeof Close> }>('/v1/billing/close', { schema: { body: Close } }, async (request) => {
+    deps.mustBeOperator(request);
+    const { day, app = null, accept_gap: acceptGap } = request.body;
+    parseDate('day', day);
+    return { closed: await deps.billing.close(day, app, acceptGap === undefined ? null : words('accept_gap', acceptGap)) };
+  });
+
+  server.post<{ Body: Static<typeof Adjust> }>('/v1/billing/adjust', { schema: { body: Adjust } }, (request) => {
+    deps.mustBeOperator(request);
+    const { day, reason } = request.body;
+    parseDate('day', day);
+    return deps.billing.adjust({ ...request.body, reason: words('reason', reason) });
+  });
+}
+
+/** They stand in the ledger for ever. @throws invalid_parameter */
+function words(parameter: string, text: string): string {
+  const trimmed = text.trim();
+  if (trimmed === '') throw new InvalidParameterError(parameter, 'says why: it stands in the ledger');
+  if (trimmed.length > MOST_REASON) throw new InvalidParameterError(parameter, `is longer than ${MOST_REASON} characters`);
+  if (/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/.test(trimmed)) throw new InvalidParameterError(parameter, 'is one line of text');
+  return trimmed;
+}
