@@ -103,7 +103,13 @@ const nonEmpty = (text: string | undefined): string | undefined => (text === '' 
 export type Query = Readonly<Record<string, string | readonly string[] | undefined>>;
 
 type Method = 'GET' | 'POST' | 'DELETE';
-interface Asked { readonly query?: Query; readonly type?: string; readonly body?: string }
+interface Asked {
+  readonly query?: Query;
+  readonly type?: string;
+  readonly body?: string;
+  /** For the answer's head. */
+  readonly timeoutMs?: number;
+}
 
 export class ControlClient {
   readonly #place: ControlPlace;
@@ -131,14 +137,14 @@ export class ControlClient {
   }
 
   /** The same as it comes. @throws as text(); control_unreachable also where it breaks off */
-  async *pieces(method: Method, path: string, { query = {}, type, body }: Asked = {}): AsyncGenerator<string> {
+  async *pieces(method: Method, path: string, { query = {}, type, body, timeoutMs = ANSWER_TIMEOUT_MS }: Asked = {}): AsyncGenerator<string> {
     const { url, token } = this.#place;
     const headers = { ...(token === null ? {} : { authorization: `Bearer ${token}` }), ...(type === undefined ? {} : { 'content-type': type }) };
     const decoder = new TextDecoder();
     let status = 0;
     let problem = '';
     try {
-      const answer = await request(`${url}${path}${search(query)}`, { method, headers, headersTimeout: ANSWER_TIMEOUT_MS, ...(body === undefined ? {} : { body }) });
+      const answer = await request(`${url}${path}${search(query)}`, { method, headers, headersTimeout: timeoutMs, ...(body === undefined ? {} : { body }) });
       status = answer.statusCode;
       for await (const bytes of answer.body as AsyncIterable<Buffer>) {
         const piece = decoder.decode(bytes, { stream: true });

@@ -15,6 +15,7 @@ import * as start from './commands/start.js';
 import * as status from './commands/status.js';
 import * as store from './commands/store.js';
 import * as tokens from './commands/tokens.js';
+import * as whatif from './commands/whatif.js';
 import { printError } from './print-error.js';
 import { programVersion } from './version.js';
 
@@ -22,7 +23,7 @@ const program = new Command('tidegate')
   .description('An API gateway whose traffic record is the product.')
   .version(programVersion())
   .showHelpAfterError('(tidegate help COMMAND tells more)');
-for (const command of [start, gateway, collector, env, check, diff, status, report, billing, keys, tokens, importing, quarantine, store]) command.register(program);
+for (const command of [start, gateway, collector, env, check, diff, whatif, status, report, billing, keys, tokens, importing, quarantine, store]) command.register(program);
 
 // a reader that has read enough, such as head, is no failure
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

@@ -152,7 +152,7 @@ function endOfStep(ago: string, thenMs: number): string {
 }
 
 /** @throws invalid_parameter */
-function instant(option: string, text: string, nowMs: number): string {
+export function instant(option: string, text: string, nowMs: number): string {
   if (isAgo(text)) return endOfStep(text, nowMs - Number(text.slice(0, -1)) * (STEP_MS[text.slice(-1)] ?? 0));
   if (!/^\d{4}-\d\d-\d\dT/.test(text) || Number.isNaN(Date.parse(text))) {
     throw new TidegateError('invalid_parameter', `${option} ${text}: must be an instant such as 2026-11-21T09:00:00Z, or how long ago: 45m, 24h, 7d`);

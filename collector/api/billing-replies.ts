@@ -15,7 +15,7 @@ export interface BillingRepliesDeps {
   asOfMs(): number;
   principalOf(request: FastifyRequest): Principal;
   /** @throws operator_only */
-  mustBeOperator(request: FastifyRequest): void;
+  mustBeOperator(request: FastifyRequest, why: string): void;
   goneSignal(reply: FastifyReply): AbortSignal;
 }
 
@@ -41,14 +41,14 @@ export function registerBilling(server: FastifyInstance, deps: BillingRepliesDep
   });
 
   server.post<{ Body: Static<typeof Close> }>('/v1/billing/close', { schema: { body: Close } }, async (request) => {
-    deps.mustBeOperator(request);
+    deps.mustBeOperator(request, 'It changes bills.');
     const { day, app = null, accept_gap: acceptGap } = request.body;
     parseDate('day', day);
     return { closed: await deps.billing.close(day, app, acceptGap === undefined ? null : words('accept_gap', acceptGap)) };
   });
 
   server.post<{ Body: Static<typeof Adjust> }>('/v1/billing/adjust', { schema: { body: Adjust } }, (request) => {
-    deps.mustBeOperator(request);
+    deps.mustBeOperator(request, 'It changes bills.');
     const { day, reason } = request.body;
     parseDate('day', day);
     return deps.billing.adjust({ ...request.body, reason: words('reason', reason) });

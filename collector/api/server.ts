@@ -9,6 +9,7 @@ import { ERROR_CODES, type ErrorCode } from '../../errors/codes.js';
 import { InvalidParameterError } from '../../errors/invalid-parameter.js';
 import { problem } from '../../errors/problem.js';
 import { TidegateError } from '../../errors/tidegate-error.js';
+import { WhatifQuestion } from '../../gateway/whatif/rules.js';
 import type { Billing } from '../billing/billing.js';
 import { LiveCounters } from '../counters/live-counters.js';
 import type { Quarantine } from '../log/quarantined.js';
@@ -22,6 +23,7 @@ import { requestEvent } from '../reports/requests.js';
 import type { TrafficDeps } from '../reports/traffic.js';
 import { LatencyParameters, parseTrafficQuery, TrafficParameters, type TrafficQuery } from '../reports/traffic-query.js';
 import { registerBilling } from './billing-replies.js';
+import { whatif } from '../reports/whatif.js';
 import { sendLatency, sendTraffic, type RepliesDeps } from './report-replies.js';
 
 export interface CollectorApiDeps {
@@ -49,6 +51,8 @@ const NoParameters = Type.Object({}, { additionalProperties: false });
 
 /** 100,000 streams. */
 const COUNTED_LIMIT_BYTES = 8 * 1024 * 1024;
+/** As what the control origin takes: 10,000 routes and apps have 3 MB. */
+const WHATIF_LIMIT_BYTES = 32 * 1024 * 1024;
 const LIVE_EVERY_MS = 1000;
 /** Then its reader asks anew, as event sources do by themselves, and shows a credential that is still good. */
 const LIVE_FOR_MS = 900_000;
@@ -109,14 +113,18 @@ export function createCollectorApi(deps: CollectorApiDeps): FastifyInstance {
   });
 
   registerBilling(server, { billing: deps.billing, line: store, nowMs, asOfMs: () => deps.asOfMs(), principalOf, mustBeOperator, goneSignal });
+  server.post<{ Body: WhatifQuestion }>('/v1/whatif', { schema: { querystring: NoParameters, body: WhatifQuestion }, bodyLimit: WHATIF_LIMIT_BYTES }, (request, reply) => {
+    mustBeOperator(request, 'It is of all apps.');
+    return whatif(traffic, request.body, { principal: principalOf(request), signal: goneSignal(reply) });
+  });
 
   server.get('/v1/quarantine', { schema: { querystring: NoParameters } }, async (request) => {
-    mustBeOperator(request);
+    mustBeOperator(request, OF_ANY_APP);
     return { items: await deps.quarantine.list() };
   });
 
   server.post<{ Params: { id: string } }>('/v1/quarantine/:id/replay', { schema: { querystring: NoParameters } }, (request) => {
-    mustBeOperator(request);
+    mustBeOperator(request, OF_ANY_APP);
     return deps.quarantine.replay(request.params.id);
   });
   return server;
@@ -137,9 +145,11 @@ function principalOf(request: FastifyRequest): Principal {
 }
 
 /** @throws operator_only */
-function mustBeOperator(request: FastifyRequest): void {
-  if (principalOf(request).kind !== 'operator') throw new TidegateError('operator_only', 'This is of all apps: the operator alone may ask.');
+function mustBeOperator(request: FastifyRequest, why: string): void {
+  if (principalOf(request).kind !== 'operator') throw new TidegateError('operator_only', why);
 }
+
+const OF_ANY_APP = 'What could not be read may be of any app.';
 
 function defaultZone(request: FastifyRequest): string {
   const given = request.headers[TIME_ZONE_FIELD];
@@ -216,7 +226,8 @@ function toTidegateError(error: FastifyError | TidegateError): TidegateError | n
   const [found] = error.validation ?? [];
   if (found !== undefined) {
     if (found.keyword === 'additionalProperties') return new InvalidParameterError(String(found.params['additionalProperty']), 'there is no such parameter');
-    const name = found.instancePath.split('/')[1] ?? '';
+    const missing = found.params['missingProperty'];
+    const name = found.instancePath.split('/')[1] ?? (typeof missing === 'string' ? missing : 'body');
     const allowed = found.params['allowedValues'];
     return new InvalidParameterError(name, found.message ?? 'not valid', Array.isArray(allowed) ? allowed as string[] : null);
   }

@@ -171,11 +171,18 @@ async function requireKept(deps: TrafficDeps, query: TrafficQuery, source: Sourc
   const earliestMs = deps.nowMs() - keptMs;
   if (query.fromMs < earliestMs && !await isImported(deps.store, asker, tableOf(source), query.fromMs, Math.min(query.toMs, earliestMs))) throw notKept(query, source, earliestMs);
   if (source !== 'events') return;
-  const [row] = await deps.store.query(GONE_SQL, { from_s: Math.floor(query.fromMs / QUARTER_MS) * 900, to_s: Math.floor(query.toMs / 1000) }, asker);
+  const sinceMs = await eventsSince(deps, query.fromMs, query.toMs, asker);
+  if (sinceMs !== null) throw notKept(query, source, sinceMs);
+}
+
+/** Since when raw events are there, ms since the epoch, where older ones of the range have gone before their time; null: none have. */
+export async function eventsSince({ store, nowMs }: Pick<TrafficDeps, 'store' | 'nowMs'>, fromMs: number, toMs: number, asker: Asker): Promise<number | null> {
+  const [row] = await store.query(GONE_SQL, { from_s: Math.floor(fromMs / QUARTER_MS) * 900, to_s: Math.floor(toMs / 1000) }, asker);
   const goneMs = Number(row?.['gone_s'] ?? 0) * 1000;
   const restMs = Number(row?.['kept_s'] ?? 0) * 1000;
   // a quarter of an hour begins up to 15 minutes before the first event in it
-  if (goneMs > 0 && (restMs === 0 || goneMs + QUARTER_MS <= restMs)) throw notKept(query, source, restMs === 0 ? deps.nowMs() : restMs);
+  if (goneMs === 0 || (restMs !== 0 && goneMs + QUARTER_MS > restMs)) return null;
+  return restMs === 0 ? nowMs() : restMs;
 }
 
 /** What is compared reaches further back than what was asked for. */

@@ -47,6 +47,7 @@ const TABLE: Readonly<Record<EndpointName, Readonly<Record<Origin, string>>>> = 
   liveReport: { control: REPORTS, reports: APP_ALONE },
   completeness: { control: REPORTS, reports: APP_ALONE },
   request: { control: REQUESTS, reports: APP_ALONE },
+  whatif: { control: READERS, reports: NOTHING },
   billingDays: { control: REPORTS, reports: APP_ALONE },
   closeDay: { control: OPERATOR, reports: NOTHING },
   adjustDay: { control: OPERATOR, reports: NOTHING },

@@ -5,6 +5,7 @@
 import Type, { type TSchema } from 'typebox';
 import { METHODS } from '../events/event.js';
 import { OUTCOMES } from '../events/outcomes.js';
+import { WhatifQuestion } from '../whatif/rules.js';
 
 /** `nobody` shows no credential, or one that is nobody's; `read_only` and `billing` are those of `control.tokens`; an `app` asks for itself. */
 export type Role = 'nobody' | 'app' | 'billing' | 'read_only' | 'operator';
@@ -34,6 +35,8 @@ export interface Endpoint {
   readonly answers: { readonly status: number; readonly types: readonly string[]; readonly description: string };
   /** Answered by the collector. */
   readonly forwarded?: true;
+  /** It may take so long to begin its answer, ms. Default: as a report. */
+  readonly answerTimeoutMs?: number;
 }
 
 const JSON_TYPE = ['application/json'];
@@ -112,6 +115,10 @@ export const ENDPOINTS = {
     query: { day: Type.String({ format: 'date', description: 'Default: today.' }), time_zone: timeZone }, answers: answers('`complete`, `reasons`; to the operator each stream.'),
   },
   request: { method: 'GET', path: '/v1/requests/:id', access: 'requests', forwarded: true, summary: 'One request\'s event by its X-Request-Id.', answers: answers('The event.') },
+  whatif: {
+    method: 'POST', path: '/v1/whatif', access: 'read', forwarded: true, answerTimeoutMs: 900_000, summary: 'What other limits, quotas and allowed services would have refused of the recorded requests of a range, and let through.',
+    body: { types: JSON_TYPE, required: true, schema: WhatifQuestion }, answers: answers('`totals`, `rows` by app, service and route, `limits` with their bound, `not_simulated`.'),
+  },
   billingDays: {
     method: 'GET', path: '/v1/billing/days', access: 'reports', forwarded: true, summary: 'What each app\'s days come to: closed ones for ever, the others so far.',
     query: {

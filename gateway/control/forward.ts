@@ -23,17 +23,18 @@ export class CollectorForward {
 
   /**
    * @param path as the collector knows it, without the query
+   * @param timeoutMs for the answer's head
    * @throws collector_unavailable, collector_elsewhere
    */
-  async answer(path: string, principal: Principal, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+  async answer(path: string, principal: Principal, request: FastifyRequest, reply: FastifyReply, timeoutMs = HEADERS_TIMEOUT_MS): Promise<FastifyReply> {
     const at = request.url.indexOf('?');
     const gone = new AbortController();
     reply.raw.once('close', () => gone.abort());
     const answer = await this.#ask({
-      method: request.method === 'POST' ? 'POST' : 'GET', path: at < 0 ? path : path + request.url.slice(at), signal: gone.signal,
-      ...(request.body === undefined || request.body === null ? {} : { body: JSON.stringify(request.body) }),
+      method: request.method === 'POST' ? 'POST' : 'GET', path: at < 0 ? path : path + request.url.slice(at), signal: gone.signal, headersTimeout: timeoutMs,
+      ...(isObject(request.body) ? { body: JSON.stringify(request.body) } : {}),
       headers: {
-        ...(request.body === undefined || request.body === null ? {} : { 'content-type': 'application/json' }),
+        ...(isObject(request.body) ? { 'content-type': 'application/json' } : {}),
         accept: request.headers.accept ?? '*/*',
         ...(request.headers['if-none-match'] === undefined ? {} : { 'if-none-match': request.headers['if-none-match'] }),
         'x-tidegate-principal': toldAs(principal),
@@ -68,6 +69,9 @@ export class CollectorForward {
     return (typeof asked === 'string' ? this.#deps.timeZoneOf(asked) : null) ?? 'UTC';
   }
 }
+
+/** JSON that was parsed here. */
+const isObject = (body: unknown): boolean => typeof body === 'object' && body !== null;
 
 /** What is there for more than one app, the table of endpoints decides: to the collector whoever came this far reads as the operator does, in a line of its own. */
 function toldAs(principal: Principal): string {

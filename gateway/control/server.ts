@@ -97,7 +97,7 @@ function createHandlers(deps: ControlDeps, forward: CollectorForward, descriptio
     // from the table, not as received: what was matched here is what is asked there
     const parameters = request.params as Readonly<Record<string, string>>;
     const path = endpoint.path.replaceAll(/:(\w+)/g, (_, name: string) => encodeURIComponent(parameters[name] ?? ''));
-    return forward.answer(path, principal, request, reply);
+    return forward.answer(path, principal, request, reply, endpoint.answerTimeoutMs);
   };
   return {
     healthz: () => ({ status: 'ok' }),
@@ -146,7 +146,7 @@ function createHandlers(deps: ControlDeps, forward: CollectorForward, descriptio
     trafficReport: forwarded(ENDPOINTS.trafficReport), latencyReport: forwarded(ENDPOINTS.latencyReport), liveReport: forwarded(ENDPOINTS.liveReport),
     completeness: forwarded(ENDPOINTS.completeness), request: forwarded(ENDPOINTS.request),
     billingDays: forwarded(ENDPOINTS.billingDays), closeDay: forwarded(ENDPOINTS.closeDay), adjustDay: forwarded(ENDPOINTS.adjustDay),
-    quarantine: forwarded(ENDPOINTS.quarantine), replayQuarantine: forwarded(ENDPOINTS.replayQuarantine),
+    whatif: forwarded(ENDPOINTS.whatif), quarantine: forwarded(ENDPOINTS.quarantine), replayQuarantine: forwarded(ENDPOINTS.replayQuarantine),
   };
 }
 

@@ -46,6 +46,7 @@ for (const [from, to, allowed] of [
   ['gateway/metrics/sampled.ts', '../events/event.js', true],
   ['collector/reports/percentiles.ts', '../../gateway/events/event.js', true],
   ['collector/reports/percentiles.ts', '../../gateway/config/schema.js', true],
+  ['collector/reports/percentiles.ts', '../../gateway/whatif/replay.js', true],
   ['collector/reports/percentiles.ts', '../../gateway/supervisor/protocol.js', false],
   ['collector/reports/percentiles.ts', '../../cli/log.js', false],
   ['errors/codes.ts', '../gateway/exchange.js', false],
