@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** `tidegate …`: the command line. Errors of ours are told in words with their code; anything else is a fault of the program, with its stack. */
 import { Command } from 'commander';
+import * as apps from './commands/apps.js';
 import * as billing from './commands/billing.js';
 import * as check from './commands/check.js';
 import * as collector from './commands/collector.js';
@@ -10,6 +11,7 @@ import * as gateway from './commands/gateway.js';
 import * as importing from './commands/import.js';
 import * as keys from './commands/keys.js';
 import * as quarantine from './commands/quarantine.js';
+import * as rebuild from './commands/rebuild.js';
 import * as report from './commands/report.js';
 import * as start from './commands/start.js';
 import * as status from './commands/status.js';
@@ -23,7 +25,7 @@ const program = new Command('tidegate')
   .description('An API gateway whose traffic record is the product.')
   .version(programVersion())
   .showHelpAfterError('(tidegate help COMMAND tells more)');
-for (const command of [start, gateway, collector, env, check, diff, whatif, status, report, billing, keys, tokens, importing, quarantine, store]) command.register(program);
+for (const command of [start, gateway, collector, env, check, diff, whatif, status, report, billing, keys, tokens, apps, importing, quarantine, rebuild, store]) command.register(program);
 
 // a reader that has read enough, such as head, is no failure
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

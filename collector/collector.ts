@@ -2,8 +2,10 @@
  * The collector: owns the store, and keeps bringing into it what the log holds: the spool's, one a data directory, or Kafka's, as many as share its partitions.
  */
 import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { ERROR_CODES, type ErrorCode } from '../errors/codes.js';
 import { TidegateError } from '../errors/tidegate-error.js';
+import { IMPORT_WORKER } from '../gateway/events/event.js';
 import { makeFolder } from '../gateway/events/make-folder.js';
 import { ProcessLock } from '../gateway/events/process-lock.js';
 import type { SpoolLog } from '../gateway/events/spool-log.js';
@@ -16,6 +18,9 @@ import { openEventLog } from './log/open-event-log.js';
 import type { RangeLimits } from './log/picked-rows.js';
 import { Quarantine } from './log/quarantined.js';
 import { openStore, type ClickHouseConnection } from './store/open-store.js';
+import { erase, erasures, noteErasure, type ErasureLine } from './erasure/erasure.js';
+import { clearRebuilt, rebuild, type RebuildLine } from './rebuild/rebuild.js';
+import { SwapNote } from './rebuild/swap-note.js';
 import { applyRetention, pruneImports, pruneQuarantine, pruneStreams, type Retention } from './store/retention.js';
 import type { Store } from './store/store.js';
 
@@ -68,6 +73,16 @@ const WARN_EVERY_MS = 600_000;
 const RETRY_FROM_MS = 500;
 const RETRY_TO_MS = 30_000;
 const DAY_MS = 86_400_000;
+/** For so long a rebuild waits for what is begun to be stored, or for the other collectors to be stopped. */
+const SETTLED_WITHIN_MS = 60_000;
+
+/** What waits to be run between two ranges. */
+interface Piece {
+  /** By a clock that is never set. */
+  readonly untilMs: number;
+  run(): Promise<void>;
+  fail(why: TidegateError): void;
+}
 
 export class Collector {
   readonly store: Store;
@@ -87,10 +102,16 @@ export class Collector {
   #standing: CollectorStatus['failing'] = null;
   #retryMs = RETRY_FROM_MS;
   #stopping = false;
+  readonly #clickhouse: ClickHouseConnection | null;
+  readonly #readsSpool: boolean;
+  readonly #swaps: SwapNote;
+  readonly #ended = new AbortController();
+  #rebuilding = false;
+  #piece: Piece | null = null;
   #wake: () => void = () => undefined;
   #running: Promise<void> = Promise.resolve();
 
-  private constructor(options: CollectorOptions, lock: ProcessLock, store: Store, eventLog: EventLog) {
+  private constructor(options: CollectorOptions, lock: ProcessLock, store: Store, eventLog: EventLog, swaps: SwapNote) {
     this.store = store;
     this.quarantine = new Quarantine(store, eventLog);
     this.billing = new Billing({ store, asOfMs: () => this.asOfMs(), judge: (fromMs, toMs) => this.completeness(fromMs, toMs), log: options.log });
@@ -100,6 +121,9 @@ export class Collector {
     this.#eventLog = eventLog;
     this.#retention = options.retention;
     this.#nodes = options.nodes ?? [];
+    this.#clickhouse = options.clickhouse ?? null;
+    this.#readsSpool = (options.kafka ?? null) === null;
+    this.#swaps = swaps;
   }
 
   /**
@@ -117,8 +141,10 @@ export class Collector {
     let store: Store | null = null;
     try {
       store = await openStore({ dataDir, clickhouse: options.clickhouse ?? null, log, ...(options.signal === undefined ? {} : { signal: options.signal }), ...(options.onWaiting === undefined ? {} : { onWaiting: options.onWaiting }) });
+      const swaps = new SwapNote(join(dataDir, 'collector'), store, log);
+      await swaps.finish();
       const eventLog = await openEventLog({ dataDir, store, log, kafka, ...(limits === undefined ? {} : { limits }) });
-      const collector = new Collector(options, lock, store, eventLog);
+      const collector = new Collector(options, lock, store, eventLog, swaps);
       collector.#running = collector.#run();
       return collector;
     } catch (error) {
@@ -131,6 +157,7 @@ export class Collector {
   /** Stores what was begun, of the spool everything that is recorded by now, then closes the store. Nothing is lost if it is killed instead. */
   async stop(): Promise<void> {
     this.#stopping = true;
+    this.#ended.abort(new TidegateError('collector_unavailable', 'the collector stops'));
     this.#wake();
     await this.#running;
     await this.billing.stop();
@@ -160,6 +187,86 @@ export class Collector {
     const nowMs = Date.now();
     const parts = this.#eventLog.parts();
     return completeness(this.store, await this.#eventLog.facts(nowMs), { fromMs, toMs, nowMs, parts, nodes: this.#nodes });
+  }
+
+  /**
+   * Makes the rollups again from raw events and compares them; `swap`: puts them in the place of those that differ. Storing goes on.
+   * @param signal ends it. @throws rebuild_running; rebuild_not_alone; what the store throws: the same again goes on
+   */
+  async rebuild({ swap, signal, tell }: { readonly swap: boolean; readonly signal: AbortSignal; readonly tell: (line: RebuildLine) => void }): Promise<void> {
+    await this.#alone(() => rebuild({
+      store: this.store, retention: this.#retention, between: (piece) => this.#betweenRanges(piece), swaps: swap ? this.#swaps : null, nowMs: Date.now, signal, tell,
+    }));
+  }
+
+  /**
+   * Takes the app's name off all that is stored of it, and off what of it comes later of before the time that the last line names.
+   * @param signal ends it: the rest is done at the next look. @throws as rebuild
+   */
+  async erase(app: string, { signal, tell }: { readonly signal: AbortSignal; readonly tell: (line: ErasureLine) => void }): Promise<void> {
+    await this.#alone(async () => {
+      const erasure = await noteErasure(this.store, app, Date.now());
+      this.#log.warn({ app, before: new Date(erasure.beforeMs).toISOString() }, 'an app is erased');
+      const partitions = await erase({ store: this.store, between: (piece) => this.#betweenRanges(piece), swaps: this.#swaps, signal, tell }, erasure);
+      tell({ type: 'end', app, before: new Date(erasure.beforeMs).toISOString(), partitions });
+    });
+  }
+
+  /** What was stored of an erased app since, or not erased yet. Beside the turns, one of which it is asked for in. */
+  async #eraseAgain(): Promise<void> {
+    const all = await erasures(this.store);
+    if (all.length === 0) return;
+    await this.#alone(async () => {
+      for (const erasure of all) {
+        const partitions = await erase({ store: this.store, between: (piece) => this.#betweenRanges(piece), swaps: this.#swaps, signal: this.#ended.signal, tell: () => undefined }, erasure);
+        if (partitions > 0) this.#log.info({ app: erasure.app, partitions }, 'what had come of an erased app was erased');
+      }
+    });
+  }
+
+  /** One at a time. */
+  async #alone(job: () => Promise<void>): Promise<void> {
+    if (this.#rebuilding) throw new TidegateError('rebuild_running', 'another one has not ended');
+    this.#rebuilding = true;
+    try {
+      await this.#mustBeAlone();
+      await job();
+    } finally {
+      this.#rebuilding = false;
+    }
+  }
+
+  /** Where others may have begun what nobody here can see. What can be seen, the log says when it settles. */
+  async #mustBeAlone(): Promise<void> {
+    if (this.#clickhouse === null) return;
+    if (this.#clickhouse.cluster !== null) throw new TidegateError('rebuild_not_alone', 'on a cluster the replica that answers may lack what another has');
+    if (!this.#readsSpool) return;
+    const nodes = await this.store.query<{ node: string }>(`SELECT DISTINCT node FROM tidegate.coverage WHERE worker != ${IMPORT_WORKER} ORDER BY node`);
+    if (nodes.length > 1) throw new TidegateError('rebuild_not_alone', `${nodes.map(({ node }) => node).join(', ')} store into this ClickHouse without Kafka, each what it alone knows of`);
+  }
+
+  /** Runs it when nothing is begun that could still be inserted. @throws rebuild_not_alone; collector_unavailable; what it throws */
+  #betweenRanges<T>(piece: () => Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      if (this.#stopping) throw new TidegateError('collector_unavailable', 'the collector stops');
+      this.#piece = { untilMs: performance.now() + SETTLED_WITHIN_MS, run: () => piece().then(resolve, reject), fail: reject };
+      this.#wake();
+    });
+  }
+
+  /** @param failing why it cannot be now @returns whether there is another to run at once */
+  async #runPiece(failing: string | null = null): Promise<boolean> {
+    const piece = this.#piece;
+    if (piece === null) return false;
+    const why = failing ?? await this.#eventLog.settle();
+    if (this.#stopping) piece.fail(new TidegateError('collector_unavailable', 'the collector stops'));
+    else if (why === null) await piece.run();
+    else if (performance.now() < piece.untilMs) return false;
+    else piece.fail(new TidegateError('rebuild_not_alone', why));
+    if (this.#piece === piece) this.#piece = null;
+    // who was waiting for it says what comes next
+    await nextTurn();
+    return this.#piece !== null;
   }
 
   status(): CollectorStatus {
@@ -193,7 +300,9 @@ export class Collector {
   async #turn(last: boolean): Promise<{ readonly mayStop: boolean; readonly pauseMs: number }> {
     const startedMs = Date.now();
     try {
+      await this.#swaps.finish();
       const { mayStop, pauseMs } = await this.#eventLog.step();
+      const more = await this.#runPiece();
       if (this.#isDue('tidy', CLEAN_EVERY_MS) || last) await this.#eventLog.tidy();
       if (this.#isDue('retain', RETAIN_EVERY_MS)) await this.#retain(Date.now());
       if (this.#isDue('judge', JUDGE_EVERY_MS)) await this.#judge(startedMs);
@@ -204,12 +313,13 @@ export class Collector {
       const standing = this.#eventLog.standing();
       this.#standing = standing === null ? null : { ...standing, since: this.#standing?.since ?? new Date(startedMs).toISOString() };
       this.#retryMs = RETRY_FROM_MS;
-      return { mayStop, pauseMs };
+      return { mayStop, pauseMs: more ? 0 : pauseMs };
     } catch (error) {
       // what else throws here with a code is the file system, under data_dir; the detail names the place
       const code = error instanceof TidegateError ? error.code : (error as NodeJS.ErrnoException).code === undefined ? 'internal_error' : 'data_dir_unusable';
       this.#failing = { code, detail: error instanceof Error ? error.message : String(error), since: this.#failing?.since ?? new Date(startedMs).toISOString() };
       this.#log.error({ err: error, code, remedy: ERROR_CODES[code].remedy, againInMs: this.#retryMs }, 'storing failed; the log keeps what is not stored');
+      await this.#runPiece('storing fails; tidegate status says why');
       const pauseMs = this.#retryMs;
       this.#retryMs = Math.min(RETRY_TO_MS, this.#retryMs * 2);
       return { mayStop: true, pauseMs };
@@ -217,9 +327,13 @@ export class Collector {
   }
 
   async #retain(nowMs: number): Promise<void> {
+    // what is read must not go meanwhile
+    if (this.#rebuilding) return;
+    await clearRebuilt(this.store);
     await applyRetention(this.store, this.#retention, nowMs, this.#log);
     await pruneImports(this.store, this.#retention, nowMs);
     for (const stream of await pruneStreams(this.store, this.#retention, { inUse: this.#eventLog.inUse(), comesAgainMs: this.#eventLog.comesAgainMs }, nowMs, this.#log)) this.#eventLog.forget(stream);
+    this.#eraseAgain().catch((error: unknown) => { this.#log.warn({ err: error }, 'what had come of an erased app could not be erased; it is tried again'); });
     await pruneQuarantine(this.store, join(this.#collectorDir, 'quarantine'), this.#retention, nowMs, this.#log);
   }
 

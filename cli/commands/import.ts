@@ -3,9 +3,11 @@ import type { Command } from 'commander';
 import { pino } from 'pino';
 import { TidegateError } from '../../errors/tidegate-error.js';
 import { ConfigRejectedError } from '../../gateway/config/config-problem.js';
+import { clientKey } from '../../gateway/config/client-key.js';
 import { loadConfig, type LoadedConfig } from '../../gateway/config/load.js';
 import { byteCount } from '../../gateway/config/units.js';
 import { importLog, type ImportOutcome } from '../../gateway/events/import/import-log.js';
+import { recordedClient } from '../../gateway/listeners/http/recorded-client.js';
 import { completed } from '../../gateway/supervisor/candidate.js';
 import { printError } from '../print-error.js';
 import { count, share } from '../render/figures.js';
@@ -84,7 +86,7 @@ function placeOf(loaded: LoadedConfig, { service: name, app, source = '' }: Impo
   if (app !== undefined && !config.apps.some((candidate) => candidate.name === app)) throw new TidegateError('config_reference', `--app ${printable(app)}: the configuration has no such app`);
   const { segment_bytes, max_bytes } = config.event_log.spool;
   return {
-    dataDir, node: config.node ?? '', service: name, app: app ?? null, source, keepsPath: service.record_path === 'full',
+    dataDir, node: config.node ?? '', service: name, app: app ?? null, source, keepsPath: service.record_path === 'full', recordedClient: recordedClient(config.privacy.client, clientKey(loaded)),
     segmentBytes: byteCount(segment_bytes), maxBytes: byteCount(max_bytes),
   };
 }

@@ -36,6 +36,7 @@ await life.run(async () => {
     store: collector.store, log: life.log,
     asOfMs: () => collector.asOfMs(),
     quarantine: collector.quarantine,
+    records: collector,
     billing: collector.billing,
     completeness: (fromMs, toMs) => collector.completeness(fromMs, toMs),
     kept: () => retentionOf(store),

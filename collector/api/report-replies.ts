@@ -42,6 +42,14 @@ export async function sendLatency(deps: RepliesDeps, query: TrafficQuery, reques
   return stream(deps, query, reply, signal, query.format, 'latency', query.format === 'csv' ? LATENCY_CSV_HEAD : '', latencyRows, line);
 }
 
+/** A row a line, with nothing said of the whole. */
+export async function sendRows(rows: AsyncGenerator<object>, reply: FastifyReply, failed: (error: Error) => void): Promise<FastifyReply> {
+  // what is wrong with the question shows with the first row, while it can still be said
+  const first = await rows.next();
+  const body = Readable.from(pieces('', first, rows, (row) => `${JSON.stringify(row)}\n`)).once('error', failed);
+  return reply.type(TYPES.ndjson).header('cache-control', 'no-store').send(body);
+}
+
 async function stream<Item>(
   deps: RepliesDeps, query: TrafficQuery, reply: FastifyReply, signal: AbortSignal, format: Exclude<Format, 'json'>, name: string,
   head: string, rowsOf: (opened: OpenedReport) => AsyncGenerator<Item>, line: (item: Item) => string,

@@ -11,20 +11,25 @@ import { problem } from '../../errors/problem.js';
 import { TidegateError } from '../../errors/tidegate-error.js';
 import { WhatifQuestion } from '../../gateway/whatif/rules.js';
 import type { Billing } from '../billing/billing.js';
+import type { Collector } from '../collector.js';
 import { LiveCounters } from '../counters/live-counters.js';
+import { APP_TABLES, appRows } from '../erasure/app-data.js';
+import { ERASED, type ErasureLine } from '../erasure/erasure.js';
 import type { Quarantine } from '../log/quarantined.js';
+import type { RebuildLine } from '../rebuild/rebuild.js';
 import { CompletenessAnswers, toldTo, type Judged } from '../reports/completeness-answers.js';
 import { CountedQuestion, countedRequests } from '../reports/counted.js';
 import { bucketBounds, formatInstant, isTimeZone } from '../reports/calendar.js';
 import { liveEvent, liveReport } from '../reports/live.js';
 import { parsePrincipal, PRINCIPAL_FIELD, TIME_ZONE_FIELD, type Principal } from '../reports/principal.js';
-import { ReportStore, type QueryStore } from '../reports/report-store.js';
+import { ReportStore, type Asker, type QueryStore } from '../reports/report-store.js';
 import { requestEvent } from '../reports/requests.js';
 import type { TrafficDeps } from '../reports/traffic.js';
 import { LatencyParameters, parseTrafficQuery, TrafficParameters, type TrafficQuery } from '../reports/traffic-query.js';
 import { registerBilling } from './billing-replies.js';
 import { whatif } from '../reports/whatif.js';
-import { sendLatency, sendTraffic, type RepliesDeps } from './report-replies.js';
+import { sendLatency, sendRows, sendTraffic, type RepliesDeps } from './report-replies.js';
+import { sendSteps } from './step-lines.js';
 
 export interface CollectorApiDeps {
   readonly store: QueryStore;
@@ -35,6 +40,8 @@ export interface CollectorApiDeps {
   kept: TrafficDeps['kept'];
   /** See collector/log/quarantined.ts. */
   readonly quarantine: Pick<Quarantine, 'list' | 'replay'>;
+  /** What changes the record; absent: there are no such endpoints. */
+  readonly records?: Pick<Collector, 'rebuild' | 'erase'>;
   readonly billing: Pick<Billing, 'days' | 'close' | 'adjust' | 'closed' | 'unclosed'>;
   /** The collector's own state, for the supervisor's status and metrics. */
   status(): unknown;
@@ -47,6 +54,8 @@ const CompletenessParameters = Type.Object({
   time_zone: Type.Optional(Type.String({ description: 'Whose day. Default: the app\'s own zone, else UTC.' })),
 }, { additionalProperties: false });
 const LiveParameters = Type.Object({ time_zone: Type.Optional(Type.String()) }, { additionalProperties: false });
+const AppDataParameters = Type.Object({ table: Type.Optional(Type.Enum([...APP_TABLES])) }, { additionalProperties: false });
+const RebuildParameters = Type.Object({ swap: Type.Optional(Type.Boolean()) }, { additionalProperties: false });
 const NoParameters = Type.Object({}, { additionalProperties: false });
 
 /** 100,000 streams. */
@@ -114,13 +123,34 @@ export function createCollectorApi(deps: CollectorApiDeps): FastifyInstance {
 
   registerBilling(server, { billing: deps.billing, line: store, nowMs, asOfMs: () => deps.asOfMs(), principalOf, mustBeOperator, goneSignal });
   server.post<{ Body: WhatifQuestion }>('/v1/whatif', { schema: { querystring: NoParameters, body: WhatifQuestion }, bodyLimit: WHATIF_LIMIT_BYTES }, (request, reply) => {
-    mustBeOperator(request, 'It is of all apps.');
+    mustBeOperator(request);
     return whatif(traffic, request.body, { principal: principalOf(request), signal: goneSignal(reply) });
   });
 
   server.get('/v1/quarantine', { schema: { querystring: NoParameters } }, async (request) => {
     mustBeOperator(request, OF_ANY_APP);
     return { items: await deps.quarantine.list() };
+  });
+
+  const { records } = deps;
+  if (records !== undefined) {
+    server.post<{ Querystring: Static<typeof RebuildParameters> }>('/v1/rebuild', { schema: { querystring: RebuildParameters } }, (request, reply) => {
+      mustBeOperator(request);
+      const swap = request.query.swap ?? false;
+      return sendSteps<RebuildLine>(deps.log, (signal, tell) => records.rebuild({ swap, signal, tell }), reply, goneSignal(reply));
+    });
+    server.post<{ Params: { name: string } }>('/v1/apps/:name/erase', { schema: { querystring: NoParameters } }, (request, reply) => {
+      mustBeOperator(request);
+      const { name } = request.params;
+      if (name === ERASED) throw new InvalidParameterError('name', 'what is erased has no app any more');
+      return sendSteps<ErasureLine>(deps.log, (signal, tell) => records.erase(name, { signal, tell }), reply, goneSignal(reply));
+    });
+  }
+
+  server.get<{ Params: { name: string }; Querystring: Static<typeof AppDataParameters> }>('/v1/apps/:name/data', { schema: { querystring: AppDataParameters } }, (request, reply) => {
+    mustBeOperator(request);
+    const asker: Asker = { principal: principalOf(request), signal: goneSignal(reply), streams: true };
+    return sendRows(appRows(store, request.params.name, request.query.table ?? 'events', asker), reply, (error) => { deps.log.error({ err: error }, 'an app\'s data broke off while it was sent'); });
   });
 
   server.post<{ Params: { id: string } }>('/v1/quarantine/:id/replay', { schema: { querystring: NoParameters } }, (request) => {
@@ -145,7 +175,7 @@ function principalOf(request: FastifyRequest): Principal {
 }
 
 /** @throws operator_only */
-function mustBeOperator(request: FastifyRequest, why: string): void {
+function mustBeOperator(request: FastifyRequest, why = 'It is of all apps.'): void {
   if (principalOf(request).kind !== 'operator') throw new TidegateError('operator_only', why);
 }
 

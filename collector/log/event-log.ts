@@ -69,6 +69,12 @@ export interface EventLog {
   /** Puts what went to quarantine into the log again. @throws quarantine_unknown; quarantine_gone; what the log throws */
   replay(item: QuarantinedItem): Promise<void>;
 
+  /**
+   * Makes sure, for good, that nothing which was begun is inserted again, by whomever. Between two steps.
+   * @returns null; else what stands against it, in words
+   */
+  settle(): Promise<string | null>;
+
   /** Leaves the log. Nothing is lost if the process is killed instead. */
   stop(): Promise<void>;
 }

@@ -157,5 +157,7 @@ function boundsOf(id: string): { readonly startMs: number; readonly endMs: numbe
 }
 
 async function drop(store: Store, { table, id }: Partition): Promise<void> {
+  // what comes of this day later is not all of it (collector/rebuild)
+  if (table === 'events') await store.command('INSERT INTO tidegate.dropped_days (day) SELECT toDate(parseDateTimeBestEffort({id:String}))', { id });
   await store.command(`ALTER TABLE tidegate.${table} DROP PARTITION ID {id:String}`, { id });
 }

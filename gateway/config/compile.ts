@@ -2,6 +2,7 @@
 import { encodeLabels } from '../events/labels.js';
 import { OUTCOMES } from '../events/outcomes.js';
 import type { Policy } from '../exchange.js';
+import { recordedClient } from '../listeners/http/recorded-client.js';
 import type { SnapshotNames, SnapshotSlots } from '../metrics/worker-metrics.js';
 import { authenticationPolicy } from '../policies/authentication.js';
 import { authorisationPolicy } from '../policies/authorisation.js';
@@ -19,7 +20,7 @@ import type { RouteConfig, ServiceConfig } from './schema.js';
 import { secretOf, type Secrets } from './secrets.js';
 import type { CompiledApp, CompiledRoute, CompiledService, Snapshot } from './snapshot.js';
 import { durationMs } from './units.js';
-import type { WorkerConfig } from './worker-config.js';
+import { CLIENT_KEY, type WorkerConfig } from './worker-config.js';
 
 /** What outlives snapshots: they are built from it, and find their pools, leases and tables again. */
 export interface CompileContext {
@@ -70,7 +71,7 @@ export function compile(config: WorkerConfig, version: string, secrets: Secrets,
   return {
     config, version, versionLabel: encodeLabels(version), routes: RouteTable.build(entries), apps, noRoute: noRoute(first, context),
     identityFields: new Set([...identities.claimHeaderNames].map((name) => name.replaceAll('_', '-'))), apiKeys: identities.apiKeys,
-    trustedProxies: compileCidrs(config.trusted_proxies),
+    trustedProxies: compileCidrs(config.trusted_proxies), recordedClient: recordedClient(config.privacy.client, secrets[CLIENT_KEY] ?? null),
   };
 }
 

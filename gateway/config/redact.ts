@@ -12,6 +12,7 @@ export function redactConfig(config: Config): Config {
     store: redactStore(config.store),
     shared_state: redactSharedState(config.shared_state),
     event_log: redactEventLog(config.event_log),
+    privacy: redactPrivacy(config.privacy),
     apps: config.apps.map(redactApp),
   };
 }
@@ -39,6 +40,12 @@ export function redactApp(app: AppConfig): AppConfig {
     keys: app.keys.map((key) => ({ ...key, sha256: redactHash(key.sha256) })),
     ...(app.jwt?.secret === undefined ? {} : { jwt: { ...app.jwt, secret: redactSecret(app.jwt.secret) } }),
   };
+}
+
+function redactPrivacy(privacy: Config['privacy']): Config['privacy'] {
+  // absent in a configuration that an earlier version left in the history
+  const { key } = privacy as Partial<Config['privacy']> ?? {};
+  return key === undefined ? privacy : { ...privacy, key: redactSecret(key) };
 }
 
 function redactStore(store: Config['store']): Config['store'] {

@@ -263,6 +263,10 @@ export const ConfigSchema = Type.Object({
       compression: Type.Boolean({ default: true, description: 'gzip, in both directions.' }),
     }, { ...strict, default: {} }),
   }, { ...strict, default: {} }),
+  privacy: Type.Object({
+    client: Type.Enum(['prefix', 'hash', 'none'], { default: 'prefix', description: 'What events keep of a client\'s address. `prefix`: its network (IPv4 /24, IPv6 /48); `hash`: a keyed hash, the same for the same client (IPv6: /64); `none`: nothing.' }),
+    key: optional(Type.String({ description: 'Of `hash`: `${ENV}` or `file:PATH`, 16 characters or more; nodes that are to agree need the same. Empty or absent: a random one, kept in data_dir/client.key.' })),
+  }, { ...strict, default: {} }),
   billing: Type.Object({
     grace: Duration('1h', 'For so long after its end a day waits for late events before it is closed. Longer than any service\'s `timeouts.total`; at most 7d.'),
   }, { ...strict, default: {} }),

@@ -53,6 +53,7 @@ export function secretReferences(config: Config): { readonly path: ConfigPath; r
   const redis = config.shared_state?.redis;
   if (typeof redis?.password === 'string') found.push({ path: ['shared_state', 'redis', 'password'], reference: redis.password });
   if (typeof redis?.tls?.ca === 'string') found.push({ path: ['shared_state', 'redis', 'tls', 'ca'], reference: redis.tls.ca });
+  if (typeof config.privacy?.key === 'string') found.push({ path: ['privacy', 'key'], reference: config.privacy.key });
   for (const [i, app] of (Array.isArray(config.apps) ? config.apps : []).entries()) {
     if (typeof app?.jwt?.secret === 'string') found.push({ path: ['apps', i, 'jwt', 'secret'], reference: app.jwt.secret });
     if (typeof app?.jwt?.jwks === 'string') found.push({ path: ['apps', i, 'jwt', 'jwks'], reference: app.jwt.jwks });

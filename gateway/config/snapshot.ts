@@ -4,6 +4,7 @@
  */
 import type { Label } from '../events/labels.js';
 import type { Policy } from '../exchange.js';
+import type { RecordedClient } from '../listeners/http/recorded-client.js';
 import type { ApiKeys } from '../policies/api-key.js';
 import type { CompiledCidrs } from '../policies/ip-list.js';
 import type { RouteTable } from '../routing/route-table.js';
@@ -25,6 +26,8 @@ export interface Snapshot {
   /** What clients send of these does not go upstream, on any route. */
   readonly apiKeys: ApiKeys;
   readonly trustedProxies: CompiledCidrs | null;
+  /** What an event keeps of a client's address. */
+  readonly recordedClient: RecordedClient;
 }
 
 export interface CompiledService {

@@ -51,6 +51,13 @@ function names(items: readonly Item<{ readonly name: string }>[], checker: Check
   return new Set(first.keys());
 }
 
+function checkPrivacy({ privacy: { client, key }, nodes }: Config, secrets: Secrets, checker: Checker): void {
+  const given = key !== undefined && key !== '' ? secretOf(key, secrets) : null;
+  // of a file that cannot be read it is said that it cannot
+  if (given !== null && (key?.startsWith('file:') !== true || given !== key) && given.length < 16) checker.fail(['privacy', 'key'], 'config_value', 'is shorter than 16 characters, and can be guessed');
+  if (client === 'hash' && given === null && nodes.length > 1) checker.warn(['privacy', 'client'], 'each node hashes with a key of its own: a client is another one at each, unless privacy.key is the same');
+}
+
 /** Below these the record would be no record: a spool that a few seconds fill, a file for every few events, a store that drops its days as they come. */
 const LEAST = { spool: '8MiB', segment: '64KiB', store: '256MiB' } as const;
 
@@ -66,6 +73,7 @@ function checkGateway(config: Config, secrets: Secrets, checker: Checker): void 
   if (checker.sound(['control', 'token']) && config.control.token !== undefined && config.control.token !== '' && !config.control.token.startsWith('file:') && config.control.token.length < 16) {
     checker.warn(['control', 'token'], 'is shorter than 16 characters, and can be guessed');
   }
+  if (checker.sound(['privacy'])) checkPrivacy(config, secrets, checker);
   if (checker.sound([...http, 'health_path']) && config.listeners.http.health_path !== null && normalisePath(config.listeners.http.health_path) !== config.listeners.http.health_path) {
     checker.fail([...http, 'health_path'], 'config_value', 'is not a normalised path, so no request has it');
   }

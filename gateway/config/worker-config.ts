@@ -3,10 +3,15 @@ import type { LoadedConfig } from './load.js';
 import type { Config } from './schema.js';
 import { secretReferences, type Secrets } from './secrets.js';
 
-export type WorkerConfig = Omit<Config, 'control' | 'reports' | 'event_log' | 'store' | 'shared_state'>;
+export type WorkerConfig = Omit<Config, 'control' | 'reports' | 'event_log' | 'store' | 'shared_state' | 'privacy'> & { readonly privacy: Pick<Config['privacy'], 'client'> };
 
-export function workerConfig({ config, secrets }: Pick<LoadedConfig, 'config' | 'secrets'>): { readonly config: WorkerConfig; readonly secrets: Secrets } {
-  const { control: _control, reports: _reports, event_log: _log, store: _store, shared_state: _shared, ...own } = config;
+/** Beside the references: what clients are hashed with, wherever it was kept. */
+export const CLIENT_KEY = 'privacy.key';
+
+/** @param clientKey null: nothing is hashed */
+export function workerConfig({ config, secrets }: Pick<LoadedConfig, 'config' | 'secrets'>, clientKey: string | null): { readonly config: WorkerConfig; readonly secrets: Secrets } {
+  const { control: _control, reports: _reports, event_log: _log, store: _store, shared_state: _shared, privacy: { client }, ...own } = config;
   const references = secretReferences(config).filter(({ path: [first], reference }) => first === 'apps' && Object.hasOwn(secrets, reference));
-  return { config: own, secrets: Object.fromEntries(references.map(({ reference }) => [reference, secrets[reference] ?? ''])) };
+  const told = [...references.map(({ reference }) => [reference, secrets[reference] ?? '']), ...(clientKey === null ? [] : [[CLIENT_KEY, clientKey]])];
+  return { config: { ...own, privacy: { client } }, secrets: Object.fromEntries(told) as Secrets };
 }

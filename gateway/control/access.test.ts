@@ -52,6 +52,9 @@ const TABLE: Readonly<Record<EndpointName, Readonly<Record<Origin, string>>>> = 
   closeDay: { control: OPERATOR, reports: NOTHING },
   adjustDay: { control: OPERATOR, reports: NOTHING },
   quarantine: { control: READERS, reports: NOTHING },
+  appData: { control: OPERATOR, reports: NOTHING },
+  eraseApp: { control: OPERATOR, reports: NOTHING },
+  rebuild: { control: OPERATOR, reports: NOTHING },
   replayQuarantine: { control: OPERATOR, reports: NOTHING },
 };
 

@@ -153,6 +153,18 @@ export const ENDPOINTS = {
     method: 'GET', path: '/v1/quarantine', access: 'read', forwarded: true, summary: 'What of the log could not be read, newest first.',
     answers: answers('`items`: id, log, stream, reason, where its copy lies, when it was noted and put back.'),
   },
+  appData: {
+    method: 'GET', path: '/v1/apps/:name/data', access: 'operator', forwarded: true, summary: 'Everything that one table holds of an app, also of one that is no more in force.',
+    query: { table: oneOf(['events', 'traffic_minute', 'traffic_quarter_hour'], 'Default: events.') }, answers: answers('A row a line.', ['application/x-ndjson']),
+  },
+  eraseApp: {
+    method: 'POST', path: '/v1/apps/:name/erase', access: 'operator', forwarded: true, summary: 'Takes an app\'s name, clients and paths off all that is stored of it. It cannot be undone.',
+    answers: answers('A line a step: `progress`; the last is `end` or `failed`.', ['application/x-ndjson']),
+  },
+  rebuild: {
+    method: 'POST', path: '/v1/rebuild', access: 'operator', forwarded: true, summary: 'Makes the rollups again from raw events, and compares them; swap=true: and puts them in the place of those that differ.',
+    query: { swap: Type.Boolean({ description: 'Default: false.' }) }, answers: answers('A line a step: `progress`, `compared`, `swapped`, `left`; the last is `end` or `failed`.', ['application/x-ndjson']),
+  },
   replayQuarantine: {
     method: 'POST', path: '/v1/quarantine/:id/replay', access: 'operator', forwarded: true, summary: 'Puts it into the log again; what of it is stored is recognised.',
     answers: answers('The item.'),

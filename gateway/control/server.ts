@@ -146,7 +146,8 @@ function createHandlers(deps: ControlDeps, forward: CollectorForward, descriptio
     trafficReport: forwarded(ENDPOINTS.trafficReport), latencyReport: forwarded(ENDPOINTS.latencyReport), liveReport: forwarded(ENDPOINTS.liveReport),
     completeness: forwarded(ENDPOINTS.completeness), request: forwarded(ENDPOINTS.request),
     billingDays: forwarded(ENDPOINTS.billingDays), closeDay: forwarded(ENDPOINTS.closeDay), adjustDay: forwarded(ENDPOINTS.adjustDay),
-    whatif: forwarded(ENDPOINTS.whatif), quarantine: forwarded(ENDPOINTS.quarantine), replayQuarantine: forwarded(ENDPOINTS.replayQuarantine),
+    whatif: forwarded(ENDPOINTS.whatif), quarantine: forwarded(ENDPOINTS.quarantine), replayQuarantine: forwarded(ENDPOINTS.replayQuarantine), rebuild: forwarded(ENDPOINTS.rebuild),
+    appData: forwarded(ENDPOINTS.appData), eraseApp: forwarded(ENDPOINTS.eraseApp),
   };
 }
 

@@ -6,6 +6,7 @@
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { FastifyInstance } from 'fastify';
+import { clientKey } from '../config/client-key.js';
 import { secretOf } from '../config/secrets.js';
 import { byteCount, durationMs } from '../config/units.js';
 import { workerConfig } from '../config/worker-config.js';
@@ -379,6 +380,7 @@ function isServing(peer: WorkerPeer): boolean {
 async function tryCandidate(candidate: ConfigInForce, inForce: ConfigInForce, part: Part): Promise<void> {
   trialCompile(candidate);
   controlToken(configuredToken(candidate), candidate.dataDir);
+  clientKey(candidate);
   const { address } = candidate.config.listeners.http;
   if (serves(part) && address !== inForce.config.listeners.http.address) await trialListen(address);
   const reports = reportsAddress(candidate, part);
@@ -391,7 +393,7 @@ function reportsAddress({ config }: ConfigInForce, part: Part): string | undefin
 }
 
 function messageOf(inForce: ConfigInForce): Extract<SupervisorMessage, { type: 'config' }> {
-  return { type: 'config', version: inForce.version, ...workerConfig(inForce) };
+  return { type: 'config', version: inForce.version, ...workerConfig(inForce, clientKey(inForce)) };
 }
 
 function configuredToken({ config, secrets }: ConfigInForce): string | undefined {

@@ -22,7 +22,7 @@ const sources: readonly string[] = ['eslint.config.js', ...['errors', 'gateway',
   readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' }).filter((name) => /\.(?:ts|sql)$/.test(name)).map((name) => `${folder}/${name}`))];
 const sourceNames: ReadonlySet<string> = new Set(sources.map((path) => basename(path)));
 /** The data directory has a folder of the same name as a room. */
-const inDataDirectory = (path: string): boolean => ['collector/manifest.json', 'collector/quarantine/'].includes(path);
+const inDataDirectory = (path: string): boolean => ['collector/manifest.json', 'collector/swap.json', 'collector/quarantine/'].includes(path);
 
 /** `line`: of the fence in front. */
 interface Block { readonly language: string; readonly text: string; readonly line: number }

@@ -163,6 +163,20 @@ export class KafkaEventLog implements EventLog {
     return this.#quarantine.replay(item);
   }
 
+  /** Of what lies in the log of others, and of what they have begun, this collector knows nothing: it must read all partitions. */
+  async settle(): Promise<string | null> {
+    const session = this.#session;
+    if (session === null || session.generation !== this.#generation || session.partitionCount === null) return 'the group of collectors is not joined, or is dealing out its partitions';
+    const { partitions, partitionCount } = session;
+    if (partitions.length < partitionCount) return `other collectors read ${partitionCount - partitions.length} of ${partitionCount} partitions: stop them until it is done`;
+    for (const partition of partitions) {
+      const owned = this.#owned.get(partition);
+      if (this.#stopped.has(partition) || owned === undefined) return `partition ${partition} stands still`;
+      if (owned.pending !== null || owned.again !== null) return `a range of partition ${partition} is begun, and not known to be stored`;
+    }
+    return null;
+  }
+
   async stop(): Promise<void> {
     const session = this.#session;
     this.#session = null;

@@ -108,6 +108,14 @@ export class Collect {
     writeManifest(this.#manifestPath, { ...manifest, rows: 0, spans: manifest.spans.filter((span) => span.stream !== stream) });
   }
 
+  /** Notes that the last insert was made, so that nobody makes it again. @returns false: one was begun, and is not known to be made */
+  settle(): boolean {
+    if (this.#intent !== null) return false;
+    const manifest = readManifest(this.#manifestPath);
+    if (manifest !== null && manifest.rows > 0) writeManifest(this.#manifestPath, { ...manifest, rows: 0 });
+    return true;
+  }
+
   /** Forgets a stream whose directory has gone. */
   forget(stream: string): void {
     this.#places.delete(stream);

@@ -13,6 +13,6 @@ export function logLine(n: number, atMs: number): string {
 export const logOf = (lines: number, firstMs: number, stepMs: number, from = 0): string => Array.from({ length: lines }, (_, i) => logLine(from + i, firstMs + (from + i) * stepMs)).join('');
 
 export const importOptions = (dataDir: string, file: string): ImportOptions => ({
-  file, dataDir, node: 'a', service: 'site', app: 'acme', source: '', keepsPath: true, segmentBytes: 1024 * 1024, maxBytes: 1024 ** 3, log: silentLog,
+  file, dataDir, node: 'a', service: 'site', app: 'acme', source: '', keepsPath: true, recordedClient: (address) => address, segmentBytes: 1024 * 1024, maxBytes: 1024 ** 3, log: silentLog,
   signal: new AbortController().signal, onProgress: () => undefined, onWaiting: () => undefined,
 });

@@ -10,6 +10,7 @@ import { createHash } from 'node:crypto';
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { TidegateError } from '../../../errors/tidegate-error.js';
+import type { RecordedClient } from '../../listeners/http/recorded-client.js';
 import { makeFolder } from '../make-folder.js';
 import { ProcessLock } from '../process-lock.js';
 import type { SpoolLog } from '../spool-log.js';
@@ -34,6 +35,8 @@ export interface ImportOptions {
   readonly source: string;
   /** The service's record_path is `full`. */
   readonly keepsPath: boolean;
+  /** What of a client's address is kept. */
+  readonly recordedClient: RecordedClient;
   readonly segmentBytes: number;
   /** Of the spool as a whole. */
   readonly maxBytes: number;

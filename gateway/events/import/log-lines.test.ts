@@ -4,11 +4,12 @@ import { test } from 'node:test';
 import { METHODS, PROTOCOLS } from '../event.js';
 import { parseCombined } from './combined-line.js';
 import { parseJsonLine } from './json-line.js';
+import { recordedClient } from '../../listeners/http/recorded-client.js';
 import { LogRow } from './log-row.js';
 import { ClfClock } from './log-time.js';
 
 const clock = new ClfClock();
-const rowOf = (): LogRow => new LogRow({ service: 'site', app: null, keepsPath: true });
+const rowOf = (): LogRow => new LogRow({ service: 'site', app: null, keepsPath: true, recordedClient: recordedClient('prefix', null) });
 
 /** The row, or why there is none. Bytes in front and behind must not matter. */
 function combined(line: string, cut = false): LogRow | string {
@@ -106,7 +107,7 @@ test('JSON as nginx and others name it, with durations by the name of the field'
   for (const time of [1431857103000, '1431857103000', 1431857103, '1431857103.000', '2015-05-17 10:05:03Z', '2015-05-17T15:50:03.000+0545', '17/May/2015:10:05:03 +0000']) {
     assert.equal((json({ time, status: 200 }) as LogRow).timeMs, Date.parse('2015-05-17T10:05:03Z'), String(time));
   }
-  const given = new LogRow({ service: 'site', app: 'mine', keepsPath: false });
+  const given = new LogRow({ service: 'site', app: 'mine', keepsPath: false, recordedClient: recordedClient('prefix', null) });
   const text = Buffer.from('{"time":1431857103,"status":200,"app":"theirs","uri":"/secret"}');
   parseJsonLine(text, 0, text.length, given, clock);
   assert.deepEqual([given.appName, given.recordedPath], ['mine', ''], 'what the command says goes before the line');

@@ -1,5 +1,5 @@
 /** A line of a log as the encoder reads it: one object for all lines of a file, filled anew for each. */
-import { clientNetwork } from '../../listeners/http/client-network.js';
+import type { RecordedClient } from '../../listeners/http/recorded-client.js';
 import { normalisePath } from '../../routing/normalise-path.js';
 import { KINDS, METHODS, outcomeId, PROTOCOLS, type EventFacts, type Method } from '../event.js';
 import { encodeLabels, type Label } from '../labels.js';
@@ -13,6 +13,8 @@ export interface RowSettings {
   readonly app: string | null;
   /** What of the path is kept: the path, or nothing (of a template only the gateway knows which). */
   readonly keepsPath: boolean;
+  /** What of a client's address is kept. */
+  readonly recordedClient: RecordedClient;
 }
 
 const NO_LABEL = encodeLabels('');
@@ -53,9 +55,11 @@ export class LogRow implements EventFacts {
   readonly #ownAppName: string;
   readonly #routes = new Map<string, Label>();
   readonly #apps = new Map<string, Label>();
-  readonly #networks = new Map<string, string>();
+  readonly #recordedClient: RecordedClient;
+  readonly #clients = new Map<string, string>();
 
-  constructor({ service, app, keepsPath }: RowSettings) {
+  constructor({ service, app, keepsPath, recordedClient }: RowSettings) {
+    this.#recordedClient = recordedClient;
     this.#service = service;
     this.#appGiven = app !== null;
     this.#ownAppName = app ?? '';
@@ -83,14 +87,14 @@ export class LogRow implements EventFacts {
     this.appName = this.#ownAppName;
   }
 
-  /** Kept as the network it is in, as the gateway's own events have it; of a name, nothing. */
+  /** Kept as the gateway's own events have it; of a name, nothing. */
   setClient(address: string): void {
-    let network = this.#networks.get(address);
-    if (network === undefined) {
-      network = clientNetwork(address);
-      keep(this.#networks, address, network);
+    let client = this.#clients.get(address);
+    if (client === undefined) {
+      client = this.#recordedClient(address);
+      keep(this.#clients, address, client);
     }
-    this.client = network;
+    this.client = client;
   }
 
   setMethod(name: string): void {

@@ -12,10 +12,10 @@ import { DirectWriter, readShared } from '../../http1/plain-socket.js';
 import { MessageParser, type MessageHandler, type MessageHead, type ParserError } from '../../http1/message-parser.js';
 import type { Pipeline } from '../../pipeline.js';
 import { clientAddress } from '../../routing/forwarded.js';
-import { clientNetwork } from './client-network.js';
 import { HttpExchange } from './http-exchange.js';
 import type { HttpListener } from './http-listener.js';
 import { OtherProtocol } from './other-protocol.js';
+import type { RecordedClient } from './recorded-client.js';
 import { BODY_TOO_LARGE, RequestHead, refusalOfParserError, TOO_MANY_TRAILERS, VERSION } from './request-head.js';
 import { TakingWatch } from './taking-watch.js';
 import { PIECE_BYTES, UnparsedBytes } from './unparsed-bytes.js';
@@ -65,6 +65,8 @@ export class HttpConnection implements MessageHandler, Deadlined {
   #requestsEnd: number | null = null;
   #recordedClientOf = '';
   #recordedClient = '';
+  /** Made once a connection: a hash takes longer than all else that is noted of a request. */
+  #recordedClientBy: RecordedClient | null = null;
 
   constructor(listener: HttpListener, socket: Socket, peerAddress: string) {
     this.#listener = listener;
@@ -120,10 +122,12 @@ export class HttpConnection implements MessageHandler, Deadlined {
   }
 
   recordedClient(address: string): string {
-    if (address !== this.#recordedClientOf) {
+    const { recordedClient } = this.pipeline.snapshot;
+    if (address !== this.#recordedClientOf || recordedClient !== this.#recordedClientBy) {
       // of its own: what a trusted proxy says of it is a piece of a request's head
       this.#recordedClientOf = Buffer.from(address, 'latin1').latin1Slice();
-      this.#recordedClient = clientNetwork(this.#recordedClientOf);
+      this.#recordedClientBy = recordedClient;
+      this.#recordedClient = recordedClient(this.#recordedClientOf);
     }
     return this.#recordedClient;
   }
