@@ -136,6 +136,9 @@ export const ERROR_CODES = {
   shared_state_eviction: entry(0, 'This Redis may drop counters when its memory is full', 'Set maxmemory-policy noeviction (CONFIG SET maxmemory-policy noeviction, and in redis.conf).'),
   shared_state_old_server: entry(0, 'The Redis server is too old', 'Run Redis 7.0 or later, or Valkey.'),
   shared_state_settings: entry(0, 'Redis is not as shared_state.redis says', 'Set shared_state.redis.cluster to true for a Redis Cluster, and to false for a single server.'),
+  webhook_address: entry(0, 'A webhook leads where none may go', 'Point apps[].webhook.url to a host whose addresses are neither link-local nor a cloud\'s metadata.'),
+  webhook_refused: entry(0, 'A webhook\'s receiver does not take it', 'Have it answer 2xx itself (redirects are not followed), and check that it has the secret of apps[].webhook.'),
+  webhook_unreachable: entry(0, 'A webhook\'s receiver does not answer', 'Check apps[].webhook.url and that it answers there within 15 s.'),
   control_unreachable: entry(0, 'The control origin does not answer', 'Start the gateway, or give its address with --url.'),
   open_files_low: entry(0, 'The limit of open files is low', 'Raise it: ulimit -n 65536, or LimitNOFILE= in the unit.'),
 } as const satisfies Record<string, ErrorEntry>;

@@ -81,6 +81,7 @@ export class GatewayWorker {
       leases: () => this.#leases.counts(),
       connections: () => [['http', this.#listener?.connectionCount ?? 0]],
       targets: () => this.#targetHealth(),
+      inFlight: () => this.#listener?.inFlight() ?? [],
     });
     this.#context = {
       targets: this.#targets, leases: this.#leases, clientIpTable: new ClientIpTable(), remoteKeySets: new RemoteKeySets(log),

@@ -157,6 +157,7 @@ test('fill without a format is refused', async () => {
 
 test('a watched report is made again and again, until Ctrl-C', { timeout: 60_000 }, async () => {
   answers.set('/v1/reports/traffic', [200, traffic('total')]);
+  answers.set('/v1/reports/live', [200, { site: { qps: 12.3 }, apps: {}, in_flight: { site: 3, services: {}, apps: {} }, quotas: {} }]);
   const { command, args } = tidegateCommand(['report', '--watch', '1', '--url', url, '--token', 't']);
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   let [text, errors] = ['', ''];
@@ -172,6 +173,7 @@ test('a watched report is made again and again, until Ctrl-C', { timeout: 60_000
   }
   child.kill('SIGINT');
   assert.deepEqual(await once(child, 'exit'), [null, 'SIGINT']);
+  assert.match(text, /\nnow +12\.3 requests a second, 3 in flight at this node\n/);
   // no terminal: nothing moves the cursor
   assert.equal(text.includes('\x1b'), false);
 });

@@ -5,6 +5,7 @@ import { INTERVALS, type Interval } from '../../collector/reports/calendar.js';
 import { FORMATS, type Format } from '../../collector/reports/traffic-query.js';
 import { printError } from '../print-error.js';
 import { ControlClient, findControl, withControlOptions, type ControlOptions, type Query } from '../control-client.js';
+import { renderLive, type LiveAnswer } from '../render/live.js';
 import { printable, standardOutput, type Terminal } from '../render/terminal.js';
 import { renderTraffic, type TrafficAnswer } from '../render/traffic.js';
 import { bothSides, findChange } from './before-after.js';
@@ -33,7 +34,7 @@ interface ReportOptions extends ControlOptions {
 const TABLE_ROWS = 30;
 const DEFAULT_GROUPS = 'service,route';
 
-const gather = (value: string, before: readonly string[]): readonly string[] => [...before, value];
+export const gather = (value: string, before: readonly string[]): readonly string[] => [...before, value];
 const STEP_MS: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000 };
 const QUARTER_MS = 900_000;
 
@@ -70,6 +71,7 @@ async function watched(options: ReportOptions, terminal: Terminal, everyMs: numb
     let failure: TidegateError | null = null;
     try {
       await report(options, { ...terminal, write: (piece) => { text += piece; } });
+      text += await nowOf(options, terminal);
       last = text;
     } catch (error) {
       if (!(error instanceof TidegateError) || !RETRIED.has(error.code) || last === '') throw error;
@@ -86,6 +88,12 @@ async function watched(options: ReportOptions, terminal: Terminal, everyMs: numb
 const RETRIED: ReadonlySet<string> = new Set(['control_unreachable', 'collector_unavailable', 'report_busy', 'rate_limited']);
 /** To the first place, and empty from there. */
 const CLEAR = '\x1b[H\x1b[J';
+
+/** Under a report that is watched: what is going on, and how much of its quota each app has used. */
+async function nowOf(options: ReportOptions, terminal: Terminal): Promise<string> {
+  const client = new ControlClient(findControl(options.key === undefined ? options : { ...options, token: options.key }));
+  return `\n${renderLive(terminal, await client.get<LiveAnswer>('/v1/reports/live', { time_zone: options.timeZone }), options.app)}`;
+}
 
 /** `nowMs`: for the relative instants. */
 export async function report(options: ReportOptions, terminal: Terminal, nowMs: number = Date.now()): Promise<void> {
@@ -180,7 +188,7 @@ function seconds(text: string): number {
   return wholeNumber(text, 86_400);
 }
 
-function wholeNumber(text: string, most: number): number {
+export function wholeNumber(text: string, most: number): number {
   if (!/^[1-9]\d{0,4}$/.test(text) || Number(text) > most) throw new InvalidArgumentError(`It must be a number from 1 to ${most}.`);
   return Number(text);
 }

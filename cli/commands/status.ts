@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { TidegateError } from '../../errors/tidegate-error.js';
 import type { NodeStatus } from '../../gateway/control/control-deps.js';
 import { ControlClient, findControl, withControlOptions, type ControlOptions } from '../control-client.js';
+import type { LiveAnswer } from '../render/live.js';
 import { renderStatus, type CompletenessAnswer } from '../render/status.js';
 import { standardOutput, type Terminal } from '../render/terminal.js';
 
@@ -20,13 +21,13 @@ export async function status(options: StatusOptions, terminal: Terminal): Promis
     terminal.write(`${JSON.stringify(node, null, 2)}\n`);
     return;
   }
-  terminal.write(renderStatus(terminal, node, await completeness(client)));
+  terminal.write(renderStatus(terminal, node, await ofCollector<CompletenessAnswer>(client, '/v1/completeness'), await ofCollector<LiveAnswer>(client, '/v1/reports/live')));
 }
 
 /** A node without its collector still has a status. */
-async function completeness(client: ControlClient): Promise<CompletenessAnswer | null> {
+async function ofCollector<T>(client: ControlClient, path: string): Promise<T | null> {
   try {
-    return await client.get<CompletenessAnswer>('/v1/completeness');
+    return await client.get<T>(path);
   } catch (error) {
     if (error instanceof TidegateError && error.code !== 'control_unreachable') return null;
     throw error;

@@ -8,7 +8,7 @@ const ONE_OF_EVERYTHING: MetricsSnapshot = {
   routes: [{ service: 's', route: 'r', requests: [['GET', 200, 1]], refused: [['rate_limited', 1]], buckets: BUCKETS, durationSumUs: 1, bytesIn: 1, bytesOut: 1 }],
   targets: [{ service: 's', target: 't', buckets: BUCKETS, durationSumUs: 1 }],
   retries: [['s', 'refused', 1]], recorded: 1, dropped: [['spool_full', 1]], leases: [['granted', 1]],
-  gauges: { connections: [['http', 1]], targets: [['s', 't', true]], rssBytes: 1, heapUsedBytes: 1, cpuSeconds: 1, loopDelay: { p50S: 1, p99S: 1, maxS: 1 } },
+  gauges: { connections: [['http', 1]], targets: [['s', 't', true]], inFlight: [], rssBytes: 1, heapUsedBytes: 1, cpuSeconds: 1, loopDelay: { p50S: 1, p99S: 1, maxS: 1 } },
 };
 /** Of one series of a histogram, beside the metric's own labels. */
 const HISTOGRAM_LABEL = 'le';

@@ -1,6 +1,7 @@
 import type { CollectorFault, CollectorStatus, NodeStatus, ShapeStatus, SharingStatus, ShippingStatus } from '../../gateway/control/control-deps.js';
 import { formatProblem } from '../../gateway/config/config-problem.js';
 import { binaryBytes, bytes, count } from './figures.js';
+import { renderLive, type LiveAnswer } from './live.js';
 import { renderTable } from './table.js';
 import { printable, styled, type Style, type Terminal } from './terminal.js';
 
@@ -13,9 +14,10 @@ export interface CompletenessAnswer {
 
 const MOST_LIMITS = 30;
 
-/** @param today null: the collector does not answer */
-export function renderStatus(terminal: Terminal, status: NodeStatus, today: CompletenessAnswer | null): string {
-  const parts = [head(terminal, status), workers(terminal, status), targets(terminal, status), limits(terminal, status), sharing(terminal, status.sharing), record(terminal, status, today)];
+/** @param today null: the collector does not answer, and then there are no live numbers either */
+export function renderStatus(terminal: Terminal, status: NodeStatus, today: CompletenessAnswer | null, live: LiveAnswer | null = null): string {
+  const traffic = live === null ? '' : renderLive(terminal, live);
+  const parts = [head(terminal, status), workers(terminal, status), targets(terminal, status), traffic, limits(terminal, status), sharing(terminal, status.sharing), record(terminal, status, today)];
   return parts.filter((part) => part !== '').join('\n');
 }
 

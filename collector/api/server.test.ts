@@ -76,7 +76,7 @@ async function ask(url: string, principal: string | null, headers: Record<string
   return { status: answer.statusCode, text: answer.body, headers: answer.headers, body: json ? answer.json<Record<string, unknown>>() : {} };
 }
 
-const PATHS = ['/v1/reports/traffic', '/v1/reports/latency', '/v1/reports/live', '/v1/completeness', `/v1/requests/${formatRequestId(STREAM, 0)}`];
+const PATHS = ['/v1/reports/traffic', '/v1/reports/latency', '/v1/reports/live', '/v1/completeness', '/v1/requests', `/v1/requests/${formatRequestId(STREAM, 0)}`];
 
 test('nothing is answered to who is nobody', async () => {
   for (const path of PATHS) for (const principal of [null, '', 'app:', 'Operator', 'operator,operator', 'admin']) {
@@ -115,6 +115,10 @@ test('bad parameters are named, with what is allowed', async () => {
     assert.deepEqual([status, body['code'], body['parameter'], Array.isArray(body['allowed'])], [400, 'invalid_parameter', parameter, listed], query);
   }
   assert.equal((await ask('/v1/reports/traffic?group_by=status&from=2026-09-01T00:00:00Z&to=2026-09-02T00:00:00Z', 'operator')).body['code'], 'range_not_kept');
+  for (const [query, parameter] of [['status=abc', 'status'], ['outcome=ok', 'outcome'], ['limit=1001', 'limit'], ['cursor=x', 'cursor'], ['from=now', 'from'], ['method=GET', 'method'], ['interval=day', 'interval']] as const) {
+    const { status, body } = await ask(`/v1/requests?${query}`, 'operator');
+    assert.deepEqual([status, body['code'], body['parameter']], [400, 'invalid_parameter', parameter], query);
+  }
   for (const path of ['/v1/completeness?day=2026-02-30', '/v1/completeness?day=today', '/v1/completeness?day=0000-01-01']) {
     assert.equal((await ask(path, 'operator')).body['parameter'], 'day', path);
   }

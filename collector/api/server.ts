@@ -23,6 +23,7 @@ import { bucketBounds, formatInstant, isTimeZone } from '../reports/calendar.js'
 import { liveEvent, liveReport } from '../reports/live.js';
 import { parsePrincipal, PRINCIPAL_FIELD, TIME_ZONE_FIELD, type Principal } from '../reports/principal.js';
 import { ReportStore, type Asker, type QueryStore } from '../reports/report-store.js';
+import { parseRequestsQuery, requestList, RequestsParameters } from '../reports/request-list.js';
 import { requestEvent } from '../reports/requests.js';
 import type { TrafficDeps } from '../reports/traffic.js';
 import { LatencyParameters, parseTrafficQuery, TrafficParameters, type TrafficQuery } from '../reports/traffic-query.js';
@@ -105,6 +106,11 @@ export function createCollectorApi(deps: CollectorApiDeps): FastifyInstance {
     const read = () => liveReport(counters, principal, timeZone);
     if (!/\btext\/event-stream\b/i.test(request.headers.accept ?? '')) return read();
     return streamLive(reply, await read(), read);
+  });
+
+  server.get<{ Querystring: RequestsParameters }>('/v1/requests', { schema: { querystring: RequestsParameters } }, (request, reply) => {
+    const principal = principalOf(request);
+    return requestList(traffic, parseRequestsQuery(request.query, { nowMs: nowMs(), principal }), { principal, signal: goneSignal(reply) });
   });
 
   server.get<{ Params: { id: string } }>('/v1/requests/:id', { schema: { querystring: NoParameters } }, (request, reply) =>

@@ -27,20 +27,53 @@ export function writeCursor(query: TrafficQuery, { bucket, keys }: Position): st
 
 /** @throws invalid_parameter */
 export function readCursor(text: string): Cursor {
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(Buffer.from(text, 'base64url').toString('utf8'));
-  } catch {
-    parsed = null;
-  }
-  if (!Array.isArray(parsed)) throw new InvalidParameterError('cursor', 'is none of `next`');
-  const [fromMs, toMs, made, bucket, ...keys] = parsed as unknown[];
+  const [fromMs, toMs, made, bucket, ...keys] = parsed(text);
   if (!isInstant(fromMs) || !isInstant(toMs) || typeof made !== 'string' || !isSecond(bucket) || !keys.every(isKey)) throw new InvalidParameterError('cursor', 'is none of `next`');
   return {
     fromMs, toMs, position: { bucket, keys },
     fits: (query) => made === fingerprint(query) && query.fromMs === fromMs && query.toMs === toMs
       && keys.length === query.groupBy.length && query.groupBy.every((group, i) => (typeof keys[i] === 'number') === isNumber(group)),
   };
+}
+
+/** @throws invalid_parameter */
+function parsed(text: string): readonly unknown[] {
+  let value: unknown;
+  try {
+    value = JSON.parse(Buffer.from(text, 'base64url').toString('utf8'));
+  } catch {
+    value = null;
+  }
+  if (!Array.isArray(value)) throw new InvalidParameterError('cursor', 'is none of `next`');
+  return value as readonly unknown[];
+}
+
+/** A call's place, newest first: no two have the same. */
+export interface CallPosition {
+  readonly timeMs: number;
+  /** 16 hexadecimal digits. */
+  readonly stream: string;
+  readonly ordinal: number;
+}
+
+export interface CallCursor {
+  readonly fromMs: number;
+  readonly toMs: number;
+  readonly position: CallPosition;
+  fits(query: TrafficQuery): boolean;
+}
+
+export function writeCallCursor(query: TrafficQuery, { timeMs, stream, ordinal }: CallPosition): string {
+  return Buffer.from(JSON.stringify([query.fromMs, query.toMs, fingerprint(query), timeMs, stream, ordinal])).toString('base64url');
+}
+
+/** @throws invalid_parameter */
+export function readCallCursor(text: string): CallCursor {
+  const [fromMs, toMs, made, timeMs, stream, ordinal] = parsed(text);
+  if (!isInstant(fromMs) || !isInstant(toMs) || typeof made !== 'string' || !isInstant(timeMs) || typeof stream !== 'string' || !/^[0-9a-f]{16}$/.test(stream) || !Number.isSafeInteger(ordinal) || (ordinal as number) < 0) {
+    throw new InvalidParameterError('cursor', 'is none of `next`');
+  }
+  return { fromMs, toMs, position: { timeMs, stream, ordinal: ordinal as number }, fits: (query) => made === fingerprint(query) && query.fromMs === fromMs && query.toMs === toMs };
 }
 
 /** How the engine answers a group: as a number, or as a text. */

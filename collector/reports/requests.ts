@@ -4,8 +4,8 @@ import { TidegateError } from '../../errors/tidegate-error.js';
 import { parseRequestId } from '../../gateway/events/request-id.js';
 import { REPORT_SETTINGS, type Asker, type ReportStore, type Row } from './report-store.js';
 
-/** A long connection has several rows: the first (requests 1), then interim ones. Read whole, so that the last one's totals are seen. */
-const SQL = `SELECT
+/** An event's row, whole. */
+export const EVENT_SQL = `SELECT
   lower(leftPad(hex(t.stream), 16, '0')) AS stream, toString(t.node) AS node, t.worker AS worker, t.seq AS seq, t.ordinal AS ordinal,
   toUnixTimestamp64Milli(t.time) AS time_ms, toUnixTimestamp64Milli(t.stored_at) AS stored_ms,
   toString(t.app) AS app, toString(t.service) AS service, toString(t.route) AS route, toString(t.target) AS target,
@@ -13,7 +13,10 @@ const SQL = `SELECT
   t.duration_us AS duration_us, t.upstream_us AS upstream_us, t.bytes_in AS bytes_in, t.bytes_out AS bytes_out,
   t.requests AS requests, t.counted AS counted, t.billable AS billable, t.attempts AS attempts,
   toString(t.client) AS client, toString(t.path) AS path, t.trace_id AS trace_id, toString(t.config_version) AS config_version
-FROM tidegate.events AS t
+FROM tidegate.events AS t`;
+
+/** A long connection has several rows: the first (requests 1), then interim ones. Read whole, so that the last one's totals are seen. */
+const SQL = `${EVENT_SQL}
 WHERE t.stream = {stream:UInt64} AND t.ordinal = {ordinal:UInt64} AND ({tenant:String} = '' OR t.app = {tenant:String})
 ORDER BY t.seq
 LIMIT 1000
@@ -38,7 +41,8 @@ export async function requestEvent(store: ReportStore, id: string, asker: Asker)
   return { id, ...first, ...(interim.length > 0 ? { interim } : {}) };
 }
 
-function eventJson(row: Row, whole: boolean): Record<string, unknown> {
+/** As it is told: `whole` to the operator. */
+export function eventJson(row: Row, whole: boolean): Record<string, unknown> {
   const { time_ms, stored_ms, ...columns } = row;
   const told = whole ? columns : Object.fromEntries(Object.entries(columns).filter(([name]) => !OPERATOR_COLUMNS.has(name)));
   return { time: new Date(Number(time_ms)).toISOString(), ...told, stored_at: new Date(Number(stored_ms)).toISOString() };

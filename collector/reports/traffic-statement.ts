@@ -105,7 +105,8 @@ function keyColumns(query: TrafficQuery, source: Source): string[] {
   return [`transform(concat(${groups.map((sql) => `toString(${sql})`).join(", '\\n', ")}, ''), {top_keys:Array(String)}, {top_places:Array(UInt16)}, {top_others:UInt16})`];
 }
 
-function conditions(query: TrafficQuery, source: Source): string {
+/** Which rows are asked for. */
+export function conditions(query: TrafficQuery, source: Source): string {
   const all = [SOURCES[source].range];
   if (query.tenant !== null) all.push('t.app = {tenant:String}');
   if (query.texts.app.length > 0) all.push('t.app IN {app:Array(String)}');
@@ -157,6 +158,11 @@ function topParams({ values: [first = [], ...others] }: TopGroups): QueryParams 
   };
 }
 
+/** Of `conditions`, but for the range. */
+export function conditionParams({ statuses, texts, tenant }: TrafficQuery): QueryParams {
+  return { statuses, ...texts, ...(tenant === null ? {} : { tenant }) };
+}
+
 /** Of both statements. */
 export function statementParams(query: TrafficQuery, bounds: readonly number[], { after = null, top = null }: Partial<Part> = {}): QueryParams {
   const fromS = Math.floor(query.fromMs / 1000);
@@ -165,7 +171,7 @@ export function statementParams(query: TrafficQuery, bounds: readonly number[], 
     from_ms: after === null ? query.fromMs : Math.max(query.fromMs, after.bucket * 1000), to_ms: query.toMs,
     from_s: after === null ? fromS : Math.max(fromS, after.bucket), to_s: Math.floor(query.toMs / 1000),
     starts: bounds.slice(0, -1).map((bound) => Math.floor(bound / 1000)),
-    statuses: query.statuses, ...query.texts, ...(query.tenant === null ? {} : { tenant: query.tenant }),
+    ...conditionParams(query),
     ...(after === null ? {} : { after_bucket: after.bucket, ...Object.fromEntries(after.keys.map((value, index) => [`after${index}`, value])) }),
     ...(top === null ? {} : topParams(top)),
   };

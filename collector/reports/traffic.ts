@@ -165,14 +165,18 @@ FROM tidegate.traffic_quarter_hour AS t
 WHERE t.time >= toDateTime({from_s:UInt32}, 'UTC') AND t.time < toDateTime({to_s:UInt32}, 'UTC')
 ${REPORT_SETTINGS}`;
 
-async function requireKept(deps: TrafficDeps, query: TrafficQuery, source: Source, asker: Asker): Promise<void> {
+/**
+ * @param of what raw events are needed for, where they are
+ * @throws range_not_kept
+ */
+export async function requireKept(deps: Pick<TrafficDeps, 'store' | 'kept' | 'nowMs'>, query: TrafficQuery, source: Source, asker: Asker, of = needsRaw(query) ? 'these filters or groups' : 'a range that does not begin and end on whole minutes'): Promise<void> {
   const kept = deps.kept();
   const keptMs = source === 'events' ? kept.eventsMs : source === 'minutes' ? kept.minutesMs : kept.quarterHoursMs;
   const earliestMs = deps.nowMs() - keptMs;
-  if (query.fromMs < earliestMs && !await isImported(deps.store, asker, tableOf(source), query.fromMs, Math.min(query.toMs, earliestMs))) throw notKept(query, source, earliestMs);
+  if (query.fromMs < earliestMs && !await isImported(deps.store, asker, tableOf(source), query.fromMs, Math.min(query.toMs, earliestMs))) throw notKept(of, source, earliestMs);
   if (source !== 'events') return;
   const sinceMs = await eventsSince(deps, query.fromMs, query.toMs, asker);
-  if (sinceMs !== null) throw notKept(query, source, sinceMs);
+  if (sinceMs !== null) throw notKept(of, source, sinceMs);
 }
 
 /** Since when raw events are there, ms since the epoch, where older ones of the range have gone before their time; null: none have. */
@@ -191,10 +195,10 @@ function ofPeriodBefore(error: unknown, fromMs: number): unknown {
   return new TidegateError('range_not_kept', `The period before begins ${new Date(fromMs).toISOString()}. ${error.message}`, { cause: error });
 }
 
-function notKept(query: TrafficQuery, source: Source, earliestMs: number): TidegateError {
+function notKept(of: string, source: Source, earliestMs: number): TidegateError {
   const since = new Date(earliestMs).toISOString();
   return new TidegateError('range_not_kept', source === 'events'
-    ? `Raw events are kept since ${since}; they are needed for ${needsRaw(query) ? 'these filters or groups' : 'a range that does not begin and end on whole minutes'}.`
+    ? `Raw events are kept since ${since}; they are needed for ${of}.`
     : `Counts by ${source === 'minutes' ? 'minute' : 'quarter of an hour'} are kept since ${since}${source === 'minutes' ? '; ask for whole quarters of an hour' : ''}.`);
 }
 

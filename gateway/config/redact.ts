@@ -38,6 +38,7 @@ export function redactApp(app: AppConfig): AppConfig {
   return {
     ...app,
     keys: app.keys.map((key) => ({ ...key, sha256: redactHash(key.sha256) })),
+    ...(app.webhook === undefined ? {} : { webhook: { ...app.webhook, secret: redactSecret(app.webhook.secret) } }),
     ...(app.jwt?.secret === undefined ? {} : { jwt: { ...app.jwt, secret: redactSecret(app.jwt.secret) } }),
   };
 }

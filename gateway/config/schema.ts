@@ -164,6 +164,11 @@ const Jwt = Type.Object({
   claims: Type.Record(Type.String(), Type.String(), { default: {}, description: 'Claim to the header that carries it upstream.' }),
 }, strict);
 
+const Webhook = Type.Object({
+  url: Type.String({ description: 'https:// or http://: told once a day when 80 %, and when 100 %, of `limits.qpd` are used. Link-local and cloud metadata addresses are never called.' }),
+  secret: Type.String({ description: '`${ENV}` or `file:PATH`: signs what is sent (docs/limits.md); 24 characters or more, or `whsec_` and base64.' }),
+}, strict);
+
 const App = Type.Object({
   name: Name('Its own among the apps (tenants).'),
   keys: Type.Array(ApiKey, { default: [], description: 'Beside those that `tidegate keys new` made.' }),
@@ -171,6 +176,7 @@ const App = Type.Object({
   services: Type.Array(Name('A declared service.'), { default: [], description: 'The services it may call; `*` is not among them: name each.' }),
   limits: AppLimits,
   ip: IpLists,
+  webhook: optional(Webhook),
   customer: optional(Type.String({ description: 'Who pays.' })),
   time_zone: Type.String({ default: 'UTC', description: 'IANA name; the quota\'s day and the default of reports.' }),
 }, strict);
@@ -288,6 +294,7 @@ export type ServiceConfig = Static<typeof Service>;
 export type RouteConfig = Static<typeof Route>;
 export type AppConfig = Static<typeof App>;
 export type ControlTokenConfig = Static<typeof ControlToken>;
+export type WebhookConfig = Static<typeof Webhook>;
 export type JwtConfig = Static<typeof Jwt>;
 export type HttpListenerConfig = Static<typeof HttpListener>;
 export type IpListsConfig = Static<typeof IpLists>;

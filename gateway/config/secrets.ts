@@ -56,6 +56,7 @@ export function secretReferences(config: Config): { readonly path: ConfigPath; r
   if (typeof config.privacy?.key === 'string') found.push({ path: ['privacy', 'key'], reference: config.privacy.key });
   for (const [i, app] of (Array.isArray(config.apps) ? config.apps : []).entries()) {
     if (typeof app?.jwt?.secret === 'string') found.push({ path: ['apps', i, 'jwt', 'secret'], reference: app.jwt.secret });
+    if (typeof app?.webhook?.secret === 'string') found.push({ path: ['apps', i, 'webhook', 'secret'], reference: app.webhook.secret });
     if (typeof app?.jwt?.jwks === 'string') found.push({ path: ['apps', i, 'jwt', 'jwks'], reference: app.jwt.jwks });
   }
   return found;

@@ -19,6 +19,7 @@ import { checkClickHouse } from './validate-clickhouse.js';
 import { checkJwt } from './validate-jwt.js';
 import { checkKafka } from './validate-kafka.js';
 import { checkRedis } from './validate-redis.js';
+import { checkWebhook } from './validate-webhook.js';
 import { sha256 } from './version.js';
 import { addressFault, cidrFault, fieldNameFault, hostHeaderFault, hostPatternFault, shown, targetUrlFault, timeZoneFault } from './values.js';
 
@@ -259,6 +260,7 @@ function checkApps(apps: readonly Item<AppConfig>[], services: ReadonlySet<strin
     if (checker.sound([...path, 'time_zone'])) checker.value([...path, 'time_zone'], timeZoneFault(app.time_zone));
     if (checker.sound([...path, 'ip'])) ipLists(app.ip, [...path, 'ip'], checker);
     if (checker.sound([...path, 'limits'])) burst(app.limits, [...path, 'limits'], checker);
+    if (checker.sound([...path, 'webhook']) && app.webhook !== undefined) checkWebhook(app, app.webhook, [...path, 'webhook'], secrets, checker);
     if (checker.sound([...path, 'jwt']) && app.jwt !== undefined) checkJwt(app, app.jwt, [...path, 'jwt'], secrets, issuers, checker);
   }
 }

@@ -1,5 +1,6 @@
 /** Forms that a schema's pattern cannot judge. Each answers null, or what is wrong in words that follow a path. */
 import { isIP, isIPv4, isIPv6 } from 'node:net';
+import { isForbiddenAddress } from '../upstream/forbidden-address.js';
 
 /** Text that may come out in a message is cut, so that a line stays a line. */
 export function shown(text: string): string {
@@ -86,8 +87,23 @@ export function jwksUrlFault(text: string): string | null {
   if (url.username !== '' || url.password !== '') return 'holds credentials: a URL is shown in reports and logs';
   if (url.protocol === 'https:') return null;
   if (url.protocol !== 'http:') return 'must be file:PATH or an https:// URL';
-  const loopback = url.hostname === 'localhost' || url.hostname === '[::1]' || (isIPv4(url.hostname) && url.hostname.startsWith('127.'));
-  return loopback ? null : 'http:// only from this machine: whoever can change the answer makes every token valid';
+  return isLoopbackUrl(text) ? null : 'http:// only from this machine: whoever can change the answer makes every token valid';
+}
+
+/** Where an app's webhook goes. */
+export function webhookUrlFault(text: string): string | null {
+  if (!URL.canParse(text)) return 'must be an https:// or http:// URL';
+  const { protocol, username, password, hostname, hash } = new URL(text);
+  if (protocol !== 'https:' && protocol !== 'http:') return 'must be an https:// or http:// URL';
+  if (username !== '' || password !== '') return 'holds credentials: a URL is shown in status and logs, and what is sent is signed with the secret';
+  if (hash !== '') return 'has a #fragment, which is never sent';
+  return isForbiddenAddress(hostname.replace(/^\[(.*)\]$/, '$1')) ? `${shown(hostname)} is link-local, a cloud's metadata, or no single machine: webhooks never go there` : null;
+}
+
+/** This machine, by name or address. @param text a URL */
+export function isLoopbackUrl(text: string): boolean {
+  const { hostname } = new URL(text);
+  return hostname === 'localhost' || hostname === '[::1]' || (isIPv4(hostname) && hostname.startsWith('127.'));
 }
 
 /** An address or `address/bits`. */

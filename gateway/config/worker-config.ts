@@ -11,7 +11,8 @@ export const CLIENT_KEY = 'privacy.key';
 /** @param clientKey null: nothing is hashed */
 export function workerConfig({ config, secrets }: Pick<LoadedConfig, 'config' | 'secrets'>, clientKey: string | null): { readonly config: WorkerConfig; readonly secrets: Secrets } {
   const { control: _control, reports: _reports, event_log: _log, store: _store, shared_state: _shared, privacy: { client }, ...own } = config;
-  const references = secretReferences(config).filter(({ path: [first], reference }) => first === 'apps' && Object.hasOwn(secrets, reference));
+  const references = secretReferences(config).filter(({ path: [first, , key], reference }) => first === 'apps' && key !== 'webhook' && Object.hasOwn(secrets, reference));
+  const apps = own.apps.map(({ webhook: _webhook, ...app }) => app);
   const told = [...references.map(({ reference }) => [reference, secrets[reference] ?? '']), ...(clientKey === null ? [] : [[CLIENT_KEY, clientKey]])];
-  return { config: { ...own, privacy: { client } }, secrets: Object.fromEntries(told) as Secrets };
+  return { config: { ...own, apps, privacy: { client } }, secrets: Object.fromEntries(told) as Secrets };
 }

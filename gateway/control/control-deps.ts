@@ -38,6 +38,8 @@ export interface ControlDeps {
   /** `accept`: the request's Accept field, for OpenMetrics. */
   metrics(accept: string): Promise<MetricsText>;
   status(): Promise<NodeStatus>;
+  /** This node's part of the live numbers. `app`: what concerns this one alone; null: all. Never throws. */
+  live(app: string | null): Promise<NodeLive>;
   reload(): Promise<ReloadResult>;
   /** Declared services and apps as in force, redacted (gateway/config/redact.ts). */
   services(): readonly ServiceConfig[];
@@ -56,6 +58,25 @@ export interface Readiness {
   readonly ready: boolean;
   /** Why not, and what else is not as it should be, in words, with the code of each. */
   readonly reasons: readonly string[];
+}
+
+/** Beside what the collector says in `GET /v1/reports/live`. */
+export interface NodeLive {
+  /** Requests that have been read and are not answered yet, of this node alone (other nodes know theirs), as of the last second. Null: this node has no workers. */
+  readonly in_flight: { readonly site: number; readonly services: Readonly<Record<string, number>>; readonly apps: Readonly<Record<string, number>> } | null;
+  /** Each app that has one. */
+  readonly quotas: Readonly<Record<string, QuotaStatus>>;
+}
+export interface QuotaStatus {
+  /** The app's own day, in its own zone. */
+  readonly day: string;
+  readonly time_zone: string;
+  readonly limit: number;
+  /** What counts of the day so far, of all nodes that share limits; null: not known yet. */
+  readonly used: number | null;
+  /** used / limit; above 1 where what is over is billed. */
+  readonly share: number | null;
+  readonly over: 'refuse' | 'bill';
 }
 
 export interface MetricsText { readonly contentType: string; readonly body: string }

@@ -107,12 +107,22 @@ export const ENDPOINTS = {
     query: SELECTION, answers: answers('The report; 304 where If-None-Match has its ETag.', ['application/json', 'text/csv', 'application/x-ndjson']),
   },
   liveReport: {
-    method: 'GET', path: '/v1/reports/live', access: 'reports', forwarded: true, summary: 'Requests a second and today\'s counts: site, services, apps; as a stream on Accept.',
-    query: { time_zone: timeZone }, answers: answers('The live numbers.', ['application/json', 'text/event-stream']),
+    method: 'GET', path: '/v1/reports/live', access: 'reports', forwarded: true, summary: 'Requests a second, in flight and today\'s counts: site, services, apps; today\'s count against each app\'s quota; as a stream on Accept.',
+    query: { time_zone: timeZone }, answers: answers('The live numbers. `in_flight` is this node\'s alone, null where it has no workers; `quotas` by app: day (of its own zone), limit, used, share, over.', ['application/json', 'text/event-stream']),
   },
   completeness: {
     method: 'GET', path: '/v1/completeness', access: 'reports', forwarded: true, summary: 'Whether a day\'s record is whole, and what is missing.',
     query: { day: Type.String({ format: 'date', description: 'Default: today.' }), time_zone: timeZone }, answers: answers('`complete`, `reasons`; to the operator each stream.'),
+  },
+  requests: {
+    method: 'GET', path: '/v1/requests', access: 'requests', forwarded: true, summary: 'The calls that match, newest first, while raw events are kept.',
+    query: {
+      from: SELECTION.from, to: SELECTION.to, app: SELECTION.app, service: SELECTION.service, route: SELECTION.route,
+      status: Type.Array(Type.Integer({ minimum: 0, maximum: 999 }), { description: 'Only these statuses.' }), outcome: Type.Array(Type.Enum(Object.keys(OUTCOMES)), { description: 'Only these outcomes.' }),
+      limit: Type.Integer({ minimum: 1, maximum: 1000, description: 'Calls of a page. Default: 100.' }),
+      cursor: TRAFFIC_QUERY.cursor,
+    },
+    answers: answers('`rows`, each as /v1/requests/{id} has it, and `next`, the cursor of the next page, or null.'),
   },
   request: { method: 'GET', path: '/v1/requests/:id', access: 'requests', forwarded: true, summary: 'One request\'s event by its X-Request-Id.', answers: answers('The event.') },
   whatif: {

@@ -1,8 +1,10 @@
 /** What the collector answers: reports, completeness, requests. Streamed through; who asks is said by this side alone. */
+import { pipeline } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { errors, Pool, type Dispatcher } from 'undici';
 import { TidegateError } from '../../errors/tidegate-error.js';
 import type { ControlDeps, Principal } from './control-deps.js';
+import { eventsWithNodeLive, withNodeLive } from './live.js';
 
 /** A report may wait for others before its own time begins. */
 const HEADERS_TIMEOUT_MS = 60_000;
@@ -27,6 +29,24 @@ export class CollectorForward {
    * @throws collector_unavailable, collector_elsewhere
    */
   async answer(path: string, principal: Principal, request: FastifyRequest, reply: FastifyReply, timeoutMs = HEADERS_TIMEOUT_MS): Promise<FastifyReply> {
+    const answer = await this.#answered(path, principal, request, reply, timeoutMs);
+    return reply.send(answer.body);
+  }
+
+  /** The live numbers, to which this node adds its own, as often as the collector says them. @throws as answer() */
+  async answerLive(path: string, principal: Principal, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+    const { statusCode, headers, body } = await this.#answered(path, principal, request, reply, HEADERS_TIMEOUT_MS);
+    const live = () => this.#deps.live(principal.kind === 'app' ? principal.app : null);
+    if (statusCode !== 200) return reply.send(body);
+    if (String(headers['content-type']).startsWith('text/event-stream')) {
+      // a stream that breaks off, at either end, ends the other
+      return reply.send(pipeline(body, eventsWithNodeLive(live), () => undefined));
+    }
+    return reply.send(withNodeLive(await body.text(), await live()));
+  }
+
+  /** Status and fields are put into `reply`. */
+  async #answered(path: string, principal: Principal, request: FastifyRequest, reply: FastifyReply, timeoutMs: number): Promise<Dispatcher.ResponseData> {
     const at = request.url.indexOf('?');
     const gone = new AbortController();
     reply.raw.once('close', () => gone.abort());
@@ -45,7 +65,8 @@ export class CollectorForward {
       const value = answer.headers[name];
       if (value !== undefined) void reply.header(name, value);
     }
-    return reply.code(answer.statusCode).send(answer.body);
+    void reply.code(answer.statusCode);
+    return answer;
   }
 
   async close(): Promise<void> {

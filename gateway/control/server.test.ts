@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { connect, type AddressInfo, type Socket } from 'node:net';
 import type { InjectOptions } from 'fastify';
+import { eventually } from '../../test/harness/deadline.js';
 import type { AppConfig, ServiceConfig } from '../config/schema.js';
 import type { ControlDeps, NodeStatus } from './control-deps.js';
 import { ENDPOINTS, type Endpoint } from './endpoints.js';
@@ -37,6 +38,7 @@ const deps: ControlDeps = {
   readiness: () => ({ ready, reasons: ready ? [] : ['no worker serves'] }),
   metrics: (accept) => Promise.resolve({ contentType: accept.includes('openmetrics') ? 'application/openmetrics-text' : 'text/plain', body: 'tidegate_workers 2\n' }),
   status: () => Promise.resolve({ node: 'n' } as NodeStatus),
+  live: (app) => Promise.resolve({ in_flight: { site: app === null ? 3 : 1, services: {}, apps: {} }, quotas: {} }),
   reload: () => Promise.resolve({ result: rejected ? 'rejected' : 'applied', version: 'aaaaaaaaaaaa', errors: rejected ? [FAULT] : [] }),
   services: () => [{ name: 'catalogue' } as ServiceConfig],
   apps: () => [{ name: 'acme' } as AppConfig],
@@ -61,7 +63,8 @@ before(async () => {
   collector = createServer((request, response) => {
     if (request.url?.startsWith('/v1/reports/live') === true) {
       streaming.push(request);
-      response.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: 1\n\n');
+      response.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: {"site":{"requ');
+      setImmediate(() => { response.write('ests":7}}\n\n: no numbers\n\n'); });
       return;
     }
     if (request.url === '/v1/completeness?day=slow') {
@@ -181,8 +184,10 @@ test('live numbers stream through, and a reader that leaves is gone at the colle
   const { port } = control.server.address() as AddressInfo;
   const reader = httpRequest({ port, path: '/v1/reports/live', headers: { authorization: `Bearer ${TOKEN}`, accept: 'text/event-stream' } }).end();
   const [response] = await once(reader, 'response') as [IncomingMessage];
-  const [piece] = await once(response, 'data') as [Buffer];
-  assert.equal(piece.toString(), 'data: 1\n\n');
+  let text = '';
+  response.on('data', (piece: Buffer) => { text += piece.toString(); });
+  await eventually('an event and a comment', () => (text.endsWith('numbers\n\n') ? true : null));
+  assert.equal(text, 'data: {"site":{"requests":7},"in_flight":{"site":3,"services":{},"apps":{}},"quotas":{}}\n\n: no numbers\n\n');
   const atCollector = streaming.at(-1) as IncomingMessage;
   const left = once(atCollector.socket, 'close');
   reader.destroy();

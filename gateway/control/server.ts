@@ -92,12 +92,12 @@ function schemaOf(endpoint: Endpoint): Record<string, unknown> {
 }
 
 function createHandlers(deps: ControlDeps, forward: CollectorForward, description: unknown): Readonly<Record<EndpointName, Handler>> {
-  const forwarded = (endpoint: Endpoint): Handler => (request, reply, principal) => {
+  const forwarded = (endpoint: Endpoint, answer: 'answer' | 'answerLive' = 'answer'): Handler => (request, reply, principal) => {
     if (principal === null) throw new TidegateError('unauthenticated', 'Nobody asks.');
     // from the table, not as received: what was matched here is what is asked there
     const parameters = request.params as Readonly<Record<string, string>>;
     const path = endpoint.path.replaceAll(/:(\w+)/g, (_, name: string) => encodeURIComponent(parameters[name] ?? ''));
-    return forward.answer(path, principal, request, reply, endpoint.answerTimeoutMs);
+    return forward[answer](path, principal, request, reply, endpoint.answerTimeoutMs);
   };
   return {
     healthz: () => ({ status: 'ok' }),
@@ -143,8 +143,8 @@ function createHandlers(deps: ControlDeps, forward: CollectorForward, descriptio
       const { errors, ...difference } = await deps.diff(request.body, left.signal);
       return errors.length > 0 ? sendRejected(reply, errors, { version: difference.from }) : difference;
     },
-    trafficReport: forwarded(ENDPOINTS.trafficReport), latencyReport: forwarded(ENDPOINTS.latencyReport), liveReport: forwarded(ENDPOINTS.liveReport),
-    completeness: forwarded(ENDPOINTS.completeness), request: forwarded(ENDPOINTS.request),
+    trafficReport: forwarded(ENDPOINTS.trafficReport), latencyReport: forwarded(ENDPOINTS.latencyReport), liveReport: forwarded(ENDPOINTS.liveReport, 'answerLive'),
+    completeness: forwarded(ENDPOINTS.completeness), requests: forwarded(ENDPOINTS.requests), request: forwarded(ENDPOINTS.request),
     billingDays: forwarded(ENDPOINTS.billingDays), closeDay: forwarded(ENDPOINTS.closeDay), adjustDay: forwarded(ENDPOINTS.adjustDay),
     whatif: forwarded(ENDPOINTS.whatif), quarantine: forwarded(ENDPOINTS.quarantine), replayQuarantine: forwarded(ENDPOINTS.replayQuarantine), rebuild: forwarded(ENDPOINTS.rebuild),
     appData: forwarded(ENDPOINTS.appData), eraseApp: forwarded(ENDPOINTS.eraseApp),

@@ -47,6 +47,8 @@ export interface TargetCounts {
 export interface WorkerGauges {
   readonly connections: readonly (readonly [listener: string, open: number])[];
   readonly targets: readonly (readonly [service: string, target: string, healthy: boolean])[];
+  /** Requests under way; '' where no route or app is known. */
+  readonly inFlight: readonly (readonly [service: string, app: string, count: number])[];
   readonly rssBytes: number;
   readonly heapUsedBytes: number;
   /** User and system time since the worker's start. */
@@ -83,7 +85,7 @@ export function foldSnapshots(snapshots: readonly MetricsSnapshot[]): MetricsSna
 }
 
 export const NO_GAUGES: WorkerGauges = {
-  connections: [], targets: [], rssBytes: 0, heapUsedBytes: 0, cpuSeconds: 0, loopDelay: { p50S: 0, p99S: 0, maxS: 0 },
+  connections: [], targets: [], inFlight: [], rssBytes: 0, heapUsedBytes: 0, cpuSeconds: 0, loopDelay: { p50S: 0, p99S: 0, maxS: 0 },
 };
 
 class HistogramSum {

@@ -10,7 +10,7 @@ import { UNROUTED, WorkerMetrics, type MetricsSources, type SnapshotNames } from
 
 const SOURCES: MetricsSources = {
   recorded: () => 7, dropped: () => [['spool_full', 2]], leases: () => [['granted', 3]],
-  connections: () => [['http', 4]], targets: () => [['catalogue', 'http://127.0.0.1:9001', true]],
+  connections: () => [['http', 4]], targets: () => [['catalogue', 'http://127.0.0.1:9001', true]], inFlight: () => [['catalogue', 'acme', 2]],
 };
 const NAMES: SnapshotNames = {
   routes: [{ service: 'catalogue', route: 'products' }, { service: 'catalogue', route: 'open' }],

@@ -28,6 +28,10 @@ export interface ShippingCounts {
   readonly failures: readonly (readonly [string, number])[];
 }
 
+/** Of a webhook. `delivered`; `retried`: an attempt that failed, and another follows; `failed`: given up; `dropped`: the app, or its webhook, has gone meanwhile. */
+export const WEBHOOK_RESULTS = ['delivered', 'retried', 'failed', 'dropped'] as const;
+export type WebhookResult = (typeof WEBHOOK_RESULTS)[number];
+
 export interface NodeMetricsOptions {
   /** Where the counts of workers that have gone are kept; null: in memory only. */
   readonly baseFile: string | null;
@@ -42,6 +46,7 @@ export class NodeMetrics {
   #collector: CollectorCounts | null = null;
   #shipping: ShippingCounts | null = null;
   readonly #reloads = new Map<string, number>([['applied', 0], ['unchanged', 0], ['rejected', 0]]);
+  readonly #webhooks = new Map<string, number>(WEBHOOK_RESULTS.map((result) => [result, 0]));
   #lagSeconds: number | null = null;
   #configVersion = '';
   #workers = 0;
@@ -94,6 +99,10 @@ export class NodeMetrics {
 
   countReload(result: 'applied' | 'unchanged' | 'rejected'): void {
     this.#reloads.set(result, (this.#reloads.get(result) ?? 0) + 1);
+  }
+
+  countWebhook(result: WebhookResult): void {
+    this.#webhooks.set(result, (this.#webhooks.get(result) ?? 0) + 1);
   }
 
   /** The workers' counts together, as last received. */
@@ -153,6 +162,8 @@ export class NodeMetrics {
     gauge('tidegate_config_info', 'The configuration in force.', ['version'], () => [{ labels: { version: this.#configVersion }, value: 1 }]);
     counter('tidegate_config_reloads_total', 'Reloads by result.', ['result'], () => labelled('result', [...this.#reloads]));
     counter('tidegate_quota_leases_total', 'Limit leases asked of the ledger, by result.', ['result'], () => labelled('result', this.#sum.leases));
+    counter('tidegate_webhooks_total', 'Webhooks of apps\' quotas by what became of them: delivered, retried (an attempt that failed, and another follows), failed (given up), dropped (the app or its webhook has gone).', ['result'],
+      () => labelled('result', [...this.#webhooks]));
     gauge('tidegate_workers', 'Workers connected to the supervisor.', [], () => one(this.#workers));
     this.#registerWorkers(gauge, counter);
   }

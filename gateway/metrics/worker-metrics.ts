@@ -31,6 +31,7 @@ export interface MetricsSources {
   readonly leases: () => readonly (readonly [result: string, count: number])[];
   readonly connections: () => WorkerGauges['connections'];
   readonly targets: () => WorkerGauges['targets'];
+  readonly inFlight: () => WorkerGauges['inFlight'];
 }
 
 /** The slot of requests that no route matched. */
@@ -221,7 +222,7 @@ export class WorkerMetrics {
     const loopDelay = { p50S: seconds(delay.percentile(50)), p99S: seconds(delay.percentile(99)), maxS: seconds(delay.max) };
     delay.reset();
     return {
-      connections: this.#sources.connections(), targets: this.#sources.targets(),
+      connections: this.#sources.connections(), targets: this.#sources.targets(), inFlight: this.#sources.inFlight(),
       rssBytes: process.memoryUsage.rss(), heapUsedBytes: process.memoryUsage().heapUsed, cpuSeconds: (cpu.user + cpu.system) / 1e6, loopDelay,
     };
   }

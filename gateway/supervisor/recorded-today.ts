@@ -13,12 +13,15 @@ import { IMPORT_WORKER } from '../events/event.js';
 import { readStreamEvents } from '../events/read-rows.js';
 import { scanStreams } from '../events/spool.js';
 import type { AppsOfDay, RecordedDay, RecordedToday } from './ledger/recorded-use.js';
+import type { RecordedUse } from './quota-use/quota-use.js';
 import { spoolDirOf } from './run-files.js';
 
 /** Asked of the collector: counted requests of the day, of every stream, but of those named only rows with seq below `before`. */
 export interface CountedQuestion {
   readonly days: readonly { readonly startMs: number; readonly endMs: number }[];
   readonly streams: readonly { readonly stream: string; readonly before: number }[];
+  /** Only these; default: all. */
+  readonly apps?: readonly string[];
 }
 /** `day`: position in the question. */
 export interface CountedAnswer {
@@ -63,6 +66,16 @@ export function recordedToday(dataDir: string, collectorSocket: string | null): 
       for (const { day, app, stream, count } of counts) if (!newer.has(stream)) tally.addCount(day, app, stream, count);
     }
     return { open, counts: tally.counts };
+  };
+}
+
+/** What the store alone has of some apps' days. Rejects while the collector does not answer. */
+export function recordedUse(collectorSocket: string): RecordedUse {
+  return async (days) => {
+    const { counts } = await askStore(collectorSocket, { days: days.map(({ startMs, endMs }) => ({ startMs, endMs })), streams: [], apps: days.flatMap(({ apps }) => apps) });
+    const used = new Map<string, number>();
+    for (const { day, app, count } of counts) if (days[day]?.apps.includes(app) === true) used.set(app, (used.get(app) ?? 0) + count);
+    return used;
   };
 }
 

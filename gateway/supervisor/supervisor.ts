@@ -10,7 +10,8 @@ import { clientKey } from '../config/client-key.js';
 import { secretOf } from '../config/secrets.js';
 import { byteCount, durationMs } from '../config/units.js';
 import { workerConfig } from '../config/worker-config.js';
-import type { CollectorStatus, ControlDeps, NodeStatus, Readiness } from '../control/control-deps.js';
+import type { CollectorStatus, ControlDeps, NodeLive, NodeStatus, QuotaStatus, Readiness } from '../control/control-deps.js';
+import { sumInFlight } from '../control/live.js';
 import { ReportQuota } from '../control/report-quota.js';
 import { createControlServer, createReportsServer } from '../control/server.js';
 import { controlToken } from '../control/token.js';
@@ -30,7 +31,8 @@ import { Ledger } from './ledger/ledger.js';
 import type { TailDrops } from './ledger/recorded-use.js';
 import { checkPart, collects, sayDoubts, serves, shapeOf, type Part } from './part.js';
 import type { SupervisorMessage } from './protocol.js';
-import { recordedToday } from './recorded-today.js';
+import { QuotaUses } from './quota-use/quota-use.js';
+import { recordedToday, recordedUse } from './recorded-today.js';
 import { listenAt, ReportsListener } from './reports-listener.js';
 import { collectorLagFile, collectorSocket, metricsBaseFile, spoolDirOf, supervisorSocket, type ConfigInForce } from './run-files.js';
 import { Sharing } from './sharing.js';
@@ -38,6 +40,9 @@ import { Shipping } from './shipping.js';
 import { SpoolKeeper } from './spool-keeper.js';
 import { trialCompile } from './trial-compile.js';
 import { trialListen } from './trial-listen.js';
+import { WebhookNotes } from './webhooks/webhook-notes.js';
+import { WebhookSender } from './webhooks/webhook-sender.js';
+import { Webhooks } from './webhooks/webhooks.js';
 import { WorkerHub, type WorkerPeer } from './worker-hub.js';
 
 export interface SupervisorLog {
@@ -61,6 +66,7 @@ export interface SupervisorOptions {
 const LEDGER_EVERY_MS = 50;
 const METRICS_EVERY_MS = 1000;
 const METRICS_WITHIN_MS = 250;
+const USE_EVERY_MS = 1000;
 
 export class Supervisor {
   readonly #options: SupervisorOptions;
@@ -71,6 +77,8 @@ export class Supervisor {
   readonly #lock: ProcessLock;
   readonly #identities: Identities;
   readonly #ledger: Ledger;
+  readonly #uses: QuotaUses;
+  readonly #webhooks: Webhooks;
   readonly #hub: WorkerHub;
   readonly #keeper: SpoolKeeper;
   readonly #shipping: Shipping;
@@ -103,6 +111,14 @@ export class Supervisor {
     this.#ledger = new Ledger({
       folder: join(dataDir, 'ledger'), bootId: bootId() ?? '', clock: systemClock, log, recordedToday: recordedToday(dataDir, collects(part) ? collectorSocket(runDir) : null),
       ...(this.#sharing.share === undefined ? {} : { shared: this.#sharing.share }),
+    });
+    this.#uses = new QuotaUses({
+      config: () => configuration.inForce.config, lent: () => (serves(part) ? this.#ledger.quotas() : []), shared: this.#sharing.use,
+      recorded: collects(part) ? recordedUse(collectorSocket(runDir)) : null, nowMs: Date.now,
+    });
+    this.#webhooks = new Webhooks({
+      uses: () => this.#uses.now, shared: this.#sharing.use, notes: new WebhookNotes(join(dataDir, 'ledger', 'webhooks.jsonl'), log), sender: new WebhookSender(),
+      count: (result) => { metrics.countWebhook(result); }, log, nowMs: Date.now,
     });
     this.#keeper = new SpoolKeeper({
       spoolDir, log,
@@ -201,6 +217,7 @@ export class Supervisor {
     await this.#shipping.stop();
     await Promise.all([this.#control?.close(), this.#reports.close()]);
     await this.#hub.close();
+    await this.#webhooks.close();
     await this.#sharing.stop();
     await this.#collecting.close();
     this.#ledger.close();
@@ -211,6 +228,7 @@ export class Supervisor {
     const { inForce } = this.#configuration;
     this.#metrics.configVersion = inForce.version;
     this.#ledger.configure(inForce.config);
+    this.#webhooks.configure(inForce);
     this.#settleEnded();
     this.#hub.setConfig(messageOf(inForce));
     await this.#hub.listen();
@@ -218,9 +236,11 @@ export class Supervisor {
     this.#shipping.start();
     this.#sharing.start();
     this.#collecting.start();
+    this.#webhooks.start();
     this.#timers = [
       setInterval(() => { this.#ledger.tick(); }, LEDGER_EVERY_MS),
       setInterval(() => { void this.#hub.collectMetrics(METRICS_WITHIN_MS); }, METRICS_EVERY_MS),
+      setInterval(() => { void this.#uses.refresh(false).then(() => { this.#webhooks.tick(); }); }, USE_EVERY_MS),
     ];
     const { address } = inForce.config.control;
     this.#takeToken(inForce);
@@ -254,6 +274,7 @@ export class Supervisor {
     this.#identities.replace(inForce);
     // before the workers: they may ask for a new limit at once
     this.#ledger.configure(inForce.config);
+    this.#webhooks.configure(inForce);
     this.#hub.setConfig(messageOf(inForce));
     sayDoubts(this.#options.part, inForce.config, this.#log);
     this.#options.onReload();
@@ -334,6 +355,16 @@ export class Supervisor {
     };
   }
 
+  async #live(app: string | null): Promise<NodeLive> {
+    await this.#uses.refresh(true);
+    const uses = this.#uses.now.filter((use) => app === null || use.app === app);
+    return {
+      in_flight: serves(this.#options.part) ? sumInFlight(this.#hub.peers.flatMap((peer) => this.#metrics.gaugesOf(peer.stream)?.inFlight ?? []), app) : null,
+      quotas: Object.fromEntries(uses.map(({ app: name, day, timeZone, limit, used, over }): [string, QuotaStatus] =>
+        [name, { day, time_zone: timeZone, limit, used, share: used === null ? null : Number((used / limit).toFixed(4)), over }])),
+    };
+  }
+
   async #metricsText(accept: string): Promise<{ readonly contentType: string; readonly body: string }> {
     const [counts] = await Promise.all([this.#collecting.read(), this.#hub.collectMetrics(METRICS_WITHIN_MS)]);
     this.#metrics.shipping = this.#shipping.counts();
@@ -354,6 +385,7 @@ export class Supervisor {
       readiness: () => this.#readiness(),
       metrics: (accept) => this.#metricsText(accept),
       status: () => this.#status(),
+      live: (app) => this.#live(app),
       reload: () => configuration.reload(),
       services: () => configuration.shown.services,
       apps: () => configuration.shown.apps,

@@ -88,6 +88,8 @@ export class HttpConnection implements MessageHandler, Deadlined {
   }
 
   get isDraining(): boolean { return this.#listener.isDraining; }
+  /** The request that is being served; null: none. */
+  get served(): HttpExchange | null { return this.#current; }
   get isIdle(): boolean { return this.#current === null && this.#receiving === null && this.#queue.length === 0; }
 
   /**

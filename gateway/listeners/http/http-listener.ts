@@ -86,6 +86,22 @@ export class HttpListener {
   get gaveUp(): boolean { return this.#gaveUp; }
   get connectionCount(): number { return this.#connections.size; }
 
+  /**
+   * Requests under way, by service and app, '' where there is none. Counted by looking at every connection when asked, once a second, so that a request
+   * costs nothing.
+   */
+  inFlight(): (readonly [service: string, app: string, count: number])[] {
+    const counts = new Map<string, Map<string, number>>();
+    for (const { served } of this.#connections) {
+      if (served === null || served.ended) continue;
+      const service = served.route.service.name;
+      const byApp = counts.get(service) ?? new Map<string, number>();
+      counts.set(service, byApp);
+      byApp.set(served.appName, (byApp.get(served.appName) ?? 0) + 1);
+    }
+    return [...counts].flatMap(([service, byApp]) => [...byApp].map(([app, count]) => [service, app, count] as const));
+  }
+
   /** Resolves when bound; address_in_use or address_unusable otherwise. */
   async listen(): Promise<string> {
     await bind(this.#server, this.settings);

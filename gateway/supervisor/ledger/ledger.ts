@@ -214,6 +214,11 @@ export class Ledger implements SharingLedger {
     return [...this.#rates.status(), ...this.#quotas.status()];
   }
 
+  /** Of them, the quotas. */
+  quotas(): LimitHeld[] {
+    return [...this.#quotas.status()];
+  }
+
   close(): void {
     this.#learning.forget();
     this.#journal.close();

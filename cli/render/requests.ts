@@ -1,0 +1,39 @@
+/** Single calls for the terminal: one a line, newest first. */
+import { milliseconds } from './figures.js';
+import { renderTable } from './table.js';
+import { styled, type Style, type Terminal } from './terminal.js';
+
+/** As `GET /v1/requests` answers, as far as it is shown. */
+export interface RequestsAnswer {
+  readonly as_of: string;
+  readonly from: string;
+  readonly to: string;
+  readonly rows: readonly {
+    readonly id: string;
+    readonly time: string;
+    readonly app: string;
+    readonly service: string;
+    readonly route: string;
+    readonly method: string;
+    readonly status: number;
+    readonly outcome: string;
+    readonly duration_us: number;
+  }[];
+  readonly next: string | null;
+}
+
+export function renderRequests(terminal: Terminal, { from, to, rows, next }: RequestsAnswer): string {
+  if (rows.length === 0) return `No call of this kind from ${from} to ${to}.\n`;
+  const table = renderTable(terminal, [
+    { head: 'time (UTC)', align: 'left' }, { head: 'app', align: 'left', shrinks: true }, { head: 'route', align: 'left', shrinks: true }, { head: 'method', align: 'left' },
+    { head: 'status', align: 'right' }, { head: 'ms', align: 'right' }, { head: 'outcome', align: 'left', shrinks: true }, { head: 'id', align: 'left' },
+  ], rows.map(({ id, time, app, service, route, method, status, outcome, duration_us: durationUs }) => [
+    time.slice(5, 19).replace('T', ' '), app === '' ? '-' : app, service === '' ? '-' : `${service}/${route}`, method,
+    { text: status === 0 ? '-' : String(status), ...(styleOf(status) === null ? {} : { style: styleOf(status) as Style }) }, milliseconds(durationUs / 1000), outcome, id,
+  ]));
+  return `${table}${next === null ? '' : styled(terminal, 'dim', `More: --cursor ${next}\n`)}`;
+}
+
+function styleOf(status: number): Style | null {
+  return status >= 500 ? 'red' : status >= 400 ? 'yellow' : null;
+}

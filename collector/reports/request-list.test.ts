@@ -1,0 +1,116 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { InvalidParameterError } from '../../errors/invalid-parameter.js';
+import { TidegateError } from '../../errors/tidegate-error.js';
+import { formatRequestId } from '../../gateway/events/request-id.js';
+import { insertEvents } from '../store/insert-events.fixture.js';
+import type { Principal } from './principal.js';
+import { parseRequestsQuery, requestList, type RequestList, type RequestsParameters } from './request-list.js';
+import { requestEvent } from './requests.js';
+import { events, NOW, openReports, OPERATOR, RAGGED, RANGE, type Event, type TestReports } from './traffic-events.fixture.js';
+
+let reports: TestReports;
+before(async () => { reports = await openReports(); });
+after(() => reports[Symbol.asyncDispose]());
+
+const ACME: Principal = { kind: 'app', app: 'acme' };
+const idOf = (ordinal: number, stream = '0000000000000001'): string => formatRequestId(stream, ordinal);
+const ask = (parameters: RequestsParameters, principal: Principal = OPERATOR): Promise<RequestList> =>
+  requestList(reports.deps, parseRequestsQuery(parameters, { nowMs: NOW, principal }), { principal });
+async function askAll(parameters: RequestsParameters, principal: Principal = OPERATOR): Promise<{ readonly ids: string[]; readonly pages: number }> {
+  const ids: string[] = [];
+  let pages = 0;
+  for (let cursor: string | null = ''; cursor !== null; pages++) {
+    const { rows, next }: RequestList = await ask({ ...parameters, ...(cursor === '' ? {} : { cursor }) }, principal);
+    ids.push(...rows.map(({ id }) => String(id)));
+    cursor = next;
+  }
+  return { ids, pages };
+}
+
+/** The same by the plainest way: newest first, and of one moment the later ordinal. */
+function plain(fromMs: number, toMs: number, keep: (event: Event) => boolean): string[] {
+  return events.map((event, ordinal) => ({ event, ordinal })).filter(({ event }) => event.requests === 1 && event.timeMs >= fromMs && event.timeMs < toMs && keep(event))
+    .sort((a, b) => b.event.timeMs - a.event.timeMs || b.ordinal - a.ordinal).map(({ ordinal }) => idOf(ordinal));
+}
+
+const CASES: readonly (readonly [name: string, parameters: RequestsParameters, principal: Principal, keep: (event: Event) => boolean])[] = [
+  ['all of four days', { ...RANGE, limit: 1000 }, OPERATOR, () => true],
+  ['a ragged range', { ...RAGGED, limit: 997 }, OPERATOR, () => true],
+  ['one app and route', { ...RANGE, app: ["o'hara"], route: ['item'], limit: 100 }, OPERATOR, (event) => event.app === "o'hara" && event.route === 'item'],
+  ['statuses of a service', { ...RANGE, status: [404, 503], service: ['search'], limit: 500 }, OPERATOR, (event) => [404, 503].includes(event.status) && event.service === 'search'],
+  ['a rare outcome', { ...RANGE, outcome: ['draining'], limit: 7 }, OPERATOR, (event) => event.outcome === 'draining'],
+  ['an app\'s own', { ...RANGE, limit: 500 }, ACME, (event) => event.app === 'acme'],
+  ['nothing', { ...RANGE, service: ["x' OR 1=1 --"] }, OPERATOR, () => false],
+];
+for (const [name, parameters, principal, keep] of CASES) {
+  test(`the calls that match, each once, newest first, over all pages: ${name}`, async () => {
+    const expected = plain(Date.parse(parameters.from ?? ''), Date.parse(parameters.to ?? ''), keep);
+    const { ids, pages } = await askAll(parameters, principal);
+    assert.deepEqual(ids, expected);
+    assert.equal(pages, Math.max(1, Math.ceil(expected.length / (parameters.limit ?? 100))));
+  });
+}
+
+test('pages come apart where many calls have one moment, and a call that is stored meanwhile shifts nothing', async () => {
+  const timeMs = Date.parse('2026-11-10T12:00:00.007Z');
+  const made = ['00000000000000ff', '8000000000000001'].flatMap((stream) => Array.from({ length: 25 }, (_, ordinal) => ({ stream, ordinal, seq: ordinal, timeMs, app: 'twin' })));
+  await insertEvents(reports.store, made);
+  const parameters = { from: '2026-11-10T00:00:00Z', to: '2026-11-11T00:00:00Z', app: ['twin'], limit: 8 };
+  const first = await ask(parameters);
+  await insertEvents(reports.store, [{ stream: '00000000000000ff', ordinal: 99, seq: 99, timeMs: timeMs + 1, app: 'twin' }]);
+  const ids = first.rows.map(({ id }) => String(id));
+  for (let next = first.next; next !== null;) {
+    const page: RequestList = await ask({ ...parameters, cursor: next });
+    ids.push(...page.rows.map(({ id }) => String(id)));
+    next = page.next;
+  }
+  assert.deepEqual(ids, ['8000000000000001', '00000000000000ff'].flatMap((stream) => Array.from({ length: 25 }, (_, i) => idOf(24 - i, stream))));
+});
+
+test('a row is what the request\'s own answer has, and to an app nothing of how the operator\'s side is built', async () => {
+  for (const principal of [OPERATOR, ACME]) {
+    const { rows, as_of: asOf, from, to } = await ask({ limit: 1, app: ['acme'] }, principal);
+    const { id, ...row } = rows[0] ?? {};
+    const { interim: _, ...whole } = await requestEvent(reports.deps.store, String(id), { principal });
+    assert.deepEqual({ id, ...row }, whole);
+    assert.equal('target' in row, principal === OPERATOR);
+    assert.deepEqual([asOf, from, to], ['2026-11-21T10:07:30.250Z', '2026-11-20T10:15:00Z', '2026-11-21T10:15:00Z']);
+  }
+});
+
+test('bad questions are refused as the traffic report refuses them; a cursor is good for its own question and asker alone', async () => {
+  const { next } = await ask({ ...RANGE, limit: 1, service: ['search'] });
+  const cursor = next ?? '';
+  const invalid = async (parameters: RequestsParameters, parameter: string, principal: Principal = OPERATOR): Promise<void> => {
+    await assert.rejects(async () => ask(parameters, principal), (error) => error instanceof InvalidParameterError && error.parameter === parameter, JSON.stringify(parameters));
+  };
+  await invalid({ from: 'yesterday' }, 'from');
+  await invalid({ from: RANGE.to, to: RANGE.from }, 'from');
+  for (const text of ['', 'x', 'W10', Buffer.from('[0,1,"a",2,"0000000000000001",3]').toString('base64url')]) await invalid({ cursor: text }, 'cursor');
+  await invalid({ cursor, service: ['catalogue'] }, 'cursor');
+  await invalid({ cursor, service: ['search'], from: '2026-11-19T00:00:00Z' }, 'cursor');
+  await invalid({ cursor, service: ['search'] }, 'cursor', ACME);
+  assert.equal((await ask({ cursor, service: ['search'], limit: 3 })).rows.length, 3, 'the range is in it, and the limit is free');
+  for (const app of [['globex'], ['acme', 'globex'], ['nobody']]) {
+    await assert.rejects(async () => ask({ ...RANGE, app }, ACME), (error) => error instanceof TidegateError && error.code === 'operator_only');
+  }
+  await assert.rejects(ask({ from: '2026-09-01T00:00:00Z', to: '2026-09-02T00:00:00Z' }), (error) =>
+    error instanceof TidegateError && error.code === 'range_not_kept' && /needed for single requests\.$/.test(error.message));
+});
+
+test('an asker that has left is searched for no longer', async () => {
+  const gone = new AbortController();
+  let statements = 0;
+  const { store } = reports.deps;
+  const watched = { ...reports.deps, store: Object.assign(Object.create(store) as typeof store, {
+    query: (...args: Parameters<typeof store.query>) => {
+      // two ask what is kept and imported
+      if (++statements === 3) gone.abort(new TidegateError('report_busy', 'the asker has left'));
+      return store.query(...args);
+    },
+  }) };
+  const query = parseRequestsQuery({ ...RANGE, service: ['nobody has called it'] }, { nowMs: NOW, principal: OPERATOR });
+  await assert.rejects(requestList(watched, query, { principal: OPERATOR, signal: gone.signal }), /the asker has left/);
+  assert.equal(statements, 3);
+});
