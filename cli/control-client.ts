@@ -107,6 +107,7 @@ interface Asked {
   readonly query?: Query;
   readonly type?: string;
   readonly body?: string;
+  readonly signal?: AbortSignal;
   /** For the answer's head. */
   readonly timeoutMs?: number;
 }
@@ -137,20 +138,25 @@ export class ControlClient {
   }
 
   /** The same as it comes. @throws as text(); control_unreachable also where it breaks off */
-  async *pieces(method: Method, path: string, { query = {}, type, body, timeoutMs = ANSWER_TIMEOUT_MS }: Asked = {}): AsyncGenerator<string> {
+  async *pieces(method: Method, path: string, asked: Asked = {}): AsyncGenerator<string> {
+    const decoder = new TextDecoder();
+    for await (const bytes of this.bytes(method, path, asked)) yield decoder.decode(bytes, { stream: true });
+  }
+
+  /** The same, of what may be no text. @throws as pieces(); the signal's reason */
+  async *bytes(method: Method, path: string, { query = {}, type, body, signal, timeoutMs = ANSWER_TIMEOUT_MS }: Asked = {}): AsyncGenerator<Buffer> {
     const { url, token } = this.#place;
     const headers = { ...(token === null ? {} : { authorization: `Bearer ${token}` }), ...(type === undefined ? {} : { 'content-type': type }) };
-    const decoder = new TextDecoder();
     let status = 0;
     let problem = '';
     try {
-      const answer = await request(`${url}${path}${search(query)}`, { method, headers, headersTimeout: timeoutMs, ...(body === undefined ? {} : { body }) });
+      const answer = await request(`${url}${path}${search(query)}`, { method, headers, headersTimeout: timeoutMs, ...(body === undefined ? {} : { body }), ...(signal === undefined ? {} : { signal }) });
       status = answer.statusCode;
       for await (const bytes of answer.body as AsyncIterable<Buffer>) {
-        const piece = decoder.decode(bytes, { stream: true });
-        if (status >= 400) problem += piece; else yield piece;
+        if (status >= 400) problem += bytes.toString(); else yield bytes;
       }
     } catch (cause) {
+      signal?.throwIfAborted();
       throw new TidegateError('control_unreachable', `${url}: ${reason(cause)}`, { cause });
     }
     if (status >= 400) throw problemError(status, problem, this.#place);

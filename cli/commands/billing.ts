@@ -7,6 +7,7 @@ import { ControlClient, findControl, withControlOptions, type ControlOptions } f
 import { renderDays } from '../render/billing.js';
 import { count } from '../render/figures.js';
 import { standardOutput, type Terminal } from '../render/terminal.js';
+import * as exporting from './billing-export.js';
 
 interface DaysOptions extends ControlOptions { readonly month?: string; readonly from?: string; readonly to?: string; readonly app?: readonly string[]; readonly json?: boolean }
 interface CloseOptions extends ControlOptions { readonly day: string; readonly app?: string; readonly acceptGap?: string }
@@ -23,6 +24,7 @@ export function register(program: Command): void {
     .option('--app <app...>', 'only these apps')
     .option('--json', 'as the API gives it')
     .action((options: DaysOptions) => days(options, standardOutput()));
+  exporting.register(command);
   withControlOptions(command.command('close').description('closes a day that waits for an operator: it is over, and its record is not whole'))
     .requiredOption('--day <date>', 'local date')
     .option('--app <app>', 'of this app alone (default: of all whose next day it is)')

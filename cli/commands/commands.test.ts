@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -37,7 +37,7 @@ before(async () => {
       const target = new URL(request.url ?? '/', 'http://control');
       asked.push({ method: request.method ?? '', url: target, authorization: request.headers.authorization ?? '', body });
       const [code, answer] = answers.get(target.pathname) ?? [404, { code: 'not_found', detail: 'nothing here' }];
-      response.writeHead(code).end(typeof answer === 'string' ? answer : JSON.stringify(answer));
+      response.writeHead(code).end(typeof answer === 'string' || Buffer.isBuffer(answer) ? answer : JSON.stringify(answer));
     });
   });
   server.listen(0, '127.0.0.1');
@@ -138,6 +138,23 @@ test('report with a format prints what the API gives', async () => {
   assert.equal(asked[0]?.url.search, '?from=2026-11-21T09%3A23%3A00.000Z&to=2026-11-21T10%3A00%3A00Z&interval=day&group_by=app&format=csv');
   await report({ ...NO_FILTERS, url, token: 't', format: 'ndjson', groupBy: 'app', top: 3, fill: true, compare: true }, out, NOW);
   assert.match(asked[1]?.url.search ?? '', /&group_by=app&format=ndjson&compare=previous&top=3&fill=true$/);
+});
+
+test('report writes a file whole or not at all, byte by byte as the API gives it', async () => {
+  const place = join(folder, 'written');
+  mkdirSync(place);
+  const out = join(place, 'report.parquet');
+  const bytes = Buffer.from(Array.from({ length: 100_000 }, (_, index) => index % 256));
+  answers.set('/v1/reports/traffic', [200, bytes]);
+  await report({ ...NO_FILTERS, url, token: 't', format: 'parquet', out }, terminal(), NOW);
+  assert.ok(readFileSync(out).equals(bytes));
+  answers.set('/v1/reports/traffic', [400, { code: 'range_not_kept', detail: 'gone' }]);
+  await assert.rejects(report({ ...NO_FILTERS, url, token: 't', format: 'parquet', out }, terminal(), NOW), { code: 'range_not_kept' });
+  assert.ok(readFileSync(out).equals(bytes), 'what was there before');
+  answers.set('/v1/reports/traffic', [200, bytes]);
+  await assert.rejects(report({ ...NO_FILTERS, url, token: 't', format: 'csv', out: place }, terminal(), NOW), { code: 'out_file' });
+  assert.deepEqual([readdirSync(place), readdirSync(folder).filter((name) => name.endsWith('.part'))], [['report.parquet'], []]);
+  await assert.rejects(report({ ...NO_FILTERS, url, token: 't', out }, terminal(), NOW), { code: 'invalid_parameter', message: /--format/ });
 });
 
 test('a reader that has read enough ends the command quietly', { timeout: 60_000 }, async () => {

@@ -4,6 +4,7 @@ import { TidegateError } from '../../errors/tidegate-error.js';
 import { INTERVALS, type Interval } from '../../collector/reports/calendar.js';
 import { FORMATS, type Format } from '../../collector/reports/traffic-query.js';
 import { printError } from '../print-error.js';
+import { OutFile, refuseBinaryTerminal, writeOut } from '../out-file.js';
 import { ControlClient, findControl, withControlOptions, type ControlOptions, type Query } from '../control-client.js';
 import { renderLive, type LiveAnswer } from '../render/live.js';
 import { printable, standardOutput, type Terminal } from '../render/terminal.js';
@@ -25,6 +26,7 @@ interface ReportOptions extends ControlOptions {
   readonly interval?: Interval;
   readonly groupBy?: string;
   readonly format?: Format;
+  readonly out?: string;
   readonly fill?: boolean;
   readonly compare?: boolean;
   readonly beforeAfter?: string | true;
@@ -53,6 +55,7 @@ export function register(program: Command): void {
       .conflicts(['from', 'to', 'interval', 'format', 'compare', 'key']))
     .option('--watch [seconds]', 'again and again, until Ctrl-C (default: every 2)', seconds)
     .addOption(new Option('--format <format>', 'the report itself, as the API gives it').choices(FORMATS).conflicts('watch'))
+    .option('--out <file>', 'with --format: there, once all of it is')
     .option('--fill', 'with --format: rows of zeros for buckets without events');
   for (const name of ['app', 'service', 'route', 'status', 'method', 'outcome', 'target']) {
     command.option(`--${name} <${name}>`, `only this ${name}; repeatable`, gather, []);
@@ -99,6 +102,7 @@ async function nowOf(options: ReportOptions, terminal: Terminal): Promise<string
 export async function report(options: ReportOptions, terminal: Terminal, nowMs: number = Date.now()): Promise<void> {
   const client = new ControlClient(findControl(options.key === undefined ? options : { ...options, token: options.key }));
   if (options.fill === true && options.format === undefined) throw new TidegateError('invalid_parameter', '--fill: goes with --format');
+  if (options.out !== undefined && options.format === undefined) throw new TidegateError('invalid_parameter', '--out: goes with --format');
   if (options.beforeAfter !== undefined) return ofChange(client, options, terminal, nowMs);
   const since = options.from ?? '24h';
   const from = instant('--from', since, nowMs);
@@ -111,10 +115,7 @@ export async function report(options: ReportOptions, terminal: Terminal, nowMs: 
       ...asked, interval: options.interval, group_by: options.groupBy, format: options.format, compare, top: options.top === undefined ? undefined : String(options.top),
       fill: options.fill === true ? 'true' : undefined,
     };
-    for await (const piece of client.pieces('GET', '/v1/reports/traffic', { query })) terminal.write(piece);
-    // the others end their last line themselves
-    if (options.format === 'json') terminal.write('\n');
-    return;
+    return asItIs(client, query, { format: options.format, out: options.out ?? null }, terminal);
   }
   const groupBy = options.groupBy ?? DEFAULT_GROUPS;
   const top = options.top ?? TABLE_ROWS;
@@ -124,6 +125,26 @@ export async function report(options: ReportOptions, terminal: Terminal, nowMs: 
   const series = await ask(options.interval === undefined || options.interval === 'total' ? graphStep(total) : options.interval);
   const table = await ask(options.interval ?? 'total', { group_by: groupBy, compare, ...(options.interval === undefined ? { top: String(top) } : {}) });
   terminal.write(renderTraffic(terminal, { subject: subjectOf(options), total, series, table, groupBy: groupBy.split(','), top }));
+}
+
+async function asItIs(client: ControlClient, query: Query, { format, out }: { readonly format: Format; readonly out: string | null }, terminal: Terminal): Promise<void> {
+  if (out === null && format === 'parquet') {
+    refuseBinaryTerminal(format);
+    for await (const bytes of client.bytes('GET', '/v1/reports/traffic', { query })) await writeOut(bytes);
+  } else if (out === null) {
+    for await (const piece of client.pieces('GET', '/v1/reports/traffic', { query })) terminal.write(piece);
+    // the others end their last line themselves
+    if (format === 'json') terminal.write('\n');
+  } else {
+    const file = new OutFile(out);
+    try {
+      for await (const bytes of client.bytes('GET', '/v1/reports/traffic', { query })) file.write(bytes);
+    } catch (error) {
+      file.discard();
+      throw error;
+    }
+    file.keep();
+  }
 }
 
 const FILTERS = ['app', 'service', 'route', 'status', 'method', 'outcome', 'target'] as const;

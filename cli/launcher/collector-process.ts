@@ -37,7 +37,8 @@ await life.run(async () => {
     asOfMs: () => collector.asOfMs(),
     quarantine: collector.quarantine,
     records: collector,
-    billing: collector.billing,
+    days: collector.billing,
+    billing: { entries: collector.billing, store: collector.store },
     completeness: (fromMs, toMs) => collector.completeness(fromMs, toMs),
     kept: () => retentionOf(store),
     status: () => {

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { request, type IncomingMessage } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { FastifyInstance } from 'fastify';
+import { parquetReadObjects } from 'hyparquet';
 import { eventually } from '../../test/harness/deadline.js';
 import { NOW, openReports, RANGE, type TestReports } from '../reports/traffic-events.fixture.js';
-import { NO_BILLING } from '../billing/billing-store.fixture.js';
 import { createCollectorApi, listenCollectorApi } from './server.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'tidegate-replies-'));
@@ -27,7 +27,6 @@ let breaksAt = Infinity;
 before(async () => {
   reports = await openReports();
   api = createCollectorApi({
-    billing: NO_BILLING,
     ...reports.deps, nowMs: () => nowMs, asOfMs: () => nowMs - 1000, status: () => ({}), quarantine: { list: () => Promise.resolve([]), replay: () => Promise.reject(new Error()) },
     store: {
       query: (sql, params) => {
@@ -97,7 +96,7 @@ test('CSV and NDJSON hold the rows of the JSON; pages of them say where the next
 });
 
 test('what is wrong with a question is said before the first row, in every format', async () => {
-  for (const format of ['json', 'csv', 'ndjson']) {
+  for (const format of ['json', 'csv', 'ndjson', 'parquet']) {
     const answer = await ask(`/v1/reports/traffic?from=2026-09-01T00:00:00Z&to=2026-09-02T00:00:00Z&group_by=status&format=${format}`);
     assert.deepEqual([answer.statusCode, answer.json<{ code: string }>().code], [400, 'range_not_kept']);
     assert.equal((await ask(`/v1/reports/latency?format=${format}&group_by=app`)).json<{ parameter: string }>().parameter, 'group_by');
@@ -111,6 +110,26 @@ test('the heatmap as JSON, CSV and NDJSON', async () => {
   const csv = (await ask(`${url}&format=csv`)).body.trimEnd().split('\r\n');
   assert.deepEqual(csv, ['time,from_ms,to_ms,requests,partial', ...rows.flatMap(({ time, durations, partial }) => durations.map((cells) => [time, ...cells, partial].join(',')))]);
   assert.deepEqual((await ask(`${url}&format=ndjson`)).body.trimEnd().split('\n').map((line) => JSON.parse(line) as unknown), rows);
+});
+
+test('a report as Parquet has the rows and columns of its CSV, as other software reads both', async () => {
+  const more = 'group_by=app,status&top=3&interval=day&compare=previous';
+  for (const url of [`/v1/reports/traffic?${QUERY}&${more}`, `/v1/reports/traffic?${QUERY}&group_by=app,route,status_class&interval=minute`, `/v1/reports/traffic?${QUERY}&group_by=app&limit=7`, `/v1/reports/latency?${QUERY}&interval=day`]) {
+    const [parquet, csv, again] = [await ask(`${url}&format=parquet`), await ask(`${url}&format=csv`), await ask(url, { accept: 'application/vnd.apache.parquet' })];
+    assert.deepEqual([parquet.statusCode, parquet.headers['content-type']], [200, 'application/vnd.apache.parquet'], url);
+    assert.ok(parquet.rawPayload.equals(again.rawPayload));
+    for (const [name, { rawPayload }] of [['report.parquet', parquet], ['report.csv', csv]] as const) writeFileSync(join(folder, name), rawPayload);
+    // text as text: the engine would guess the types of cells otherwise
+    const names = csv.body.slice(0, csv.body.indexOf('\r\n')).split(',');
+    const read = async (file: string, format: string, structure: string): Promise<string[][]> => (await reports.store.query<{ cells: string[] }>(
+      `SELECT [${names.map((name) => `ifNull(toString(${name}), '')`).join(', ')}] AS cells FROM file('${join(folder, file)}', '${format}'${structure})`)).map(({ cells }) => cells);
+    const rows = await read('report.parquet', 'Parquet', '');
+    assert.ok(rows.length > 3);
+    assert.deepEqual(rows, (await read('report.csv', 'CSVWithNames', `, '${names.map((name) => `${name} String`).join(', ')}'`)), url);
+    const bytes = parquet.rawPayload;
+    const objects = await parquetReadObjects({ file: bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength) as ArrayBuffer });
+    assert.deepEqual(objects.map((row) => names.map((name) => String(row[name] ?? ''))), rows);
+  }
 });
 
 test('a reader who leaves in the midst of a long report ends it, and is no failure', { timeout: 60_000 }, async () => {

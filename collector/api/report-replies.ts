@@ -2,12 +2,16 @@
 import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { LATENCY_CSV_HEAD, latencyCsv, latencyReport, latencyRows, type LatencyRow } from '../reports/latency.js';
+import { LATENCY_CSV_HEAD, LATENCY_PARQUET, latencyCells, latencyCsv, latencyReport, latencyRows, type LatencyRow } from '../reports/latency.js';
+import { parquetPieces } from '../reports/parquet.js';
 import { openReport, streamedRows, trafficReport, type OpenedReport, type TrafficDeps, type TrafficHead, type TrafficRow } from '../reports/traffic.js';
-import { csvHead, csvRow, ndjsonLine, trafficJson } from '../reports/traffic-format.js';
+import { csvHead, csvRow, ndjsonLine, parquetColumns, trafficJson } from '../reports/traffic-format.js';
 import type { Format, TrafficQuery } from '../reports/traffic-query.js';
 
-const TYPES: Readonly<Record<Format, string>> = { json: 'application/json; charset=utf-8', csv: 'text/csv; charset=utf-8; header=present', ndjson: 'application/x-ndjson; charset=utf-8' };
+const TYPES: Readonly<Record<Format, string>> = {
+  json: 'application/json; charset=utf-8', csv: 'text/csv; charset=utf-8; header=present', ndjson: 'application/x-ndjson; charset=utf-8', parquet: 'application/vnd.apache.parquet',
+};
+
 export interface RepliesDeps extends TrafficDeps {
   /** Told of a report that broke off while it was sent: its reader sees no end, and cannot be told why. */
   failed(error: Error, report: string): void;
@@ -22,14 +26,14 @@ export async function sendTraffic(deps: RepliesDeps, query: TrafficQuery, reques
     const report = await trafficReport(deps, query, signal);
     return sendJson(report, trafficJson(report), request, reply);
   }
-  const line = query.format === 'csv' ? (row: TrafficRow) => csvRow(row, query) : ndjsonLine;
-  const head = query.format === 'csv' ? csvHead(query) : '';
+  const encode = query.format === 'parquet' ? (rows: AsyncIterable<TrafficRow>) => parquetPieces(parquetColumns(query), rows)
+    : query.format === 'csv' ? lines(csvHead(query), (row: TrafficRow) => csvRow(row, query)) : lines('', ndjsonLine);
   if (query.limit !== null) {
     const report = await trafficReport(deps, query, signal);
     if (typeof report.next === 'string') void reply.header('x-tidegate-next', report.next);
-    return describe(reply, report, query.format, 'traffic').send([head, ...report.rows.map(line)].join(''));
+    return describe(reply, report, query.format, 'traffic').send(Readable.from(encode(each(report.rows))));
   }
-  return stream(deps, query, reply, signal, query.format, 'traffic', head, streamedRows, line);
+  return stream(deps, query, reply, signal, query.format, 'traffic', streamedRows, encode);
 }
 
 /** @param signal aborts when the asker has left */
@@ -38,21 +42,22 @@ export async function sendLatency(deps: RepliesDeps, query: TrafficQuery, reques
     const report = await latencyReport(deps, query, signal);
     return sendJson(report, JSON.stringify(report), request, reply);
   }
-  const line = query.format === 'csv' ? latencyCsv : (row: LatencyRow) => `${JSON.stringify(row)}\n`;
-  return stream(deps, query, reply, signal, query.format, 'latency', query.format === 'csv' ? LATENCY_CSV_HEAD : '', latencyRows, line);
+  const encode = query.format === 'parquet' ? (rows: AsyncIterable<LatencyRow>) => parquetPieces(LATENCY_PARQUET, latencyCells(rows))
+    : query.format === 'csv' ? lines(LATENCY_CSV_HEAD, latencyCsv) : lines('', (row: LatencyRow) => `${JSON.stringify(row)}\n`);
+  return stream(deps, query, reply, signal, query.format, 'latency', latencyRows, encode);
 }
 
 /** A row a line, with nothing said of the whole. */
 export async function sendRows(rows: AsyncGenerator<object>, reply: FastifyReply, failed: (error: Error) => void): Promise<FastifyReply> {
   // what is wrong with the question shows with the first row, while it can still be said
   const first = await rows.next();
-  const body = Readable.from(pieces('', first, rows, (row) => `${JSON.stringify(row)}\n`)).once('error', failed);
+  const body = Readable.from(lines('', (row: object) => `${JSON.stringify(row)}\n`)(behind(first, rows))).once('error', failed);
   return reply.type(TYPES.ndjson).header('cache-control', 'no-store').send(body);
 }
 
 async function stream<Item>(
   deps: RepliesDeps, query: TrafficQuery, reply: FastifyReply, signal: AbortSignal, format: Exclude<Format, 'json'>, name: string,
-  head: string, rowsOf: (opened: OpenedReport) => AsyncGenerator<Item>, line: (item: Item) => string,
+  rowsOf: (opened: OpenedReport) => AsyncGenerator<Item>, encode: (rows: AsyncIterable<Item>) => AsyncIterable<string | Buffer>,
 ): Promise<FastifyReply> {
   const end = deps.store.beginStream(query.principal);
   let body: Readable | null = null;
@@ -62,7 +67,7 @@ async function stream<Item>(
     const rows = rowsOf({ ...opened, reading: { ...reading, asker: { ...reading.asker, streams: true } } });
     // what is wrong with the question shows with the first row, while it can still be said
     const first = await rows.next();
-    body = Readable.from(pieces(head, first, rows, line));
+    body = Readable.from(encode(behind(first, rows)));
     body.once('close', end).once('error', (error) => { deps.failed(error, name); });
     describe(reply, opened.head, format, name);
   } finally {
@@ -90,13 +95,31 @@ function describe(reply: FastifyReply, head: TrafficHead, format: Exclude<Format
   });
 }
 
-async function* pieces<Item>(head: string, first: IteratorResult<Item, unknown>, rest: AsyncGenerator<Item>, line: (item: Item) => string): AsyncGenerator<string> {
-  let piece = head;
-  for (let next = first; next.done !== true; next = await rest.next()) {
-    piece += line(next.value);
-    if (piece.length < PIECE_CHARACTERS) continue;
-    yield piece;
-    piece = '';
+/** What is left of the rows, the first one in front. */
+export async function* behind<Item>(first: IteratorResult<Item, unknown>, rest: AsyncGenerator<Item>): AsyncGenerator<Item> {
+  try {
+    if (first.done !== true) yield first.value;
+    yield* rest;
+  } finally {
+    // it may be left before it has come to them
+    await rest.return(undefined);
   }
-  if (piece !== '') yield piece;
+}
+
+async function* each<Item>(items: readonly Item[]): AsyncGenerator<Item> {
+  yield* items;
+}
+
+/** Text, a piece of many lines at a time. */
+function lines<Item>(head: string, line: (item: Item) => string): (items: AsyncIterable<Item>) => AsyncGenerator<string> {
+  return async function* (items) {
+    let piece = head;
+    for await (const item of items) {
+      piece += line(item);
+      if (piece.length < PIECE_CHARACTERS) continue;
+      yield piece;
+      piece = '';
+    }
+    if (piece !== '') yield piece;
+  };
 }

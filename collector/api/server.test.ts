@@ -11,7 +11,6 @@ import { migrate } from '../store/migrate.js';
 import { ChdbStore } from '../store/chdb-store.js';
 import { eventually } from '../../test/harness/deadline.js';
 import { createCollectorApi, listenCollectorApi } from './server.js';
-import { NO_BILLING } from '../billing/billing-store.fixture.js';
 import type { FastifyInstance } from 'fastify';
 
 const NOW = Date.parse('2026-11-21T10:07:31.250Z');
@@ -37,7 +36,6 @@ before(async () => {
   const rows = Array.from({ length: 20 }, (_, index) => row(index, index, NOW - (20 - index) * 1000, 1));
   await insertEvents(store, [...rows, row(19, 20, NOW - 900, 0)]);
   api = createCollectorApi({
-    billing: NO_BILLING,
     store, asOfMs: () => NOW, nowMs: () => nowMs, status: () => ({ lag_seconds: 0.5 }),
     kept: () => ({ eventsMs: 30 * 86_400_000, minutesMs: 90 * 86_400_000, quarterHoursMs: 1100 * 86_400_000 }),
     quarantine: {
@@ -106,7 +104,7 @@ test('the default zone is the one the supervisor names', async () => {
 
 test('bad parameters are named, with what is allowed', async () => {
   const cases: readonly (readonly [string, string, boolean])[] = [
-    ['format=parquet', 'format', true], ['format=xml', 'format', true], ['interval=week', 'interval', true], ['interval=hour&interval=day', 'interval', true],
+    ['format=xml', 'format', true], ['interval=week', 'interval', true], ['interval=hour&interval=day', 'interval', true],
     ['group_by=client', 'group_by', true], ['method=get', 'method', true], ['outcome=ok', 'outcome', true], ['status=abc', 'status', false], ['status=1000', 'status', false],
     ['from=now', 'from', false], ['time_zone=Nowhere', 'time_zone', false], ['limit=0', 'limit', false], ['limit=50001', 'limit', false], ['top=0', 'top', false], ['top=x&group_by=app', 'top', false], ['compare=next', 'compare', true], ['fill=maybe', 'fill', false], ['cursor=x&limit=1', 'cursor', false], ['page=2', 'page', false], ['__proto__=1', '__proto__', false],
   ];
@@ -243,7 +241,6 @@ test('what the ledger asks goes ahead of the reports that wait', { timeout: 10_0
     },
   };
   const busy = createCollectorApi({
-    billing: NO_BILLING,
     store: serial, asOfMs: () => NOW, status: () => ({}), kept: () => ({ eventsMs: 1e12, minutesMs: 1e12, quarterHoursMs: 1e12 }), log,
     quarantine: NOTHING_PUT_ASIDE,
     completeness: async () => { await serial.query('coverage'); return { complete: true, reasons: [], streams: [] }; },
@@ -266,7 +263,6 @@ test('a report refused because too many wait is a warning without a stack: nothi
   let open: () => void = () => undefined;
   const gate = new Promise<unknown[]>((resolve) => { open = () => { resolve([]); }; });
   const crowded = createCollectorApi({
-    billing: NO_BILLING,
     quarantine: NOTHING_PUT_ASIDE,
     store: { query: () => gate }, asOfMs: () => NOW, status: () => ({}), kept: () => ({ eventsMs: 1e12, minutesMs: 1e12, quarterHoursMs: 1e12 }),
     completeness: () => Promise.resolve({ complete: true, reasons: [], streams: [] }), log,
@@ -287,7 +283,6 @@ test('an asker that leaves while its report waits is a line at debug, no warning
   let open: () => void = () => undefined;
   const gate = new Promise<unknown[]>((resolve) => { open = () => { resolve([]); }; });
   const slow = createCollectorApi({
-    billing: NO_BILLING,
     quarantine: NOTHING_PUT_ASIDE,
     store: { query: () => gate }, asOfMs: () => NOW, status: () => ({}), kept: () => ({ eventsMs: 1e12, minutesMs: 1e12, quarterHoursMs: 1e12 }),
     completeness: () => Promise.resolve({ complete: true, reasons: [], streams: [] }), log,
@@ -323,7 +318,6 @@ test('quarantine is the operator\'s', async () => {
 
 test('a store that fails tells the log why, not the asker', async () => {
   const broken = createCollectorApi({
-    billing: NO_BILLING,
     store: { query: () => Promise.reject(new Error('SELECT secret FROM t')) }, asOfMs: () => NOW, status: () => ({}), kept: () => ({ eventsMs: 1e12, minutesMs: 1e12, quarterHoursMs: 1e12 }),
     quarantine: NOTHING_PUT_ASIDE,
     completeness: () => Promise.resolve({ complete: true, reasons: [], streams: [] }), log,
@@ -337,7 +331,7 @@ test('a store that fails tells the log why, not the asker', async () => {
 test('the socket is its owner\'s, and a dead collector\'s socket is no obstacle', async () => {
   assert.equal(statSync(socketPath).mode & 0o777, 0o600);
   const left = join(folder, 'left.sock');
-  const again = (): FastifyInstance => createCollectorApi({ billing: NO_BILLING, store, quarantine: NOTHING_PUT_ASIDE, asOfMs: () => 0, status: () => ({}), kept: () => ({ eventsMs: 0, minutesMs: 0, quarterHoursMs: 0 }), completeness: () => Promise.reject(new Error()), log });
+  const again = (): FastifyInstance => createCollectorApi({ store, quarantine: NOTHING_PUT_ASIDE, asOfMs: () => 0, status: () => ({}), kept: () => ({ eventsMs: 0, minutesMs: 0, quarterHoursMs: 0 }), completeness: () => Promise.reject(new Error()), log });
   const first = again();
   await listenCollectorApi(first, left);
   const second = again();

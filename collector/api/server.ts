@@ -10,8 +10,9 @@ import { InvalidParameterError } from '../../errors/invalid-parameter.js';
 import { problem } from '../../errors/problem.js';
 import { TidegateError } from '../../errors/tidegate-error.js';
 import { WhatifQuestion } from '../../gateway/whatif/rules.js';
-import type { Billing } from '../billing/billing.js';
 import type { Collector } from '../collector.js';
+import { ExportParameters, parseExportQuery } from '../billing/export-query.js';
+import { Receipts, ReceiptsBody } from '../billing/receipts.js';
 import { LiveCounters } from '../counters/live-counters.js';
 import { APP_TABLES, appRows } from '../erasure/app-data.js';
 import { ERASED, type ErasureLine } from '../erasure/erasure.js';
@@ -27,10 +28,11 @@ import { parseRequestsQuery, requestList, RequestsParameters } from '../reports/
 import { requestEvent } from '../reports/requests.js';
 import type { TrafficDeps } from '../reports/traffic.js';
 import { LatencyParameters, parseTrafficQuery, TrafficParameters, type TrafficQuery } from '../reports/traffic-query.js';
-import { registerBilling } from './billing-replies.js';
+import { registerBillingDays, type Days } from './billing-days.js';
 import { whatif } from '../reports/whatif.js';
 import { sendLatency, sendRows, sendTraffic, type RepliesDeps } from './report-replies.js';
 import { sendSteps } from './step-lines.js';
+import { sendExport, type BillingDeps } from './export-replies.js';
 
 export interface CollectorApiDeps {
   readonly store: QueryStore;
@@ -43,7 +45,10 @@ export interface CollectorApiDeps {
   readonly quarantine: Pick<Quarantine, 'list' | 'replay'>;
   /** What changes the record; absent: there are no such endpoints. */
   readonly records?: Pick<Collector, 'rebuild' | 'erase'>;
-  readonly billing: Pick<Billing, 'days' | 'close' | 'adjust' | 'closed' | 'unclosed'>;
+  /** What answers of days, and takes an operator's word on them; absent: there are no such endpoints. */
+  readonly days?: Days;
+  /** What is closed, and where is kept what was exported of it. Absent: no ledger is kept here. */
+  readonly billing?: BillingDeps;
   /** The collector's own state, for the supervisor's status and metrics. */
   status(): unknown;
   nowMs?: () => number;
@@ -127,7 +132,7 @@ export function createCollectorApi(deps: CollectorApiDeps): FastifyInstance {
     return principal.kind === 'app' ? { ...day, as_of: answer.as_of, complete, reasons, dropped } : { ...day, ...answer, dropped };
   });
 
-  registerBilling(server, { billing: deps.billing, line: store, nowMs, asOfMs: () => deps.asOfMs(), principalOf, mustBeOperator, goneSignal });
+  if (deps.days !== undefined) registerBillingDays(server, { days: deps.days, line: store, nowMs, asOfMs: () => deps.asOfMs(), principalOf, mustBeOperator, goneSignal });
   server.post<{ Body: WhatifQuestion }>('/v1/whatif', { schema: { querystring: NoParameters, body: WhatifQuestion }, bodyLimit: WHATIF_LIMIT_BYTES }, (request, reply) => {
     mustBeOperator(request);
     return whatif(traffic, request.body, { principal: principalOf(request), signal: goneSignal(reply) });
@@ -163,6 +168,17 @@ export function createCollectorApi(deps: CollectorApiDeps): FastifyInstance {
     mustBeOperator(request, OF_ANY_APP);
     return deps.quarantine.replay(request.params.id);
   });
+
+  server.get<{ Querystring: ExportParameters }>('/v1/billing/export', { schema: { querystring: ExportParameters } }, async (request, reply) => {
+    const query = parseExportQuery(request.query, { principal: principalOf(request), accept: request.headers.accept ?? '' });
+    const failed = (error: Error, report: string): void => { deps.log.error({ err: error, report }, 'an export broke off while it was sent'); };
+    return sendExport({ ...billingOf(deps), line: store, nowMs, failed }, query, reply, goneSignal(reply));
+  });
+
+  server.post<{ Body: ReceiptsBody }>('/v1/billing/receipts', { schema: { body: ReceiptsBody, querystring: NoParameters } }, (request) => {
+    mustBeOperator(request);
+    return new Receipts(billingOf(deps).store, nowMs).note(request.body);
+  });
   return server;
 }
 
@@ -178,6 +194,12 @@ function principalOf(request: FastifyRequest): Principal {
   const principal = parsePrincipal(request.headers[PRINCIPAL_FIELD]);
   if (principal === null) throw new TidegateError('unauthenticated', `${PRINCIPAL_FIELD} is missing or not valid`);
   return principal;
+}
+
+/** @throws not_found: this collector has no ledger */
+function billingOf({ billing }: CollectorApiDeps): BillingDeps {
+  if (billing === undefined) throw new TidegateError('not_found', 'No ledger of closed days is kept here.');
+  return billing;
 }
 
 /** @throws operator_only */

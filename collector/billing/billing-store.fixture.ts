@@ -77,9 +77,3 @@ export class BillingStore implements AsyncDisposable {
     rmSync(this.#folder, { recursive: true, force: true });
   }
 }
-
-/** Of an API that nobody asks for days. */
-export const NO_BILLING: Pick<Billing, 'days' | 'close' | 'adjust' | 'closed' | 'unclosed'> = {
-  days: () => Promise.resolve([]), close: () => Promise.resolve([]), adjust: () => Promise.reject(new Error('nobody adjusts here')),
-  closed: async function* () { /* none */ }, unclosed: () => Promise.resolve([]),
-};

@@ -5,47 +5,49 @@ import type { Principal } from '../reports/principal.js';
 import { tenantOf } from '../reports/traffic-query.js';
 import type { EntrySelection } from './entry.js';
 
-export const SelectionParameters = Type.Object({
-  month: Type.Optional(Type.String({ description: 'Such as 2026-11. Default, without from and to: the month under way (UTC).' })),
-  from: Type.Optional(Type.String({ description: 'First local date.' })),
+export const SELECTION = {
+  month: Type.Optional(Type.String({ description: 'Local dates of this month, such as 2026-11.' })),
+  from: Type.Optional(Type.String({ description: 'In place of month: first local date, such as 2026-11-01.' })),
   to: Type.Optional(Type.String({ description: 'First local date after the range.' })),
-  app: Type.Optional(Type.Array(Type.String(), { description: 'Only these apps.' })),
-}, { additionalProperties: false });
+  app: Type.Optional(Type.Array(Type.String({ maxLength: 2048 }), { maxItems: 1000, description: 'Only these apps; repeatable.' })),
+};
+export const SelectionParameters = Type.Object(SELECTION, { additionalProperties: false });
 export type SelectionParameters = Static<typeof SelectionParameters>;
 
-/** As long as any zone's days are known. */
+/** As long as any number of days is kept by default. */
 const MOST_DAYS = 1100;
 const DAY_MS = 86_400_000;
 
-/** @throws invalid_parameter naming the parameter; operator_only where an app asks for another one */
-export function parseSelection({ month, from, to, app }: SelectionParameters, principal: Principal, nowMs: number): EntrySelection {
-  const own = tenantOf(principal, app ?? []);
-  const apps = own === null ? app ?? null : [own];
-  if (month !== undefined) {
-    if (from !== undefined || to !== undefined) throw new InvalidParameterError('month', 'stands alone: without from and to');
-    return { ...monthDates(month), apps };
-  }
-  if (from === undefined && to === undefined) return { ...monthDates(new Date(nowMs).toISOString().slice(0, 7)), apps };
-  if (from === undefined) throw new InvalidParameterError('from', 'stands with to: a date such as 2026-11-01');
-  if (to === undefined) throw new InvalidParameterError('to', 'stands with from: the first date after the range, such as 2026-12-01');
-  const days = (parseDate('to', to) - parseDate('from', from)) / DAY_MS;
-  if (days <= 0) throw new InvalidParameterError('to', 'must be later than from: it is the first date after the range');
-  if (days > MOST_DAYS) throw new InvalidParameterError('to', `is ${days} days after from: at most ${MOST_DAYS}`);
-  return { fromDay: from, toDay: to, apps };
+/** @param month in place of one where nothing is said; null: something must be. @throws invalid_parameter naming the parameter; operator_only where an app asks for another one */
+export function parseSelection({ month, from, to, app = [] }: SelectionParameters, principal: Principal, defaultMonth: string | null): EntrySelection {
+  const own = tenantOf(principal, app);
+  const apps = own !== null ? [own] : app.length > 0 ? [...new Set(app)].sort() : null;
+  if (month !== undefined && (from !== undefined || to !== undefined)) throw new InvalidParameterError('month', 'does not go with from and to');
+  const asked = month ?? (from === undefined && to === undefined ? defaultMonth : undefined);
+  if (asked === null) throw new InvalidParameterError('month', 'is missing: a month such as 2026-11, or from and to');
+  if (asked !== undefined) return { ...monthDates(asked), apps };
+  const [fromMs, toMs] = [parseDate('from', from), parseDate('to', to)];
+  if (fromMs >= toMs) throw new InvalidParameterError('from', 'must be before `to`');
+  if (toMs - fromMs > MOST_DAYS * DAY_MS) throw new InvalidParameterError('to', `is ${(toMs - fromMs) / DAY_MS} days after from: at most ${MOST_DAYS}`);
+  return { fromDay: dateOf(fromMs), toDay: dateOf(toMs), apps };
 }
 
 /** @returns ms since the epoch of the date's midnight in UTC. @throws invalid_parameter */
-export function parseDate(parameter: string, date: string): number {
-  const midnightMs = Date.parse(`${date}T00:00:00Z`);
-  const year = Number(date.slice(0, 4));
-  if (!/^\d{4}-\d\d-\d\d$/.test(date) || Number.isNaN(midnightMs) || year < 1971 || year > 2099 || new Date(midnightMs).toISOString().slice(0, 10) !== date) {
-    throw new InvalidParameterError(parameter, 'must be a date such as 2026-11-21, from 1971 to 2099');
-  }
-  return midnightMs;
+export function parseDate(parameter: string, date: string | undefined): number {
+  if (date === undefined) throw new InvalidParameterError(parameter, 'is missing: from and to are both needed');
+  const atMs = /^\d{4}-\d\d-\d\d$/.test(date) ? Date.parse(`${date}T00:00:00Z`) : Number.NaN;
+  // the 30th of February is read as a day of March
+  if (Number.isNaN(atMs) || dateOf(atMs) !== date || !inRange(atMs)) throw new InvalidParameterError(parameter, 'must be a date such as 2026-11-01, from 1971 to 2099');
+  return atMs;
 }
 
 function monthDates(month: string): Pick<EntrySelection, 'fromDay' | 'toDay'> {
-  const [, year, number] = /^(\d{4})-(\d\d)$/.exec(month) ?? [];
-  if (Number(year) < 1971 || Number(year) > 2098 || !(Number(number) >= 1 && Number(number) <= 12)) throw new InvalidParameterError('month', 'must be a month such as 2026-11');
-  return { fromDay: `${month}-01`, toDay: new Date(Date.UTC(Number(year), Number(number), 1)).toISOString().slice(0, 10) };
+  const startMs = /^\d{4}-\d\d$/.test(month) ? Date.parse(`${month}-01T00:00:00Z`) : Number.NaN;
+  if (Number.isNaN(startMs) || !inRange(startMs)) throw new InvalidParameterError('month', 'must be a month such as 2026-11, from 1971 to 2099');
+  const start = new Date(startMs);
+  return { fromDay: dateOf(startMs), toDay: dateOf(Date.UTC(start.getUTCFullYear(), start.getUTCMonth() + 1, 1)) };
 }
+
+const dateOf = (atMs: number): string => new Date(atMs).toISOString().slice(0, 10);
+/** 2100-01-01 is the first date after a range. */
+const inRange = (atMs: number): boolean => atMs >= Date.UTC(1971, 0, 1) && atMs <= Date.UTC(2100, 0, 1);

@@ -1,9 +1,10 @@
 /** `GET /v1/reports/latency`: how many requests took how long, bucket of time by bucket of duration; a heatmap. */
+import { csvLine } from './csv.js';
+import type { ParquetColumn } from './parquet.js';
 import { durationBounds, durationCounts } from './percentiles.js';
 import type { Row } from './report-store.js';
 import { TidegateError } from '../../errors/tidegate-error.js';
 import { bucketsOf, openReport, ownRows, type OpenedReport, type TrafficDeps, type TrafficHead } from './traffic.js';
-import { csvLine } from './traffic-format.js';
 import type { TrafficQuery } from './traffic-query.js';
 
 export interface LatencyRow {
@@ -56,4 +57,22 @@ function durationsOf(row: Row): Pick<LatencyRow, 'requests' | 'durations'> {
 export function latencyCsv({ time, durations, partial }: LatencyRow): string {
   if (durations.length === 0) return csvLine([time, '', '', 0, partial]);
   return durations.map((cells) => csvLine([time, ...cells, partial])).join('');
+}
+
+/** A cell of the heatmap, as a line of CSV is. */
+type LatencyCell = readonly [time: string, fromMs: number | null, toMs: number | null, requests: number, partial: boolean];
+
+export const LATENCY_PARQUET: readonly ParquetColumn<LatencyCell>[] = [
+  { name: 'time', type: 'text', of: ([time]) => time },
+  { name: 'from_ms', type: 'real', nullable: true, of: ([, fromMs]) => fromMs },
+  { name: 'to_ms', type: 'real', nullable: true, of: ([, , toMs]) => toMs },
+  { name: 'requests', type: 'integer', of: ([, , , requests]) => requests },
+  { name: 'partial', type: 'boolean', of: ([, , , , partial]) => partial },
+];
+
+export async function* latencyCells(rows: AsyncIterable<LatencyRow>): AsyncGenerator<LatencyCell> {
+  for await (const { time, durations, partial } of rows) {
+    if (durations.length === 0) yield [time, null, null, 0, partial];
+    for (const cells of durations) yield [time, ...cells, partial];
+  }
 }

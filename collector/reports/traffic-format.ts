@@ -1,3 +1,5 @@
+import { csvCell, csvLine } from './csv.js';
+import type { ParquetColumn } from './parquet.js';
 import { PERCENTILES } from './percentiles.js';
 import type { TrafficReport, TrafficRow, TrafficSums } from './traffic.js';
 import type { TrafficQuery } from './traffic-query.js';
@@ -33,13 +35,20 @@ export function csvRow(row: TrafficRow, { groupBy, top }: TrafficQuery): string 
   ]);
 }
 
-export const csvLine = (cells: readonly (string | number | boolean)[]): string => `${cells.join(',')}\r\n`;
-
 const sumCells = (sums: TrafficSums): (string | number)[] => [...SUMS.map((name) => sums[name]), sums.duration_ms.avg ?? '', ...PERCENTILES.map((name) => sums.duration_ms[name] ?? '')];
 
-/** A spreadsheet runs text that begins with one of these as a formula: an apostrophe in front makes it text (OWASP, CSV injection). */
-export function csvCell(value: string | number): string {
-  if (typeof value === 'number') return String(value);
-  const text = /^[\s]*[=+\-@\t\r\n|%＝＋－＠]/u.test(value) ? `'${value}` : value;
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+/** The same columns as those of CSV; what is an empty cell there is null. */
+export function parquetColumns({ groupBy, top, compare }: TrafficQuery): readonly ParquetColumn<TrafficRow>[] {
+  const sums = (prefix: string, of: (row: TrafficRow) => TrafficSums | undefined): ParquetColumn<TrafficRow>[] => [
+    ...SUMS.map((name): ParquetColumn<TrafficRow> => ({ name: `${prefix}${name}`, type: 'integer', of: (row) => of(row)?.[name] ?? 0 })),
+    ...(['avg', ...PERCENTILES] as const).map((name): ParquetColumn<TrafficRow> => ({ name: `${prefix}duration_ms_${name}`, type: 'real', nullable: true, of: (row) => of(row)?.duration_ms[name] ?? null })),
+  ];
+  return [
+    { name: 'time', type: 'text', of: (row) => row.time },
+    ...groupBy.map((group): ParquetColumn<TrafficRow> => ({ name: group, type: group === 'status' ? 'integer' : 'text', nullable: true, of: (row) => row.groups[group] ?? null })),
+    ...sums('', (row) => row),
+    { name: 'partial', type: 'boolean', of: (row) => row.partial },
+    ...(top === null ? [] : [{ name: 'others', type: 'boolean', of: (row: TrafficRow) => row.others } as const]),
+    ...(compare ? [{ name: 'previous_time', type: 'text', of: (row: TrafficRow) => row.previous?.time ?? '' } as const, ...sums('previous_', (row) => row.previous)] : []),
+  ];
 }

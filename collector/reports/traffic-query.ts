@@ -17,7 +17,7 @@ export const RAW_GROUPS = ['status', 'method', 'outcome', 'target', 'config_vers
 const OPERATOR_GROUPS = ['target', 'config_version'] as const;
 export const GROUPS = [...ROLLUP_GROUPS, ...RAW_GROUPS] as const;
 export type Group = (typeof GROUPS)[number];
-export const FORMATS = ['json', 'csv', 'ndjson'] as const;
+export const FORMATS = ['json', 'csv', 'ndjson', 'parquet'] as const;
 export type Format = (typeof FORMATS)[number];
 /** Groups that may stand by themselves: the engine looks each row's up among them. */
 const MAX_TOP = 1000;
@@ -135,6 +135,7 @@ export function parseTrafficQuery(parameters: TrafficParameters, context: QueryC
 
 function acceptedFormat(accept: string): Format {
   if (/^\s*text\/csv\b/i.test(accept)) return 'csv';
+  if (/^\s*application\/vnd\.apache\.parquet\b/i.test(accept)) return 'parquet';
   return /^\s*application\/(x-)?(ndjson|jsonl)\b/i.test(accept) ? 'ndjson' : 'json';
 }
 

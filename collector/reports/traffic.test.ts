@@ -2,11 +2,12 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import type { ChdbStore } from '../store/chdb-store.js';
 import { bucketBounds } from './calendar.js';
+import { csvCell } from './csv.js';
 import type { Principal } from './principal.js';
 import { MAX_ROWS, ReportStore } from './report-store.js';
 import { trafficReport, type TrafficDeps } from './traffic.js';
 import { assertSame, openReports, OPERATOR, parse, plainCount, RAGGED, RANGE, type Event, type TestReports } from './traffic-events.fixture.js';
-import { csvCell, csvHead, csvRow, trafficJson } from './traffic-format.js';
+import { csvHead, csvRow, trafficJson } from './traffic-format.js';
 import type { TrafficParameters } from './traffic-query.js';
 import { statement, statementParams } from './traffic-statement.js';
 

@@ -52,6 +52,8 @@ const TABLE: Readonly<Record<EndpointName, Readonly<Record<Origin, string>>>> = 
   billingDays: { control: REPORTS, reports: APP_ALONE },
   closeDay: { control: OPERATOR, reports: NOTHING },
   adjustDay: { control: OPERATOR, reports: NOTHING },
+  billingExport: { control: REPORTS, reports: APP_ALONE },
+  billingReceipts: { control: OPERATOR, reports: NOTHING },
   quarantine: { control: READERS, reports: NOTHING },
   appData: { control: OPERATOR, reports: NOTHING },
   eraseApp: { control: OPERATOR, reports: NOTHING },

@@ -63,8 +63,8 @@ const SHOW: Readonly<Record<Origin, string>> = {
 const REFUSED: Readonly<Record<Principal['kind'], string>> = {
   operator: 'This is not for the operator.',
   read_only: 'A token with the role read_only changes nothing, and tries no configuration.',
-  billing: 'A token with the role billing reads reports, live numbers and completeness only.',
-  app: 'An app\'s own credential reads its reports, completeness and requests only.',
+  billing: 'A token with the role billing reads reports, live numbers, completeness and exports of closed days only.',
+  app: 'An app\'s own credential reads its reports, completeness, requests and closed days only.',
 };
 
 /**

@@ -60,7 +60,7 @@ const SELECTION = {
   target: texts('Only these targets; while raw events are kept. The operator\'s only.'),
   config_version: texts('Only these versions of the configuration; while raw events are kept. The operator\'s only.'),
   fill: Type.Boolean({ description: 'Buckets without events have rows of zeros, up to as_of.' }),
-  format: oneOf(['json', 'csv', 'ndjson'], 'Default: as Accept says, else json.'),
+  format: oneOf(['json', 'csv', 'ndjson', 'parquet'], 'Default: as Accept says, else json.'),
 };
 
 const TRAFFIC_QUERY = {
@@ -100,11 +100,11 @@ export const ENDPOINTS = {
   },
   trafficReport: {
     method: 'GET', path: '/v1/reports/traffic', access: 'reports', forwarded: true, summary: 'Requests, errors, bytes and latency by time and group.',
-    query: TRAFFIC_QUERY, answers: answers('The report; 304 where If-None-Match has its ETag.', ['application/json', 'text/csv', 'application/x-ndjson']),
+    query: TRAFFIC_QUERY, answers: answers('The report; 304 where If-None-Match has its ETag.', ['application/json', 'text/csv', 'application/x-ndjson', 'application/vnd.apache.parquet']),
   },
   latencyReport: {
     method: 'GET', path: '/v1/reports/latency', access: 'reports', forwarded: true, summary: 'How many requests took how long, by time: a heatmap.',
-    query: SELECTION, answers: answers('The report; 304 where If-None-Match has its ETag.', ['application/json', 'text/csv', 'application/x-ndjson']),
+    query: SELECTION, answers: answers('The report; 304 where If-None-Match has its ETag.', ['application/json', 'text/csv', 'application/x-ndjson', 'application/vnd.apache.parquet']),
   },
   liveReport: {
     method: 'GET', path: '/v1/reports/live', access: 'reports', forwarded: true, summary: 'Requests a second, in flight and today\'s counts: site, services, apps; today\'s count against each app\'s quota; as a stream on Accept.',
@@ -158,6 +158,23 @@ export const ENDPOINTS = {
       }, { additionalProperties: false }),
     },
     answers: answers('The entry.'),
+  },
+  billingExport: {
+    method: 'GET', path: '/v1/billing/export', access: 'reports', forwarded: true, summary: 'The ledger\'s entries of closed days: the same bytes whenever it is asked for.',
+    query: {
+      month: Type.String({ pattern: '^\\d{4}-\\d{2}$', description: 'Local dates of this month.' }),
+      from: Type.String({ format: 'date', description: 'In place of month: first local date.' }),
+      to: Type.String({ format: 'date', description: 'First local date after the range.' }),
+      app: texts('Only these apps.'),
+      format: oneOf(['csv', 'json', 'ndjson', 'parquet', 'cloudevents'], 'Default: as Accept says, else json.'),
+      manifest: Type.Boolean({ description: 'In place of the file what it is: name, bytes, SHA-256, rows, sums.' }),
+    },
+    answers: answers('The file; 409: days of it are not closed, with `days`.', ['application/json', 'text/csv', 'application/x-ndjson', 'application/vnd.apache.parquet', 'application/cloudevents-batch+json']),
+  },
+  billingReceipts: {
+    method: 'POST', path: '/v1/billing/receipts', access: 'operator', forwarded: true, summary: 'Notes what is pushed to a receiver: before it is sent, and what came of it.',
+    body: { types: JSON_TYPE, required: true, schema: Type.Object({ target: Type.String(), action: Type.Enum(['intend', 'received', 'not_taken', 'resend', 'assume_received', 'look']), entry_ids: Type.Array(Type.String()) }) },
+    answers: answers('`standings` of the entries.'),
   },
   quarantine: {
     method: 'GET', path: '/v1/quarantine', access: 'read', forwarded: true, summary: 'What of the log could not be read, newest first.',

@@ -145,7 +145,8 @@ function createHandlers(deps: ControlDeps, forward: CollectorForward, descriptio
     },
     trafficReport: forwarded(ENDPOINTS.trafficReport), latencyReport: forwarded(ENDPOINTS.latencyReport), liveReport: forwarded(ENDPOINTS.liveReport, 'answerLive'),
     completeness: forwarded(ENDPOINTS.completeness), requests: forwarded(ENDPOINTS.requests), request: forwarded(ENDPOINTS.request),
-    billingDays: forwarded(ENDPOINTS.billingDays), closeDay: forwarded(ENDPOINTS.closeDay), adjustDay: forwarded(ENDPOINTS.adjustDay),
+    billingDays: forwarded(ENDPOINTS.billingDays), billingExport: forwarded(ENDPOINTS.billingExport), billingReceipts: forwarded(ENDPOINTS.billingReceipts),
+    closeDay: forwarded(ENDPOINTS.closeDay), adjustDay: forwarded(ENDPOINTS.adjustDay),
     whatif: forwarded(ENDPOINTS.whatif), quarantine: forwarded(ENDPOINTS.quarantine), replayQuarantine: forwarded(ENDPOINTS.replayQuarantine), rebuild: forwarded(ENDPOINTS.rebuild),
     appData: forwarded(ENDPOINTS.appData), eraseApp: forwarded(ENDPOINTS.eraseApp),
   };

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -73,7 +73,7 @@ test('requests on both sides of midnight stand on their own days, closed once th
   assert.match(credited.out, /4 requests off the bill of acme for 2026-11-20, 3 of them over quota: on 2026-11-21/);
   assert.equal(cli('adjust', 'acme', '--day', '2026-11-20', '--requests', '-4', '--reason', 'our fault', '--id', 'ticket-7').out, credited.out, 'said twice, it is one');
   assert.match(cli('adjust', 'acme', '--day', '2026-11-20', '--requests', '-40', '--reason', 'too much').out, /40 off the 9 that are billed of 2026-11-20 \(invalid_parameter\)/);
-  for (const [query, parameter] of [['month=2026-13', 'month'], ['from=2026-11-20', 'to'], ['from=2026-11-20&to=2026-11-20', 'to'], ['from=20&to=2026-11-20', 'from'], ['months=1', 'months']]) {
+  for (const [query, parameter] of [['month=2026-13', 'month'], ['from=2026-11-20', 'to'], ['from=2026-11-20&to=2026-11-20', 'from'], ['from=20&to=2026-11-20', 'from'], ['months=1', 'months']]) {
     const answer = await fetch(`${node.controlUrl}/v1/billing/days?${query}`, { headers: { authorization: `Bearer ${OPERATOR_TOKEN}` } });
     assert.deepEqual([answer.status, (await answer.json() as { parameter: string }).parameter], [400, parameter], query);
   }
@@ -88,6 +88,23 @@ test('requests on both sides of midnight stand on their own days, closed once th
     'closed: usage globex 2026-11-21: 4-0, 4 billable, 0 over',
   ]);
   assert.deepEqual(all.slice(0, 1), first);
+
+  // the same bytes twice, and across a kill of the collector
+  const exported = (name: string, format: string): Buffer => {
+    const file = join(folder, name);
+    const { code, out } = cli('export', '--from', '2026-11-19', '--to', '2026-11-22', '--format', format, '--out', file);
+    assert.equal(code, 0, out);
+    assert.match(out, /4 entries, 18 billable requests/);
+    return readFileSync(file);
+  };
+  const files = ['csv', 'parquet', 'cloudevents'].map((format) => exported(`first.${format}`, format));
+  assert.match(String(files[0]), /,credit,,acme,2026-11-21,2026-11-20,UTC,[^,]+,[^,]+,0,0,0,-4,10,-3,closed,true,our fault,/);
+  await node.kill(node.pids('collector')[0] ?? 0);
+  await eventually('days are told again', async () => ((await closedDays().catch(() => [])).length === 4 ? true : null), 60_000, 200);
+  assert.deepEqual(['csv', 'parquet', 'cloudevents'].map((format) => exported(`second.${format}`, format)), files);
+  const open = cli('export', '--from', '2026-11-19', '--to', '2026-11-23', '--format', 'csv');
+  assert.deepEqual([open.code, /billing_days_open/.test(open.out), /acme 2026-11-22/.test(open.out)], [3, true, true], open.out);
+
   // its own alone
   const own = await fetch(`${node.controlUrl}/v1/billing/days?from=2026-11-19&to=2026-11-25`, { headers: { authorization: `Bearer ${KEYS.globex}` } });
   const { days: owned } = await own.json() as { days: readonly ToldDay[] };

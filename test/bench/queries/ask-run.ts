@@ -12,7 +12,6 @@ import type { QueryParams, Store } from '../../../collector/store/store.js';
 import { QUIET } from '../quiet-log.js';
 import { SeededRandom } from '../seeded-random.js';
 import { QUERIES, type Asked, type BenchQuery } from './asked-queries.js';
-import { NO_BILLING } from '../../../collector/billing/billing-store.fixture.js';
 import { END_MS, MadeTime } from './made-time.js';
 
 export interface AnsweredQuery {
@@ -61,7 +60,6 @@ const kept = { eventsMs: 36_500 * DAY_MS, minutesMs: 36_500 * DAY_MS, quarterHou
 const collector = await Collector.start({ dataDir: folder, retention: { ...kept, maxBytes: Number.MAX_SAFE_INTEGER }, log: QUIET });
 const watched = new Watched(collector.store);
 const api = createCollectorApi({
-  billing: NO_BILLING,
   store: watched, log: { ...QUIET }, quarantine: collector.quarantine, kept: () => kept, status: () => ({}),
   // it is asked within the last hour of the events, so that the live numbers have some; the clock goes on, for answers that are good for a second
   nowMs: () => END_MS - DAY_MS / 24 + performance.now(), asOfMs: () => END_MS - DAY_MS / 24,

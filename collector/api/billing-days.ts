@@ -7,8 +7,11 @@ import { parseDate, parseSelection, SelectionParameters } from '../billing/selec
 import type { Principal } from '../reports/principal.js';
 import type { ReportStore } from '../reports/report-store.js';
 
-export interface BillingRepliesDeps {
-  readonly billing: Pick<Billing, 'days' | 'close' | 'adjust' | 'closed' | 'unclosed'>;
+/** What answers of days, and takes an operator's word on them. */
+export type Days = Pick<Billing, 'days' | 'close' | 'adjust'>;
+
+export interface BillingDaysDeps {
+  readonly days: Days;
   /** The line in which reports wait for the store. */
   readonly line: ReportStore;
   nowMs(): number;
@@ -32,11 +35,11 @@ const Adjust = Type.Object({
   reason: Type.String(),
 }, { additionalProperties: false });
 
-export function registerBilling(server: FastifyInstance, deps: BillingRepliesDeps): void {
+export function registerBillingDays(server: FastifyInstance, deps: BillingDaysDeps): void {
   server.get<{ Querystring: SelectionParameters }>('/v1/billing/days', { schema: { querystring: SelectionParameters } }, async (request, reply) => {
     const principal = deps.principalOf(request);
-    const selection = parseSelection(request.query, principal, deps.nowMs());
-    const days = await deps.line.turn({ principal, signal: deps.goneSignal(reply) }, () => deps.billing.days(selection));
+    const selection = parseSelection(request.query, principal, new Date(deps.nowMs()).toISOString().slice(0, 7));
+    const days = await deps.line.turn({ principal, signal: deps.goneSignal(reply) }, () => deps.days.days(selection));
     return { as_of: new Date(deps.asOfMs()).toISOString(), from: selection.fromDay, to: selection.toDay, days };
   });
 
@@ -44,14 +47,14 @@ export function registerBilling(server: FastifyInstance, deps: BillingRepliesDep
     deps.mustBeOperator(request, 'It changes bills.');
     const { day, app = null, accept_gap: acceptGap } = request.body;
     parseDate('day', day);
-    return { closed: await deps.billing.close(day, app, acceptGap === undefined ? null : words('accept_gap', acceptGap)) };
+    return { closed: await deps.days.close(day, app, acceptGap === undefined ? null : words('accept_gap', acceptGap)) };
   });
 
   server.post<{ Body: Static<typeof Adjust> }>('/v1/billing/adjust', { schema: { body: Adjust } }, (request) => {
     deps.mustBeOperator(request, 'It changes bills.');
     const { day, reason } = request.body;
     parseDate('day', day);
-    return deps.billing.adjust({ ...request.body, reason: words('reason', reason) });
+    return deps.days.adjust({ ...request.body, reason: words('reason', reason) });
   });
 }
 

@@ -1,0 +1,43 @@
+/** What may be asked of `GET /v1/billing/export`: the schema of its query string, and the typed value made of it. */
+import Type, { type Static } from 'typebox';
+import type { Principal } from '../reports/principal.js';
+import type { EntrySelection } from './entry.js';
+import { parseSelection, SELECTION } from './selection.js';
+
+export const EXPORT_FORMATS = ['csv', 'json', 'ndjson', 'parquet', 'cloudevents'] as const;
+export type ExportFormat = (typeof EXPORT_FORMATS)[number];
+
+export const ExportParameters = Type.Object({
+  ...SELECTION,
+  format: Type.Optional(Type.Enum([...EXPORT_FORMATS], { description: 'Default: as Accept says, else json.' })),
+  manifest: Type.Optional(Type.Boolean({ description: 'In place of the file what it is: name, bytes, SHA-256, rows, sums.' })),
+}, { additionalProperties: false });
+export type ExportParameters = Static<typeof ExportParameters>;
+
+export interface ExportQuery {
+  readonly selection: EntrySelection;
+  readonly format: ExportFormat;
+  readonly manifest: boolean;
+  /** Of the file, without an extension: `billing-2026-11`. */
+  readonly name: string;
+  readonly principal: Principal;
+}
+
+/** @throws invalid_parameter; operator_only: another app's */
+export function parseExportQuery(parameters: ExportParameters, context: { readonly principal: Principal; readonly accept: string }): ExportQuery {
+  const { principal, accept } = context;
+  const { format = acceptedFormat(accept), manifest = false, ...selected } = parameters;
+  const selection = parseSelection(selected, principal, null);
+  const { month } = selected;
+  return { selection, format, manifest, principal, name: month === undefined ? `billing-${selection.fromDay}-to-${selection.toDay}` : `billing-${month}` };
+}
+
+/** True while the last day of the selection is over in no zone: Kiritimati's clock is 14 h ahead of UTC. */
+export const isToCome = ({ toDay }: EntrySelection, nowMs: number): boolean => nowMs < Date.parse(`${toDay}T00:00:00Z`) - 14 * 3_600_000;
+
+function acceptedFormat(accept: string): ExportFormat {
+  if (/^\s*text\/csv\b/i.test(accept)) return 'csv';
+  if (/^\s*application\/vnd\.apache\.parquet\b/i.test(accept)) return 'parquet';
+  if (/^\s*application\/cloudevents-batch\+json/i.test(accept)) return 'cloudevents';
+  return /^\s*application\/(x-)?(ndjson|jsonl)\b/i.test(accept) ? 'ndjson' : 'json';
+}
