@@ -10,7 +10,7 @@ const STATUS: NodeStatus = {
   workers: [], targets: [], limits: [], spool: { bytes: 0, max_bytes: 1, streams: 0, dropped: 0 }, shipping: null, sharing: null,
   collector: {
     lag_seconds: 90, stored: 7, gaps: 0, gaps_total: 0, repeats: 0, quarantined: 0,
-    failing: { code: 'store_failed', detail: 'no room on the disk', since: '2026-11-21T10:00:00.000Z' }, publishing: null,
+    failing: { code: 'store_failed', detail: 'no room on the disk', since: '2026-11-21T10:00:00.000Z' }, publishing: null, billing: null,
   },
   collector_fault: null,
 };
@@ -35,4 +35,14 @@ test('a status says since when and why live counters are not published', () => {
     renderStatus({ columns: 80, colour: false, write: () => undefined }, { ...STATUS, collector: { ...(STATUS.collector as CollectorStatus), publishing } }, null);
   for (const well of [null, { ever: true, failing: null }]) assert.doesNotMatch(text(well), /^counters/m);
   assert.match(text({ ever: false, failing }), /^counters +live counters are not published since 2026-11-21T10:00:00\.000Z: port 6379: maxmemory-policy is allkeys-lru \(shared_state_eviction\); nothing is lost by it$/m);
+});
+
+test('a status says since when days wait to be closed, and which of them wait for an operator', () => {
+  const text = (billing: CollectorStatus['billing']): string =>
+    renderStatus({ columns: 80, colour: false, write: () => undefined }, { ...STATUS, collector: { ...(STATUS.collector as CollectorStatus), billing } }, null);
+  const well = { closing: 0, closing_since: null, incomplete: 0, failing: null };
+  assert.match(text(well), /^billing +all days that are over are closed$/m);
+  assert.match(text({ ...well, closing: 1, closing_since: '2026-11-21T00:00:00.000Z' }), /^billing +1 day of apps waits to be closed, the oldest over since 2026-11-21T00:00Z$/m);
+  assert.match(text({ ...well, closing: 3, closing_since: '2026-11-20T18:30:00.000Z', incomplete: 1 }), /^billing +3 days of apps wait to be closed, the oldest over since 2026-11-20T18:30Z; the record is not whole: tidegate billing days$/m);
+  assert.match(text({ ...well, failing: 'no room' }), /^billing +days cannot be closed: no room$/m);
 });

@@ -1,4 +1,4 @@
-import type { CollectorFault, CollectorStatus, NodeStatus, ShapeStatus, SharingStatus, ShippingStatus } from '../../gateway/control/control-deps.js';
+import type { BillingStatus, CollectorFault, CollectorStatus, NodeStatus, ShapeStatus, SharingStatus, ShippingStatus } from '../../gateway/control/control-deps.js';
 import { formatProblem } from '../../gateway/config/config-problem.js';
 import { binaryBytes, bytes, count } from './figures.js';
 import { renderLive, type LiveAnswer } from './live.js';
@@ -84,6 +84,7 @@ function record(terminal: Terminal, { shape, spool, shipping, collector, collect
     + (shipping === null ? '' : line('kafka', shippingText(terminal, shipping)))
     + line('collector', collector !== null ? collectorText(terminal, collector) : shape.part === 'gateway' ? 'elsewhere' : styled(terminal, 'red', printable(absentText(shape, fault))))
     + (collector === null || collector.publishing === null || collector.publishing.failing === null ? '' : line('counters', styled(terminal, 'red', printable(publishingText(collector.publishing.failing)))))
+    + (collector === null || collector.billing === null ? '' : line('billing', billingText(terminal, collector.billing)))
     + (today === null ? '' : line('today', `${today.complete ? styled(terminal, 'green', 'complete so far') : styled(terminal, 'yellow', 'incomplete')} (${today.time_zone})`)
       + (today.complete ? '' : today.reasons.slice(0, 10).map((reason) => line('', printable(reason))).join('')));
 }
@@ -104,6 +105,13 @@ function collectorText(terminal: Terminal, { stored, lag_seconds: lag, gaps, rep
   const counts = [[gaps, 'gaps'], [repeats, 'repeats'], [quarantined, 'quarantined']] as const;
   const wrong = counts.filter(([number]) => number > 0).map(([number, name]) => `${count(number)} ${name}`).join(', ');
   return `${count(stored)} events stored since it began${lag === null ? '' : `, lag ${lag.toFixed(1)} s`}, ${wrong === '' ? 'no gap, no repeat' : styled(terminal, 'red', wrong)}`;
+}
+
+function billingText(terminal: Terminal, { closing, closing_since: since, incomplete, failing }: BillingStatus): string {
+  if (failing !== null) return styled(terminal, 'red', printable(`days cannot be closed: ${failing}`));
+  if (closing === 0) return 'all days that are over are closed';
+  const waits = `${count(closing)} ${closing === 1 ? 'day' : 'days'} of apps ${closing === 1 ? 'waits' : 'wait'} to be closed, the oldest over since ${since?.slice(0, 16) ?? '-'}Z`;
+  return incomplete === 0 ? waits : styled(terminal, 'yellow', `${waits}; the record is not whole: tidegate billing days`);
 }
 
 const publishingText = ({ code, detail, since }: CollectorFault): string => `live counters are not published since ${since}: ${detail} (${code}); nothing is lost by it`;

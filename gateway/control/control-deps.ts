@@ -213,6 +213,18 @@ export interface CollectorStatus {
   readonly failing: { readonly code: string; readonly detail: string; readonly since: string } | null;
   /** Live counters in Redis; null: none is configured. */
   readonly publishing: PublishingStatus | null;
+  /** Null: it does not say. */
+  readonly billing: BillingStatus | null;
+}
+export interface BillingStatus {
+  /** Days of apps that are over and not closed. */
+  readonly closing: number;
+  /** RFC 3339: since when the oldest of them is over. Null: there are none. */
+  readonly closing_since: string | null;
+  /** Bounds of days of which the record is not whole: they wait for an operator. */
+  readonly incomplete: number;
+  /** Why no day can be closed; null: they can. */
+  readonly failing: string | null;
 }
 export interface PublishingStatus {
   /** They were published at least once since the collector's start. */

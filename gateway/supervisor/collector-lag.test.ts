@@ -56,7 +56,7 @@ test('the lag is not known until the collector has told it; then it grows, throu
   const lag = made();
   await lag.ask();
   assert.equal(lag.seconds, null);
-  answer = { status: { ...COUNTS, failing: null, publishing: null }, caughtUpMs: 999_500 };
+  answer = { status: { ...COUNTS, failing: null, publishing: null, billing: null }, caughtUpMs: 999_500 };
   await lag.ask();
   assert.equal(lag.seconds, 0.5);
   answer = null;
@@ -80,7 +80,7 @@ test('the collector says what it stores, up to when, and why storing fails; what
   told = { ...COUNTS, caught_up_at: at, failing: FAILING, publishing };
   assert.deepEqual(await client.read(), { status: { ...COUNTS, failing: FAILING, publishing }, caughtUpMs: Date.parse(at) });
   told = { ...COUNTS, caught_up_at: 'soon', failing: null };
-  assert.deepEqual(await client.read(), { status: { ...COUNTS, failing: null, publishing: null }, caughtUpMs: null });
+  assert.deepEqual(await client.read(), { status: { ...COUNTS, failing: null, publishing: null, billing: null }, caughtUpMs: null });
   told = { failing: null };
   assert.equal(await client.read(), null);
   told = null;
@@ -115,7 +115,7 @@ test('/metrics says no lag before a collector has answered, and one that grows o
     assert.ok(before >= 90, String(before));
     told = { ...COUNTS, caught_up_at: new Date().toISOString(), failing: FAILING };
     const { collector: said } = JSON.parse(await get('/v1/status')) as NodeStatus;
-    assert.deepEqual(said, { ...COUNTS, failing: FAILING, publishing: null });
+    assert.deepEqual(said, { ...COUNTS, failing: FAILING, publishing: null, billing: null });
     before = await lag() as number;
     assert.ok(before < 90, String(before));
     await away();

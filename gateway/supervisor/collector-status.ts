@@ -38,11 +38,11 @@ export class CollectorStatusClient {
 
 function parse(value: unknown): CollectorAnswer | null {
   if (typeof value !== 'object' || value === null) return null;
-  const { lag_seconds, caught_up_at, stored, gaps, gaps_total, repeats, quarantined, failing, publishing } = value as Record<string, unknown>;
+  const { lag_seconds, caught_up_at, stored, gaps, gaps_total, repeats, quarantined, failing, publishing, billing } = value as Record<string, unknown>;
   if (![stored, gaps, gaps_total, repeats, quarantined].every((count) => typeof count === 'number')) return null;
   const status: CollectorStatus = {
     lag_seconds: typeof lag_seconds === 'number' ? lag_seconds : null, failing: failingOf(failing), stored: stored as number, gaps: gaps as number, gaps_total: gaps_total as number, repeats: repeats as number,
-    quarantined: quarantined as number, publishing: publishingOf(publishing),
+    quarantined: quarantined as number, publishing: publishingOf(publishing), billing: billingOf(billing),
   };
   const caughtUpMs = typeof caught_up_at === 'string' ? Date.parse(caught_up_at) : Number.NaN;
   return { status, caughtUpMs: Number.isNaN(caughtUpMs) ? null : caughtUpMs };
@@ -52,6 +52,12 @@ function publishingOf(value: unknown): CollectorStatus['publishing'] {
   if (typeof value !== 'object' || value === null) return null;
   const { ever, failing } = value as Record<string, unknown>;
   return { ever: ever === true, failing: failingOf(failing) };
+}
+
+function billingOf(value: unknown): CollectorStatus['billing'] {
+  if (typeof value !== 'object' || value === null) return null;
+  const { closing, closing_since: since, incomplete, failing } = value as Record<string, unknown>;
+  return { closing: Number(closing), closing_since: typeof since === 'string' ? since : null, incomplete: Number(incomplete), failing: typeof failing === 'string' ? failing : null };
 }
 
 function failingOf(value: unknown): CollectorStatus['failing'] {
