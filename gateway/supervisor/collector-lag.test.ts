@@ -77,8 +77,9 @@ test('the collector says what it stores, up to when, and why storing fails; what
   const client = new CollectorStatusClient(collectorSocket(folder));
   const at = '2026-11-21T10:00:01.250Z';
   const publishing = { ever: false, failing: FAILING };
-  told = { ...COUNTS, caught_up_at: at, failing: FAILING, publishing };
-  assert.deepEqual(await client.read(), { status: { ...COUNTS, failing: FAILING, publishing }, caughtUpMs: Date.parse(at) });
+  const billing = { closing: 2, closing_since: at, incomplete: 1, failing: null };
+  told = { ...COUNTS, caught_up_at: at, failing: FAILING, publishing, billing };
+  assert.deepEqual(await client.read(), { status: { ...COUNTS, failing: FAILING, publishing, billing }, caughtUpMs: Date.parse(at) });
   told = { ...COUNTS, caught_up_at: 'soon', failing: null };
   assert.deepEqual(await client.read(), { status: { ...COUNTS, failing: null, publishing: null, billing: null }, caughtUpMs: null });
   told = { failing: null };
