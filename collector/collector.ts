@@ -217,10 +217,17 @@ export class Collector {
     const all = await erasures(this.store);
     if (all.length === 0) return;
     await this.#alone(async () => {
+      // one that fails does not hold up the others
+      const failed: unknown[] = [];
       for (const erasure of all) {
-        const partitions = await erase({ store: this.store, between: (piece) => this.#betweenRanges(piece), swaps: this.#swaps, signal: this.#ended.signal, tell: () => undefined }, erasure);
-        if (partitions > 0) this.#log.info({ app: erasure.app, partitions }, 'what had come of an erased app was erased');
+        try {
+          const partitions = await erase({ store: this.store, between: (piece) => this.#betweenRanges(piece), swaps: this.#swaps, signal: this.#ended.signal, tell: () => undefined }, erasure);
+          if (partitions > 0) this.#log.info({ app: erasure.app, partitions }, 'what had come of an erased app was erased');
+        } catch (error) {
+          failed.push(error);
+        }
       }
+      if (failed.length > 0) throw failed[0];
     });
   }
 
@@ -329,7 +336,8 @@ export class Collector {
   async #retain(nowMs: number): Promise<void> {
     // what is read must not go meanwhile
     if (this.#rebuilding) return;
-    await clearRebuilt(this.store);
+    // what lies beside the rollups may be another collector's work
+    if (await this.#eventLog.settle() === null) await clearRebuilt(this.store);
     await applyRetention(this.store, this.#retention, nowMs, this.#log);
     await pruneImports(this.store, this.#retention, nowMs);
     for (const stream of await pruneStreams(this.store, this.#retention, { inUse: this.#eventLog.inUse(), comesAgainMs: this.#eventLog.comesAgainMs }, nowMs, this.#log)) this.#eventLog.forget(stream);

@@ -35,7 +35,8 @@ ENGINE = MergeTree
 ORDER BY (batch, place)
 SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
 
--- What the configuration said of an app from a time on. removed: it named the app no more.
+-- What the configuration said of an app from a time on. removed: it named the app no more. least_day: an app that was named so late that days were exported meanwhile
+-- has its first date not before this; '' where nothing had been closed yet.
 CREATE TABLE IF NOT EXISTS tidegate.billing_terms (
   app String,
   from_ms Int64,
@@ -44,6 +45,7 @@ CREATE TABLE IF NOT EXISTS tidegate.billing_terms (
   quota UInt64,
   over String,
   removed Bool,
+  least_day String,
   noted_at DateTime64(3, 'UTC') DEFAULT now64(3)
 )
 ENGINE = ReplacingMergeTree(noted_at)

@@ -28,7 +28,7 @@ export async function rebuild(options: RebuildCommandOptions, terminal: Terminal
   try {
     for await (const line of stepLines<RebuildLine>(new ControlClient(findControl(options)), '/v1/rebuild', { swap: String(swap) })) {
       if (line.type === 'progress') {
-        shown.show(line.done, line.all, `${share(line.done, line.all)} of ${count(line.all)} events, ${line.what}`);
+        shown.show(line.done, Math.max(1, line.all), line.all === 0 ? line.what : `${share(line.done, line.all)} of ${count(line.all)} events, ${line.what}`);
         continue;
       }
       if (line.type === 'end') ({ differing } = line);

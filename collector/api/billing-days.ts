@@ -39,7 +39,8 @@ export function registerBillingDays(server: FastifyInstance, deps: BillingDaysDe
   server.get<{ Querystring: SelectionParameters }>('/v1/billing/days', { schema: { querystring: SelectionParameters } }, async (request, reply) => {
     const principal = deps.principalOf(request);
     const selection = parseSelection(request.query, principal, new Date(deps.nowMs()).toISOString().slice(0, 7));
-    const days = await deps.line.turn({ principal, signal: deps.goneSignal(reply) }, () => deps.days.days(selection));
+    const signal = deps.goneSignal(reply);
+    const days = await deps.line.turn({ principal, signal }, () => deps.days.days(selection, signal));
     return { as_of: new Date(deps.asOfMs()).toISOString(), from: selection.fromDay, to: selection.toDay, days };
   });
 

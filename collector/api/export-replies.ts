@@ -45,11 +45,11 @@ const MOST_NAMED = 20;
 /** @param signal aborts when the asker has left. @throws report_busy, and what the ledger throws */
 export async function sendExport(deps: ExportDeps, query: ExportQuery, reply: FastifyReply, signal: AbortSignal): Promise<FastifyReply> {
   const { selection, format, name, principal } = query;
-  const refused = await refuseOpenDays(deps, query, reply);
-  if (refused !== null) return refused;
   const end = deps.line.beginStream(principal);
   let body: Readable | null = null;
   try {
+    const refused = await refuseOpenDays(deps, query, reply);
+    if (refused !== null) return refused;
     const sums: EntrySums = { rows: 0, received: 0, refused: 0, requests: 0, billable: 0, over_quota: 0 };
     const pieces = await filePieces(deps, query, sums);
     const file = `${name}.${EXPORT_TYPES[format].extension}`;

@@ -18,6 +18,8 @@ export interface Terms {
   readonly over: 'refuse' | 'bill';
   /** The configuration named the app no more. The rest is as it was before. */
   readonly removed: boolean;
+  /** Where the app begins with this: its first date is not before it, because days before may have been exported; '': any may be. */
+  readonly leastDay: string;
 }
 
 export interface AppDay {
@@ -42,11 +44,11 @@ export const DAYS_AFTER_REMOVAL_MS = 31 * 86_400_000;
 export function nextDay(terms: readonly Terms[], last: LastDay | null): AppDay | null {
   const first = terms.find(({ removed }) => !removed);
   if (first === undefined) return null;
-  if (last === null) return dayOf(first.timeZone, first.fromMs, null);
+  if (last === null) return dayOf(first.timeZone, first.fromMs, null, first.leastDay);
   const now = termsAt(terms, last.endMs);
-  if (now === null || !now.removed || last.endMs < now.fromMs + DAYS_AFTER_REMOVAL_MS) return dayOf((now ?? first).timeZone, last.endMs, last);
+  if (now === null || !now.removed || last.endMs < now.fromMs + DAYS_AFTER_REMOVAL_MS) return dayOf((now ?? first).timeZone, last.endMs, last, '');
   const again = terms.find(({ fromMs, removed }) => !removed && fromMs > last.endMs);
-  return again === undefined ? null : dayOf(again.timeZone, again.fromMs, last);
+  return again === undefined ? null : dayOf(again.timeZone, again.fromMs, last, again.leastDay);
 }
 
 /** What was said last before the end of the day holds for the whole of it. @param terms ascending, not empty */
@@ -58,17 +60,18 @@ function termsAt(terms: readonly Terms[], atMs: number): Terms | null {
   return terms.findLast(({ fromMs }) => fromMs <= atMs) ?? null;
 }
 
-/** The zone's day that holds the instant; after `last` from its end on if it had not ended before that day began, and not before its date is a later one. */
-function dayOf(timeZone: string, atMs: number, last: LastDay | null): AppDay {
-  let [startMs, endMs] = zoneDay(timeZone, atMs);
-  if (last === null) return { day: dateOf(timeZone, startMs), startMs, endMs, timeZone };
-  let label = dateOf(timeZone, startMs);
-  while (label <= last.day) {
-    [startMs, endMs] = zoneDay(timeZone, endMs);
-    label = dateOf(timeZone, startMs);
+/** The zone's day that holds the instant, from where `last` ended on; it lasts until the zone has come to a date after that of `last`, and not before `leastDay`. */
+function dayOf(timeZone: string, atMs: number, last: LastDay | null, leastDay: string): AppDay {
+  const [firstMs, firstEndMs] = zoneDay(timeZone, atMs);
+  let endMs = firstEndMs;
+  let day = dateOf(timeZone, firstMs);
+  while (day < leastDay || (last !== null && day <= last.day)) {
+    day = dateOf(timeZone, endMs);
+    [, endMs] = zoneDay(timeZone, endMs);
   }
   // days follow on each other, but where the app was away for a while
-  return { day: label, startMs: atMs === last.endMs ? last.endMs : Math.max(startMs, last.endMs), endMs, timeZone };
+  const startMs = last === null ? firstMs : atMs === last.endMs ? last.endMs : Math.max(firstMs, last.endMs);
+  return { day, startMs, endMs, timeZone };
 }
 
 function zoneDay(timeZone: string, atMs: number): readonly [number, number] {

@@ -229,3 +229,92 @@ test('an entry that somebody changed is found, and not told', { skip }, async ()
   await at.store.command("ALTER TABLE tidegate.billing_days UPDATE billable = 7 WHERE day = toDate('2026-11-21') SETTINGS mutations_sync = 1");
   await assert.rejects(at.closed(billing), coded('billing_damaged', /acme, 2026-11-21/));
 });
+
+test('a day of which raw events were dropped is no day of nothing: it waits for an operator', { skip }, async () => {
+  await using at = await BillingStore.open('2026-11-20T12:00:00Z');
+  const billing = at.billing();
+  at.configure(billing, [app('acme')]);
+  await at.insert(5, 'acme', '2026-11-20T13:00:00Z');
+  await at.store.command("INSERT INTO tidegate.dropped_days (day) SELECT toDate('2026-11-20')");
+  await at.store.command("ALTER TABLE tidegate.events DROP PARTITION ID '20261120'");
+  at.nowMs = Date.parse('2026-11-22T02:00:00Z');
+  await billing.step();
+  assert.deepEqual(await at.closed(billing), []);
+  await assert.rejects(billing.close('2026-11-20', null, null), coded('billing_day_incomplete', /raw events of 2026-11-20 \(UTC\) were dropped/));
+  await billing.close('2026-11-20', null, 'the disk was full');
+  await billing.step();
+  assert.deepEqual((await at.closed(billing)).map(({ day, complete, received }) => [day, complete, received]), [['2026-11-20', false, 0], ['2026-11-21', true, 0]]);
+});
+
+test('configurations that came and went while the store was away are billed each for its time', { skip }, async () => {
+  await using at = await BillingStore.open('2026-11-20T12:00:00Z');
+  let away = false;
+  const refuse = <T>(work: () => Promise<T>): Promise<T> => (away ? Promise.reject(new TidegateError('store_unavailable', 'away')) : work());
+  const billing = at.billing({ query: (sql, params) => refuse(() => at.store.query(sql, params)), command: (sql, params) => refuse(() => at.store.command(sql, params)) });
+  const quota = (limit: number) => app('acme', { limits: { qpd: { limit, over: 'bill' } } });
+  at.configure(billing, [quota(10)]);
+  await billing.step();
+  await at.insert(100, 'acme', '2026-11-20T13:00:00Z');
+  await at.insert(7, 'short', '2026-11-20T21:00:00Z');
+  away = true;
+  at.nowMs = Date.parse('2026-11-20T20:00:00Z');
+  at.configure(billing, [quota(60), app('short')]);
+  await billing.step();
+  at.nowMs = Date.parse('2026-11-21T00:30:00Z');
+  at.configure(billing, [quota(1000)]);
+  await billing.step();
+  assert.match(billing.status().failing ?? '', /away/);
+  away = false;
+  at.nowMs = Date.parse('2026-11-21T02:00:00Z');
+  await billing.step();
+  assert.deepEqual((await at.closed(billing)).map(told), ['usage acme 2026-11-20: 100-0, 100 billable, 40 over', 'usage short 2026-11-20: 7-0, 7 billable']);
+});
+
+test('an app that is noted so late that its first days may have been exported has its requests on a later date, and loses none', { skip }, async () => {
+  await using at = await BillingStore.open('2026-11-20T12:00:00Z');
+  const [first, late] = [at.billing(), at.billing()];
+  at.configure(first, [app('acme')]);
+  await first.step();
+  await at.insert(4, 'new', '2026-11-21T10:00:00Z');
+  await at.insert(2, 'new', '2026-11-24T10:00:00Z');
+  const sinceMs = Date.parse('2026-11-21T09:00:00Z');
+  at.nowMs = Date.parse('2026-11-24T13:00:00Z');
+  await first.step();
+  const exported = await at.closed(first);
+  late.configure({ apps: [app('acme'), app('new')], graceMs: HOUR_MS, keepEventsMs: 30 * DAY_MS, sinceMs });
+  await late.step();
+  assert.deepEqual(await at.closed(late, { ...ALL, toDay: '2026-11-24' }), exported, 'nothing is added to days that are over everywhere');
+  at.nowMs += DAY_MS;
+  await late.step();
+  const [own] = (await at.closed(late)).filter(({ app: name }) => name === 'new');
+  assert.deepEqual([own?.day, own?.day_start, own?.received], ['2026-11-24', '2026-11-21T00:00:00.000Z', 6]);
+});
+
+test('collectors that do not have the same apps are told apart, and it is said', { skip }, async () => {
+  await using at = await BillingStore.open('2026-11-20T12:00:00Z');
+  const [one, other] = [at.billing(), at.billing()];
+  at.configure(one, [app('acme')]);
+  await one.step();
+  at.nowMs += 1000;
+  at.configure(other, [app('globex')]);
+  await other.step();
+  assert.equal(other.status().failing, null);
+  at.nowMs += HOUR_MS;
+  await one.step();
+  assert.match(one.status().failing ?? '', /another collector has another configuration of acme/);
+});
+
+test('one zone of a date may be over before another; what was closed is told; long words are no hindrance', { skip }, async () => {
+  await using at = await BillingStore.open('2026-11-20T12:00:00Z');
+  const billing = at.billing();
+  const many = Array.from({ length: 300 }, (_, i) => app(`app-${i}`, { customer: '顧'.repeat(200) }));
+  at.configure(billing, [...many, app('la', { time_zone: 'America/Los_Angeles' })]);
+  at.gapsMs.add(Date.parse('2026-11-20T20:00:00Z'));
+  at.nowMs = Date.parse('2026-11-21T02:00:00Z');
+  await billing.step();
+  const reason = '\'因\\'.repeat(160);
+  assert.equal((await billing.close('2026-11-20', null, reason)).length, 300);
+  assert.ok((await at.closed(billing)).every((entry) => entry.reason === reason));
+  await assert.rejects(billing.close('2026-11-20', 'la', reason), coded('billing_day_open', /waits for late events until 2026-11-21T09:00/));
+  assert.deepEqual(await billing.unclosed({ fromDay: '2099-12-01', toDay: '2100-01-01', apps: null }, 10), [], 'days to come are not walked through');
+});

@@ -14,10 +14,10 @@ import { MAX_ROWS } from '../reports/report-store.js';
 import type { Store } from '../store/store.js';
 import { nextDay, type AppDay, type LastDay, type Terms } from './app-days.js';
 import { adjustmentEntry, creditEntry, usageEntry, type DueDay } from './closing.js';
-import { dayCounts, RawDays } from './day-counts.js';
+import { dayCounts, droppedDays, RawDays } from './day-counts.js';
 import { entryId } from './entry-checksum.js';
 import type { BillingEntry, ClosedEntries, DayStatus, EntrySelection } from './entry.js';
-import { Ledger, MOST_ENTRIES, type BatchProof, type LedgerEntry } from './ledger.js';
+import { inStatements, Ledger, type BatchProof, type LedgerEntry } from './ledger.js';
 import { TermsBook } from './terms-book.js';
 
 export interface BillingDeps {
@@ -58,6 +58,9 @@ const LOOK_AGAIN_MS = 300_000;
 const JUDGE_AGAIN_MS = 60_000;
 /** Another collector wrote a batch in between: so often, at most, an operator's word is tried again. */
 const TRIES = 10;
+const DAY_MS = 86_400_000;
+/** When the last zone, UTC-12, has a date, all days before that date may have been exported. */
+const LAST_ZONE_MS = 12 * 3_600_000;
 const OTHERS_WRITE = 'Other collectors write to the ledger all the time.';
 export const MOST_REASON = 500;
 /** What a double counts exactly, with room for sums. */
@@ -74,7 +77,10 @@ export class Billing implements ClosedEntries {
   readonly #ledger: Ledger;
   readonly #terms: TermsBook;
   #config: BillingConfig | null = null;
-  #noted = false;
+  /** What came into force and is not noted yet, in its order: the store may be away meanwhile. */
+  readonly #unnoted: BillingConfig[] = [];
+  /** Another collector has noted another configuration than this one's. */
+  #contradicted: string | null = null;
   /** When there may be something to close. */
   #dueMs = 0;
   /** By bounds: days that wait for nothing but a record that is not whole. */
@@ -97,13 +103,13 @@ export class Billing implements ClosedEntries {
   /** From the next step on. */
   configure(config: BillingConfig): void {
     this.#config = config;
-    this.#noted = false;
+    this.#unnoted.push(config);
     this.#dueMs = 0;
   }
 
   /** Closes what can be closed by now. Never throws: it is called again, and nothing waits for it. */
   async step(): Promise<void> {
-    if (this.#config === null || this.#stopped || this.#stepping || (this.#noted && this.#nowMs() < this.#dueMs)) return;
+    if (this.#config === null || this.#stopped || this.#stepping || (this.#unnoted.length === 0 && this.#nowMs() < this.#dueMs)) return;
     this.#stepping = true;
     try {
       await this.#alone(() => this.#closeDue());
@@ -126,7 +132,7 @@ export class Billing implements ClosedEntries {
 
   status(): BillingStatus {
     const { count, sinceMs } = this.#closing;
-    return { closing: count, closing_since: sinceMs === null ? null : iso(sinceMs), incomplete: this.#incomplete.size, failing: this.#failing };
+    return { closing: count, closing_since: sinceMs === null ? null : iso(sinceMs), incomplete: this.#incomplete.size, failing: this.#failing ?? this.#contradicted };
   }
 
   closed(selection: EntrySelection): AsyncIterable<readonly BillingEntry[]> {
@@ -135,14 +141,14 @@ export class Billing implements ClosedEntries {
 
   async unclosed(selection: EntrySelection, limit: number): Promise<readonly { readonly app: string; readonly day: string; readonly status: DayStatus; readonly reasons: readonly string[] }[]> {
     const found: { app: string; day: string; status: DayStatus; reasons: readonly string[] }[] = [];
-    for (const { app, day } of this.#daysToCome(await this.#read(), selection, Number.POSITIVE_INFINITY)) {
+    for (const { app, day } of this.#daysToCome(await this.#read(), selection)) {
       if (found.push({ app, day: day.day, ...this.#standing(day) }) >= limit) break;
     }
     return found;
   }
 
   /** Entries of closed days; then credits that wait for their day; then days that are not closed, with what they have come to so far. @throws report_too_large; billing_damaged; what the store throws */
-  async days(selection: EntrySelection): Promise<readonly ToldDay[]> {
+  async days(selection: EntrySelection, signal?: AbortSignal): Promise<readonly ToldDay[]> {
     const book = await this.#read();
     const told: ToldDay[] = [];
     const add = (days: readonly ToldDay[]): void => {
@@ -151,8 +157,9 @@ export class Billing implements ClosedEntries {
     };
     for await (const page of this.#ledger.closed(selection)) add(page);
     add((await this.#ledger.waiting(selection)).map((entry) => ({ ...entry, status: 'open', checksum: '' })));
-    for (const { startMs, endMs, due } of groupsOf([...this.#daysToCome(book, selection, this.#nowMs())])) {
-      const counts = await dayCounts(this.#deps.store, startMs, endMs);
+    for (const { startMs, endMs, due } of groupsOf([...this.#daysToCome(book, selection)])) {
+      signal?.throwIfAborted();
+      const counts = await dayCounts(this.#deps.store, startMs, endMs, selection.apps);
       add(due.map((each) => {
         const { status, reasons } = this.#standing(each.day);
         return { ...exported(usageEntry(each, counts.get(each.app), false, '')), entry_id: '', status, checksum: '', reasons };
@@ -177,11 +184,17 @@ export class Billing implements ClosedEntries {
           throw notNext(book, day, app);
         }
         const [group] = groupsOf(due) as [DayGroup];
-        this.#mustBeOver(group, day);
-        const verdict = await this.#judge(group);
-        if (!verdict.complete && acceptGap === null) throw new TidegateError('billing_day_incomplete', `${day}: ${verdict.reasons.join('; ')}`);
+        const verdict = this.#isOver(group) ? await this.#judge(group) : null;
+        if (verdict === null || (!verdict.complete && acceptGap === null)) {
+          // what is closed is closed: of the rest, in another zone, tidegate billing days tells
+          if (closed.length > 0) return closed;
+          throw verdict === null ? new TidegateError('billing_day_open', `${day} waits for late events until ${iso(this.#overMs(group))}`)
+            : new TidegateError('billing_day_incomplete', `${day}: ${verdict.reasons.join('; ')}`);
+        }
         const entries = await this.#closeGroup(book.batch, group, verdict, verdict.complete ? '' : acceptGap ?? '');
         closed.push(...entries.filter(({ kind }) => kind === 'usage'));
+        // the day after may have waited for this one
+        this.#dueMs = 0;
         if (entries.length > 0) tries = 0;
       }
       throw new TidegateError('report_busy', OTHERS_WRITE);
@@ -205,8 +218,8 @@ export class Billing implements ClosedEntries {
         }
         const account = book.accounts.get(app);
         if (account === undefined) throw new InvalidParameterError('app', 'no configuration has named it');
-        const billed = (await this.#ledger.billed([app], day)).find(({ forDay }) => forDay === day);
-        if (billed === undefined) throw new TidegateError('billing_day_open', `${day} of ${app} is not closed${account.last === null ? '' : `; its last closed day is ${account.last.day}`}`);
+        const billed = await this.#ledger.billedDay(app, day);
+        if (billed === null) throw new TidegateError('billing_day_open', `${day} of ${app} is not closed${account.last === null ? '' : `; its last closed day is ${account.last.day}`}`);
         if (account.next === null) throw new InvalidParameterError('app', 'was removed so long ago that it has no day on which a credit could stand: name it in the configuration again');
         if (billed.billable + requests < 0) throw new InvalidParameterError('requests', `would take ${-requests} off the ${billed.billable} that are billed of ${day}`);
         const entry = creditEntry({ app, terms: account.terms, day: account.next }, billed, requests, reason, id);
@@ -222,6 +235,7 @@ export class Billing implements ClosedEntries {
       progress = false;
       const book = await this.#load();
       const nowMs = this.#nowMs();
+      this.#compareConfigurations(book);
       const next = [...book.accounts].flatMap(([app, { terms, next: day }]): DueDay[] => (day === null ? [] : [{ app, terms, day }]));
       const over = next.filter(({ day }) => day.endMs <= nowMs);
       this.#closing = { count: over.length, sinceMs: least(over.map(({ day }) => day.endMs)) };
@@ -247,8 +261,12 @@ export class Billing implements ClosedEntries {
     const counts = await dayCounts(this.#deps.store, startMs, endMs);
     const late = await this.#lateEntries(due, raw);
     const written: BillingEntry[] = [];
+    // dropped while it was counted: what was counted is no count
+    if (complete && (await droppedDays(this.#deps.store, startMs, endMs)).length > 0) return written;
     let next = batch;
-    for (const chunk of chunksOf(due.map((each) => [...late.entries.get(each.app) ?? [], usageEntry(each, counts.get(each.app), complete, reason)]))) {
+    // an app's entries stay together: those of one batch come all or not at all
+    for (const apps of inStatements(due.map((each) => [...late.entries.get(each.app) ?? [], usageEntry(each, counts.get(each.app), complete, reason)]))) {
+      const chunk = apps.flat();
       next += 1;
       if (!await this.#ledger.append(next, chunk, proof)) return written;
       written.push(...chunk.map(exported));
@@ -261,22 +279,19 @@ export class Billing implements ClosedEntries {
 
   /** By app: what closed days have more than is billed. `counted`: what was looked at. */
   async #lateEntries(due: readonly DueDay[], raw: RawDays): Promise<{ readonly entries: ReadonlyMap<string, readonly LedgerEntry[]>; readonly counted: readonly (readonly [string, string])[] }> {
-    const keptFromMs = this.#nowMs() - (this.#config as BillingConfig).keepEventsMs;
     const byApp = new Map(due.map((each) => [each.app, each]));
     const entries = new Map<string, LedgerEntry[]>();
     const counted: (readonly [string, string])[] = [];
     // what is older is kept in part only, and would count for less than it was
-    const billed = (await this.#ledger.billed([...byApp.keys()], iso(Math.max(0, keptFromMs)).slice(0, 10))).filter(({ startMs }) => startMs >= keptFromMs);
-    const days = new Map<string, typeof billed[number][]>();
-    for (const day of billed) days.set(boundsOf(day), [...days.get(boundsOf(day)) ?? [], day]);
-    for (const [, of] of days) {
-      const { startMs, endMs } = of[0] as typeof billed[number];
-      const key = countedKey(startMs, endMs, of);
+    for (const [startMs, endMs] of await this.#ledger.bounds(this.#nowMs() - (this.#config as BillingConfig).keepEventsMs)) {
+      const key = countedKey(startMs, endMs, due);
       const state = raw.stateOf(startMs, endMs);
       if (this.#counted.get(key) === state) continue;
-      const counts = await dayCounts(this.#deps.store, startMs, endMs);
-      for (const day of of) {
-        const entry = adjustmentEntry(byApp.get(day.app) as DueDay, day, counts.get(day.app));
+      const billed = (await this.#ledger.billedWithin(startMs, endMs)).filter(({ app }) => byApp.has(app));
+      const whole = billed.length > 0 && (await droppedDays(this.#deps.store, startMs, endMs)).length === 0;
+      const counts = whole ? await dayCounts(this.#deps.store, startMs, endMs) : null;
+      for (const day of counts === null ? [] : billed) {
+        const entry = adjustmentEntry(byApp.get(day.app) as DueDay, day, counts?.get(day.app));
         if (entry !== null) entries.set(day.app, [...entries.get(day.app) ?? [], entry]);
       }
       counted.push([key, state]);
@@ -285,7 +300,11 @@ export class Billing implements ClosedEntries {
   }
 
   async #judge(group: DayGroup): Promise<Pick<Completeness, 'complete' | 'reasons' | 'streams'>> {
-    const verdict = await this.#deps.judge(group.startMs, group.endMs);
+    const judged = await this.#deps.judge(group.startMs, group.endMs);
+    // completeness speaks of what was stored, not of what has gone since
+    const dropped = await droppedDays(this.#deps.store, group.startMs, group.endMs);
+    const gone = dropped.map((day) => `raw events of ${day} (UTC) were dropped before it was closed, as store.keep.events or store.max_bytes says`);
+    const verdict = { ...judged, complete: judged.complete && gone.length === 0, reasons: [...judged.reasons, ...gone] };
     if (verdict.complete) return verdict;
     const bounds = boundsOf(group);
     if (!this.#incomplete.has(bounds)) this.#deps.log.warn({ from: iso(group.startMs), to: iso(group.endMs), reasons: verdict.reasons }, 'a billing day is over and its record is not whole: it is not closed');
@@ -293,26 +312,30 @@ export class Billing implements ClosedEntries {
     return verdict;
   }
 
-  /** @throws billing_day_open */
-  #mustBeOver({ endMs }: DayGroup, day: string): void {
-    const fromMs = endMs + (this.#config?.graceMs ?? 0);
-    if (this.#nowMs() < fromMs) throw new TidegateError('billing_day_open', `${day} waits for late events until ${iso(fromMs)}`);
+  /** Since when its grace is over, too. */
+  #overMs({ endMs }: Pick<AppDay, 'endMs'>): number {
+    return endMs + (this.#config?.graceMs ?? 0);
+  }
+
+  #isOver(day: Pick<AppDay, 'endMs'>): boolean {
+    return this.#nowMs() >= this.#overMs(day);
   }
 
   #standing({ startMs, endMs }: AppDay): { readonly status: DayStatus; readonly reasons: readonly string[] } {
     const nowMs = this.#nowMs();
-    const fromMs = endMs + (this.#config?.graceMs ?? 0);
-    if (nowMs < endMs) return { status: 'open', reasons: [nowMs < startMs ? `begins at ${iso(startMs)}` : `ends at ${iso(endMs)}`] };
+    const fromMs = this.#overMs({ endMs });
+    if (nowMs < endMs) return { status: 'open', reasons: [`ends at ${iso(endMs)}`] };
     if (nowMs < fromMs) return { status: 'closing', reasons: [`waits for late events until ${iso(fromMs)}`] };
     // an app may ask: it learns of no stream
     return { status: 'closing', reasons: [this.#incomplete.has(boundsOf({ startMs, endMs })) ? 'its record is not whole: see the day\'s completeness' : 'is being closed, or waits for the day before it'] };
   }
 
-  /** Days of the selection that are not closed and begin no later than `untilMs`, app by app. */
-  *#daysToCome({ accounts }: Book, { fromDay, toDay, apps }: EntrySelection, untilMs: number): Generator<DueDay> {
+  /** Days of the selection that have begun and are not closed, app by app. */
+  *#daysToCome({ accounts }: Book, { fromDay, toDay, apps }: EntrySelection): Generator<DueDay> {
+    const nowMs = this.#nowMs();
     for (const app of apps ?? accounts.keys()) {
       const account = accounts.get(app);
-      for (let day = account?.next ?? null; day !== null && day.day < toDay && day.startMs <= untilMs;) {
+      for (let day = account?.next ?? null; day !== null && day.day < toDay && day.startMs <= nowMs;) {
         if (day.day >= fromDay) yield { app, terms: account?.terms ?? [], day };
         day = nextDay(account?.terms ?? [], day);
       }
@@ -320,12 +343,24 @@ export class Billing implements ClosedEntries {
   }
 
   async #load(): Promise<Book> {
-    const config = this.#config as BillingConfig;
-    if (!this.#noted) {
-      await this.#terms.note(config.apps, config.sinceMs);
-      this.#noted = config === this.#config;
+    for (let config = this.#unnoted[0]; config !== undefined; config = this.#unnoted[0]) {
+      const nowMs = this.#nowMs();
+      const exported = await this.#ledger.lastBatch() > 0;
+      // days of which raw events have gone, as before this store kept bills, are no days to bill
+      const keptMs = Math.min(nowMs, nowMs - config.keepEventsMs + 2 * DAY_MS);
+      await this.#terms.note(config.apps, Math.max(config.sinceMs, keptMs), exported ? iso(nowMs - LAST_ZONE_MS).slice(0, 10) : '');
+      this.#unnoted.shift();
     }
     return this.#read();
+  }
+
+  /** The last to note is believed: an app that it does not name would have no days any more, and nobody would learn of it. */
+  #compareConfigurations({ accounts }: Book): void {
+    const terms = new Map([...accounts].map(([app, account]) => [app, account.terms]));
+    const apps = TermsBook.contradicted(terms, this.#config?.apps ?? []);
+    const text = apps.length === 0 ? null : `another collector has another configuration of ${apps.slice(0, 5).join(', ')}${apps.length > 5 ? ` and ${apps.length - 5} more apps` : ''}: bills follow the one noted last`;
+    if (text !== null && text !== this.#contradicted) this.#deps.log.error({ apps: apps.slice(0, 20) }, `${text}; give all nodes the same apps`);
+    this.#contradicted = text;
   }
 
   /** The batch first: whatever is written after it was read, the next batch is not made without it. */
@@ -333,6 +368,8 @@ export class Billing implements ClosedEntries {
     const batch = await this.#ledger.lastBatch();
     const lastDays = await this.#ledger.lastDays();
     const book = await this.#terms.all();
+    // of several servers another may have answered, and lack what the first had
+    if (await this.#ledger.lastBatch() !== batch) return this.#read();
     return { batch, accounts: new Map([...book].map(([app, terms]) => {
       const last = lastDays.get(app) ?? null;
       return [app, { terms, last, next: nextDay(terms, last) }];
@@ -368,17 +405,6 @@ function groupsOf(due: readonly DueDay[]): readonly DayGroup[] {
     if (its.push(each) === 1) groups.set(boundsOf(each.day), its);
   }
   return [...groups.values()].map((of) => ({ startMs: of[0]?.day.startMs ?? 0, endMs: of[0]?.day.endMs ?? 0, due: of })).sort((a, b) => a.endMs - b.endMs || a.startMs - b.startMs);
-}
-
-/** An app's entries stay together: those of one batch come all or not at all. */
-function chunksOf(entries: readonly (readonly LedgerEntry[])[]): readonly (readonly LedgerEntry[])[] {
-  const chunks: LedgerEntry[][] = [];
-  for (const its of entries) {
-    const last = chunks.at(-1);
-    if (last !== undefined && last.length + its.length <= MOST_ENTRIES) last.push(...its);
-    else chunks.push([...its]);
-  }
-  return chunks;
 }
 
 function closableDays({ accounts }: Book, day: string, app: string | null): readonly DueDay[] {

@@ -21,7 +21,7 @@ export interface DayCounts {
 
 /** One row of `GET /v1/billing/days` and of every export, fields in this order. */
 export interface BillingEntry extends DayCounts {
-  /** 32 hexadecimal digits: the same for the same entry wherever and whenever it is made. Of a day that is not closed: ''. */
+  /** 32 hexadecimal digits: the same for the same entry wherever and whenever it is made. Of usage that is not closed: ''. */
   readonly entry_id: string;
   readonly kind: EntryKind;
   /** Who pays; '' if the configuration did not say. */

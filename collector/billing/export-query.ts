@@ -32,8 +32,11 @@ export function parseExportQuery(parameters: ExportParameters, context: { readon
   return { selection, format, manifest, principal, name: month === undefined ? `billing-${selection.fromDay}-to-${selection.toDay}` : `billing-${month}` };
 }
 
-/** True while the last day of the selection is over in no zone: Kiritimati's clock is 14 h ahead of UTC. */
-export const isToCome = ({ toDay }: EntrySelection, nowMs: number): boolean => nowMs < Date.parse(`${toDay}T00:00:00Z`) - 14 * 3_600_000;
+/**
+ * True while a day of the selection may not be over. Of all apps: in any zone, the last of which is 12 h behind UTC, for an app that is named now may be there. Of apps that are
+ * named: in the first, Kiritimati's, 14 h ahead; of the others the ledger knows.
+ */
+export const isToCome = ({ toDay, apps }: EntrySelection, nowMs: number): boolean => nowMs < Date.parse(`${toDay}T00:00:00Z`) + (apps === null ? 12 : -14) * 3_600_000;
 
 function acceptedFormat(accept: string): ExportFormat {
   if (/^\s*text\/csv\b/i.test(accept)) return 'csv';

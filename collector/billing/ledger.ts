@@ -1,12 +1,12 @@
 /**
- * The ledger in the store: entries in numbered batches, only ever appended to. A batch is one insert whose token is its number, and which the store refuses where a batch of that
- * number is there: of several collectors who have read batch n and write n + 1, one does, and the others begin anew with what it wrote. So an entry is always made of all the
+ * The ledger in the store: entries in numbered batches, only ever appended to. A batch is one insert whose token is its number, and which the store refuses where the
+ * last batch is not the one before: of several collectors who have read batch n and write n + 1, one does, and the others begin anew with what it wrote. So an entry is always made of all the
  * entries before it (ADR 0032).
  */
 import { randomBytes } from 'node:crypto';
 import { TidegateError } from '../../errors/tidegate-error.js';
 import { quoted } from '../store/insert-statement.js';
-import type { Store } from '../store/store.js';
+import type { QueryParams, Store } from '../store/store.js';
 import type { LastDay, Terms } from './app-days.js';
 import { entryChecksum } from './entry-checksum.js';
 import type { BillingEntry, EntryKind, EntrySelection } from './entry.js';
@@ -42,8 +42,28 @@ export interface BilledDay {
   readonly adjustments: number;
 }
 
-/** A statement is at most 256 KB; an entry's own words are cut before (billing.ts). */
-export const MOST_ENTRIES = 200;
+/** A statement is at most 256 KB. A reason may be 500 characters of four bytes, and a customer has no bound but this. */
+const STATEMENT_BYTES = 120_000;
+const STATEMENT_ROWS = 500;
+
+/** Rows dealt out to statements, in their order. */
+export function inStatements<Row>(rows: readonly Row[]): readonly (readonly Row[])[] {
+  const statements: Row[][] = [];
+  let bytes = 0;
+  for (const row of rows) {
+    const own = Buffer.byteLength(JSON.stringify(row));
+    const last = statements.at(-1);
+    if (last === undefined || last.length === STATEMENT_ROWS || bytes + own > STATEMENT_BYTES) {
+      statements.push([row]);
+      bytes = own;
+    } else {
+      last.push(row);
+      bytes += own;
+    }
+  }
+  return statements;
+}
+
 const PAGE = 1000;
 
 const INSERT = `INSERT INTO tidegate.billing_days
@@ -74,7 +94,7 @@ export class Ledger {
 
   /**
    * Writes a batch, all of it or nothing.
-   * @param batch one more than lastBatch() said @param entries at most MOST_ENTRIES
+   * @param batch one more than lastBatch() said @param entries of one statement (inStatements)
    * @returns false: another wrote a batch of this number; read again
    * @throws what the store throws: nobody knows whether it was written; read again
    */
@@ -88,7 +108,7 @@ export class Ledger {
       SELECT ${batch}, place, ${quoted(this.#writer)}, entry_id, kind, customer, app, day, for_day, time_zone, fromUnixTimestamp64Milli(day_start, 'UTC'), fromUnixTimestamp64Milli(day_end, 'UTC'),
         received, refused, requests, billable, quota, over, over_quota, complete, reason, checksum, fromUnixTimestamp64Milli(toInt64(${asOfMs}), 'UTC'), ${quoted(coverage)}
       FROM values(${quoted(STRUCTURE)}, ${rows.join(', ')})
-      WHERE (SELECT max(batch) FROM tidegate.billing_days) < ${batch}`;
+      WHERE (SELECT max(batch) FROM tidegate.billing_days) = ${batch - 1}`;
     await this.#store.command(statement);
     const [written] = await this.#store.query<{ writer: string }>('SELECT any(writer) AS writer FROM tidegate.billing_days WHERE batch = {batch:UInt64}', { batch });
     return written?.writer === this.#writer;
@@ -101,24 +121,36 @@ export class Ledger {
     return new Map(rows.map(({ app, last, end }) => [app, { day: last, endMs: Number(end) }]));
   }
 
-  /** Closed days from `fromDay` on, of these apps. */
-  async billed(apps: readonly string[], fromDay: string): Promise<readonly BilledDay[]> {
-    const days: BilledDay[] = [];
-    for (let from = 0; from < apps.length; from += PAGE) {
-      const rows = await this.#store.query<Record<'start' | 'end' | 'n_quota' | 'n_received' | 'n_refused' | 'n_counted' | 'n_billable' | 'n_over' | 'adjustments', number> & { app: string; of_day: string; how: Terms['over'] }>(
-        `SELECT app, toString(t.for_day) AS of_day, toUnixTimestamp64Milli(anyIf(t.day_start, t.kind = 'usage')) AS start, toUnixTimestamp64Milli(anyIf(t.day_end, t.kind = 'usage')) AS end,
-           anyIf(t.quota, t.kind = 'usage') AS n_quota, anyIf(t.over, t.kind = 'usage') AS how, sumIf(t.received, t.kind != 'credit') AS n_received, sumIf(t.refused, t.kind != 'credit') AS n_refused,
-           sumIf(t.billable, t.kind != 'credit') AS n_counted, sum(t.billable) AS n_billable, sum(t.over_quota) AS n_over, countIf(t.kind = 'adjustment') AS adjustments
-         FROM tidegate.billing_days AS t WHERE t.app IN {apps:Array(String)} AND t.for_day >= toDate({from_day:String})
-         GROUP BY app, t.for_day HAVING countIf(t.kind = 'usage') > 0 ORDER BY app, t.for_day`, { apps: apps.slice(from, from + PAGE), from_day: fromDay });
-      for (const row of rows) {
-        days.push({
-          app: row.app, forDay: row.of_day, startMs: Number(row.start), endMs: Number(row.end), quota: Number(row.n_quota), over: row.how,
-          received: Number(row.n_received), refused: Number(row.n_refused), counted: Number(row.n_counted), billable: Number(row.n_billable), overQuota: Number(row.n_over), adjustments: Number(row.adjustments),
-        });
-      }
-    }
-    return days;
+  /** Bounds that closed days have, from an instant on, ms since the epoch. */
+  async bounds(fromMs: number): Promise<readonly (readonly [startMs: number, endMs: number])[]> {
+    const rows = await this.#store.query<{ start: number; end: number }>(
+      `SELECT DISTINCT toUnixTimestamp64Milli(t.day_start) AS start, toUnixTimestamp64Milli(t.day_end) AS end FROM tidegate.billing_days AS t
+       WHERE t.kind = 'usage' AND t.day_start >= fromUnixTimestamp64Milli({from_ms:Int64}) ORDER BY start, end`, { from_ms: fromMs });
+    return rows.map(({ start, end }) => [Number(start), Number(end)] as const);
+  }
+
+  /** The closed days with these bounds. */
+  billedWithin(startMs: number, endMs: number): Promise<readonly BilledDay[]> {
+    return this.#billed(`(t.app, t.for_day) IN (SELECT app, day FROM tidegate.billing_days WHERE kind = 'usage' AND day_start = fromUnixTimestamp64Milli({start:Int64}) AND day_end = fromUnixTimestamp64Milli({end:Int64}))`,
+      { start: startMs, end: endMs });
+  }
+
+  /** Null: it is not closed. */
+  async billedDay(app: string, day: string): Promise<BilledDay | null> {
+    return (await this.#billed('t.app = {app:String} AND t.for_day = toDate({day:String})', { app, day }))[0] ?? null;
+  }
+
+  async #billed(where: string, params: QueryParams): Promise<readonly BilledDay[]> {
+    const rows = await this.#store.query<Record<'start' | 'end' | 'n_quota' | 'n_received' | 'n_refused' | 'n_counted' | 'n_billable' | 'n_over' | 'adjustments', number> & { app: string; of_day: string; how: Terms['over'] }>(
+      `SELECT app, toString(t.for_day) AS of_day, toUnixTimestamp64Milli(anyIf(t.day_start, t.kind = 'usage')) AS start, toUnixTimestamp64Milli(anyIf(t.day_end, t.kind = 'usage')) AS end,
+         anyIf(t.quota, t.kind = 'usage') AS n_quota, anyIf(t.over, t.kind = 'usage') AS how, sumIf(t.received, t.kind != 'credit') AS n_received, sumIf(t.refused, t.kind != 'credit') AS n_refused,
+         sumIf(t.billable, t.kind != 'credit') AS n_counted, sum(t.billable) AS n_billable, sum(t.over_quota) AS n_over, countIf(t.kind = 'adjustment') AS adjustments
+       FROM tidegate.billing_days AS t WHERE ${where}
+       GROUP BY app, t.for_day HAVING countIf(t.kind = 'usage') > 0 ORDER BY app, t.for_day`, params);
+    return rows.map((row) => ({
+      app: row.app, forDay: row.of_day, startMs: Number(row.start), endMs: Number(row.end), quota: Number(row.n_quota), over: row.how,
+      received: Number(row.n_received), refused: Number(row.n_refused), counted: Number(row.n_counted), billable: Number(row.n_billable), overQuota: Number(row.n_over), adjustments: Number(row.adjustments),
+    }));
   }
 
   /** The entry of that name; null: there is none. */

@@ -3,9 +3,7 @@ import type { AppConfig } from '../../gateway/config/schema.js';
 import { quoted } from '../store/insert-statement.js';
 import type { Store } from '../store/store.js';
 import type { Terms } from './app-days.js';
-
-/** A statement is at most 256 KB. */
-const ROWS_A_STATEMENT = 500;
+import { inStatements } from './ledger.js';
 
 export class TermsBook {
   readonly #store: Store;
@@ -16,12 +14,12 @@ export class TermsBook {
 
   /** By app; of each ascending. @throws what the store throws */
   async all(): Promise<ReadonlyMap<string, readonly Terms[]>> {
-    const rows = await this.#store.query<{ app: string; from: number; customer: string; zone: string; quota: number; over: Terms['over']; removed: boolean }>(
-      'SELECT app, from_ms AS from, customer, time_zone AS zone, quota, over, removed FROM tidegate.billing_terms AS t FINAL ORDER BY t.app, t.from_ms');
+    const rows = await this.#store.query<{ app: string; from: number; customer: string; zone: string; quota: number; over: Terms['over']; removed: boolean; least: string }>(
+      'SELECT app, from_ms AS from, customer, time_zone AS zone, quota, over, removed, least_day AS least FROM tidegate.billing_terms AS t FINAL ORDER BY t.app, t.from_ms');
     const book = new Map<string, Terms[]>();
-    for (const { app, from, customer, zone, quota, over, removed } of rows) {
+    for (const { app, from, customer, zone, quota, over, removed, least } of rows) {
       const its = book.get(app) ?? [];
-      if (its.push({ app, fromMs: Number(from), customer, timeZone: zone, quota: Number(quota), over, removed }) === 1) book.set(app, its);
+      if (its.push({ app, fromMs: Number(from), customer, timeZone: zone, quota: Number(quota), over, removed, leastDay: least }) === 1) book.set(app, its);
     }
     return book;
   }
@@ -29,31 +27,38 @@ export class TermsBook {
   /**
    * Notes what the configuration says that is not what was noted last.
    * @param fromMs since when it has been in force; what was noted later than that comes before it all the same
-   * @returns whether anything was new. @throws what the store throws; to be called again then
+   * @param leastDay of apps that begin with it; see Terms
+   * @throws what the store throws; to be called again then
    */
-  async note(apps: readonly AppConfig[], fromMs: number): Promise<boolean> {
+  async note(apps: readonly AppConfig[], fromMs: number, leastDay: string): Promise<void> {
     const book = await this.all();
     const named = new Set(apps.map(({ name }) => name));
-    const said = apps.map((app) => termsIn(app, fromMs));
+    const said = apps.map((app) => termsIn(app, fromMs, leastDay));
     const gone = [...book.values()].map((its) => its.at(-1) as Terms).filter(({ app, removed }) => !removed && !named.has(app)).map((last): Terms => ({ ...last, fromMs, removed: true }));
     const changed = [...said, ...gone].flatMap((terms) => {
       const last = book.get(terms.app)?.at(-1);
       if (last === undefined) return [terms];
       return same(last, terms) ? [] : [{ ...terms, fromMs: Math.max(terms.fromMs, last.fromMs + 1) }];
     });
-    for (let from = 0; from < changed.length; from += ROWS_A_STATEMENT) {
-      const rows = changed.slice(from, from + ROWS_A_STATEMENT).map((terms) =>
-        `(${[quoted(terms.app), terms.fromMs, quoted(terms.customer), quoted(terms.timeZone), terms.quota, quoted(terms.over), terms.removed].join(', ')})`);
-      await this.#store.command(`INSERT INTO tidegate.billing_terms (app, from_ms, customer, time_zone, quota, over, removed)
-        SELECT * FROM values('app String, from_ms Int64, customer String, time_zone String, quota UInt64, over String, removed Bool', ${rows.join(', ')})`);
+    const rows = changed.map((terms) => `(${[quoted(terms.app), terms.fromMs, quoted(terms.customer), quoted(terms.timeZone), terms.quota, quoted(terms.over), terms.removed, quoted(terms.leastDay)].join(', ')})`);
+    for (const some of inStatements(rows)) {
+      await this.#store.command(`INSERT INTO tidegate.billing_terms (app, from_ms, customer, time_zone, quota, over, removed, least_day)
+        SELECT * FROM values('app String, from_ms Int64, customer String, time_zone String, quota UInt64, over String, removed Bool, least_day String', ${some.join(', ')})`);
     }
-    return changed.length > 0;
+  }
+
+  /** Apps of which another configuration stands than this one: that of another collector, noted later. */
+  static contradicted(book: ReadonlyMap<string, readonly Terms[]>, apps: readonly AppConfig[]): readonly string[] {
+    return apps.filter((app) => {
+      const stands = book.get(app.name)?.at(-1);
+      return stands !== undefined && !same(stands, termsIn(app, 0, ''));
+    }).map(({ name }) => name);
   }
 }
 
-function termsIn({ name, customer = '', time_zone, limits: { qpd = 0 } }: AppConfig, fromMs: number): Terms {
+function termsIn({ name, customer = '', time_zone, limits: { qpd = 0 } }: AppConfig, fromMs: number, leastDay: string): Terms {
   const { limit, over } = typeof qpd === 'number' ? { limit: qpd, over: 'refuse' as const } : qpd;
-  return { app: name, fromMs, customer, timeZone: time_zone, quota: limit, over, removed: false };
+  return { app: name, fromMs, customer, timeZone: time_zone, quota: limit, over, removed: false, leastDay };
 }
 
 const same = (a: Terms, b: Terms): boolean =>

@@ -6,13 +6,11 @@
  *
  * What is noted holds for good: each look that comes after it erases what of before that time was stored since, and what a kill left undone.
  */
-import type { BetweenRanges } from '../rebuild/rebuild.js';
+import { ERASED } from '../../gateway/events/event.js';
+import { mustHold, type BetweenRanges } from '../rebuild/rebuild.js';
 import { renamed, ROLLUPS, type Rollup } from '../rebuild/rebuild-statements.js';
 import type { SwapNote } from '../rebuild/swap-note.js';
 import type { Store } from '../store/store.js';
-
-/** No app can be called so: names have no parentheses. */
-export const ERASED = '(erased)';
 
 const QUARTER_MS = 900_000;
 
@@ -81,6 +79,7 @@ async function eraseFrom(store: Store, swaps: SwapNote, rollup: Rollup, partitio
   const clear = (): Promise<void> => store.command(`ALTER TABLE tidegate.${rollup}_rebuilt DROP PARTITION ID {partition:String}`, { partition });
   await clear();
   await store.command(renamed(rollup, partition, ERASED), params);
+  await mustHold(store, rollup, partition, `SELECT sum(t.requests) FROM tidegate.${rollup} AS t WHERE t._partition_id = '${partition}'`);
   await swaps.swap(rollup, partition);
   await clear();
 }

@@ -5,8 +5,8 @@
  *   each day of the month: minutes, piece by piece -> compared with both rollups, piece by piece;  then, if one of them differs: days written to since, again -> swap
  *
  * Each piece runs between two ranges of the collector (BetweenRanges), when nothing is begun and not done: a row of raw events is then in the rollups too, and only then.
- * Raw events are only ever added, so a day that has as many rows as when it was read is the day that was read; one that has more is made again, whole, in the
- * very piece that compares or swaps it. Today is no other day in this.
+ * Raw events are only ever added while this collector is alone, so a day that has as many rows as when it was read is the day that was read; one that has more is made again,
+ * whole, in the very piece that compares or swaps it, and one that has less was dropped by another collector: nothing is made of it. Today is no other day in this.
  */
 import { TidegateError } from '../../errors/tidegate-error.js';
 import type { Retention } from '../store/retention.js';
@@ -63,6 +63,8 @@ const ROWS_A_PIECE = 250_000;
 /** @throws what the store and the signal throw; what is swapped by then stays, and the same again goes on */
 export async function rebuild(options: RebuildOptions): Promise<void> {
   const { store, between, swaps, signal, tell } = options;
+  // at once, so that whoever asked hears of what keeps it waiting as a line, and not as a collector that does not answer
+  tell({ type: 'progress', done: 0, all: 0, what: 'waiting for what is being stored' });
   await between(() => clearRebuilt(store));
   const { whole, left } = await rawDays(store);
   if (left.length > 0) tell({ type: 'left', days: left.map(dashed) });
@@ -129,14 +131,18 @@ async function makeAndCompare(options: RebuildOptions, day: Day, progress: (rows
     signal.throwIfAborted();
     found.push(await between(() => comparePiece(store, day, piece)));
   }
-  return between(async () => (await rowsOf(store, day) === rows ? { day, rows, differences: differencesOf(options, day, found) } : makeAndCompareAtOnce(options, day)));
+  return between(async () => {
+    const now = await rowsOf(store, day);
+    return now === rows ? { day, rows, differences: differencesOf(options, day, found) } : makeAndCompareAtOnce(options, day, rows);
+  });
 }
 
-/** In one go: somebody has written to the day since, or writes to it all the time. */
-async function makeAndCompareAtOnce(options: RebuildOptions, day: Day): Promise<Compared> {
+/** In one go: somebody has written to the day since, or writes to it all the time. @param before how many rows it had. @throws rebuild_not_alone */
+async function makeAndCompareAtOnce(options: RebuildOptions, day: Day, before: number): Promise<Compared> {
   const { store } = options;
   await store.command('ALTER TABLE tidegate.traffic_minute_rebuilt DROP PARTITION ID {id:String}', { id: day.id });
   const rows = await rowsOf(store, day);
+  if (rows < before) throw new TidegateError('rebuild_not_alone', `raw events of ${dashed(day.id)} were dropped meanwhile, by another collector`);
   const pieces = piecesOf(options, day, rows);
   for (const piece of pieces) await store.command(rebuiltMinutes(day.id, ...piece));
   const found: ComparedPiece[] = [];
@@ -178,17 +184,38 @@ function differencesOf({ retention, nowMs }: RebuildOptions, day: Day, found: re
 async function swapMonth(options: RebuildOptions, swaps: SwapNote, month: string, before: readonly Compared[]): Promise<readonly { readonly rollup: Rollup; readonly partition: string }[]> {
   const { store } = options;
   const days: Compared[] = [];
-  for (const each of before) days.push(await rowsOf(store, each.day) === each.rows ? each : await makeAndCompareAtOnce(options, each.day));
+  for (const each of before) days.push(await rowsOf(store, each.day) === each.rows ? each : await makeAndCompareAtOnce(options, each.day, each.rows));
   const off = (rollup: Rollup): readonly Compared[] => days.filter(({ differences }) => (differences.get(rollup)?.differing ?? 0) > 0);
   const places: { rollup: Rollup; partition: string }[] = off('traffic_minute').map(({ day }) => ({ rollup: 'traffic_minute', partition: day.id }));
   if (off('traffic_quarter_hour').length > 0) {
     for (const statement of rebuiltQuarters(month, days.map(({ day }) => day.id))) await store.command(statement);
     places.push({ rollup: 'traffic_quarter_hour', partition: month });
   }
-  for (const { rollup, partition } of places) await swaps.swap(rollup, partition);
+  const ids = days.map(({ day }) => day.id);
+  for (const { rollup, partition } of places) {
+    await mustHold(store, rollup, partition, rollup === 'traffic_minute' ? RAW_REQUESTS(partition) : QUARTER_REQUESTS(partition, ids));
+    await swaps.swap(rollup, partition);
+  }
   // by a collector that joined in this moment
   for (const { day, rows } of days) if (await rowsOf(store, day) !== rows) throw new TidegateError('rebuild_not_alone', `${dashed(day.id)} was written to while it was swapped: rebuild it again`);
   return places;
+}
+
+const RAW_REQUESTS = (day: string): string => `SELECT sum(requests) FROM tidegate.events WHERE _partition_id = '${day}'`;
+/** Of days that were made again their raw events, of the others what is there. */
+const QUARTER_REQUESTS = (month: string, days: readonly string[]): string => {
+  const list = days.map((day) => `'${day}'`).join(', ');
+  return `SELECT (SELECT sum(requests) FROM tidegate.events WHERE _partition_id IN (${list}))
+    + (SELECT sum(t.requests) FROM tidegate.traffic_quarter_hour AS t WHERE t._partition_id = '${month}' AND formatDateTime(t.time, '%Y%m%d') NOT IN (${list}))`;
+};
+
+/**
+ * Before it is swapped: what was made is all there. Another collector, which cannot know of this one's work, may have taken it away.
+ * @param wanted a SELECT of how many requests it must hold. @throws rebuild_not_alone
+ */
+export async function mustHold(store: Store, rollup: Rollup, partition: string, wanted: string): Promise<void> {
+  const [row] = await store.query<{ made: number; wanted: number }>(`SELECT (SELECT sum(t.requests) FROM tidegate.${rollup}_rebuilt AS t WHERE t._partition_id = '${partition}') AS made, (${wanted}) AS wanted`);
+  if (row === undefined || Number(row.made) !== Number(row.wanted)) throw new TidegateError('rebuild_not_alone', `what was made of ${rollup} ${partition} is not all there: another collector took it away`);
 }
 
 async function rowsOf(store: Store, { id }: Day): Promise<number> {

@@ -62,6 +62,9 @@ function checkPrivacy({ privacy: { client, key }, nodes }: Config, secrets: Secr
 /** Below these the record would be no record: a spool that a few seconds fill, a file for every few events, a store that drops its days as they come. */
 const LEAST = { spool: '8MiB', segment: '64KiB', store: '256MiB' } as const;
 
+/** A day of 25 hours that ends as far from UTC's as any does. */
+const LEAST_BILLED_MS = 2 * 86_400_000;
+
 /** With it, the days that wait stay within what raw events are kept for. */
 const MOST_GRACE_MS = 7 * 86_400_000;
 
@@ -94,6 +97,9 @@ function checkGateway(config: Config, secrets: Secrets, checker: Checker): void 
     for (const [key, text] of Object.entries(config.store.keep)) {
       if (!(durationMs(text) >= 60_000 && durationMs(text) <= 36_500 * 86_400_000)) checker.fail(['store', 'keep', key], 'config_value', 'must be at least 1m, and no more than 36500d');
     }
+  }
+  if (checker.sound(['store', 'keep', 'events']) && checker.sound(['billing', 'grace']) && durationMs(config.store.keep.events) < LEAST_BILLED_MS + durationMs(config.billing.grace)) {
+    checker.warn(['store', 'keep', 'events'], 'is shorter than two days and billing.grace: raw events go before their day is closed, and each day waits for an operator');
   }
   if (checker.sound(['store', 'clickhouse'])) checkClickHouse(config.store.clickhouse, ['store', 'clickhouse'], secrets, checker);
   if (checker.sound(['shared_state', 'redis'])) checkRedis(config.shared_state.redis, ['shared_state', 'redis'], secrets, checker);
@@ -158,7 +164,7 @@ function checkGrace(grace: string, services: readonly Item<ServiceConfig>[], che
   const path = ['billing', 'grace'];
   if (durationMs(grace) > MOST_GRACE_MS) checker.fail(path, 'config_value', 'is longer than 7d');
   for (const { item, path: service } of services) {
-    if (!checker.sound([...service, 'upstream', 'timeouts', 'total']) || durationMs(item.upstream.timeouts.total) < durationMs(grace)) continue;
+    if (!checker.sound([...service, 'upstream', 'timeouts', 'total']) || durationMs(item.upstream.timeouts.total) < durationMs(grace) || durationMs(item.upstream.timeouts.total) > MAX_TIMER_MS) continue;
     checker.fail(path, 'config_value', `is not longer than ${formatPath([...service, 'upstream', 'timeouts', 'total'])} (${item.upstream.timeouts.total}): a day would be closed while its requests are under way`);
     return;
   }

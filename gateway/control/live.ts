@@ -1,5 +1,6 @@
 /** What a node adds to the collector's live numbers: requests under way at its workers, and today's count against each quota. */
 import { Transform } from 'node:stream';
+import { StringDecoder } from 'node:string_decoder';
 import type { NodeLive } from './control-deps.js';
 
 /** The collector's answer, or an event of its stream, with this node's part. What is no object of numbers stays as it is. */
@@ -13,18 +14,17 @@ const EVENT = /^data: (.*)$/s;
 /** Server-sent events, each with this node's part of its moment; comment lines pass. */
 export function eventsWithNodeLive(live: () => Promise<NodeLive>): Transform {
   let rest = '';
+  const decoder = new StringDecoder();
   return new Transform({
     decodeStrings: false,
     transform(chunk: Buffer | string, _encoding, done) {
-      const events = (rest + chunk.toString()).split('\n\n');
+      const events = (rest + (typeof chunk === 'string' ? chunk : decoder.write(chunk))).split('\n\n');
       rest = events.pop() ?? '';
       if (events.length === 0) return done();
-      live().then((now) => {
-        done(null, events.map((event) => {
-          const data = EVENT.exec(event)?.[1];
-          return `${data === undefined ? event : `data: ${withNodeLive(data, now)}`}\n\n`;
-        }).join(''));
-      }, done);
+      live().then((now) => events.map((event) => {
+        const data = EVENT.exec(event)?.[1];
+        return `${data === undefined ? event : `data: ${withNodeLive(data, now)}`}\n\n`;
+      }).join('')).then((text) => { done(null, text); }, done);
     },
   });
 }

@@ -79,3 +79,6 @@ export interface EventFacts {
   readonly recordedPath: string;
   readonly traceId: string;
 }
+
+/** In place of an app's name in what is stored, once the app was erased. No app can be called so: names have no parentheses. */
+export const ERASED = '(erased)';

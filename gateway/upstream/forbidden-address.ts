@@ -4,10 +4,12 @@ import { BlockList, isIP } from 'node:net';
 import { TidegateError } from '../../errors/tidegate-error.js';
 
 const forbidden = new BlockList();
-// of link-local, the metadata of most clouds: also written as an IPv6 address that leads there (NAT64, 6to4, IPv4-compatible; BlockList itself knows ::ffff:)
+// of link-local, the metadata of most clouds: also written as an IPv6 address that leads there (NAT64, Teredo, 6to4, IPv4-compatible; BlockList itself knows ::ffff:)
 forbidden.addSubnet('169.254.0.0', 16, 'ipv4');
 forbidden.addSubnet('fe80::', 10, 'ipv6');
 forbidden.addSubnet('64:ff9b::a9fe:0', 112, 'ipv6');
+forbidden.addSubnet('64:ff9b:1::', 48, 'ipv6');
+forbidden.addSubnet('2001::', 32, 'ipv6');
 forbidden.addSubnet('2002:a9fe::', 32, 'ipv6');
 forbidden.addSubnet('::a9fe:0', 112, 'ipv6');
 // metadata elsewhere: Alibaba, Oracle, Azure's host, AWS and Google over IPv6

@@ -7,6 +7,7 @@
  * Rates are the ledger's own buckets. They begin full, and nothing lies with workers: of all ways to keep to a rate this lets the most through. Of a quota there is nothing to
  * lend: it is a number a day. A unit of a request whose outcome does not count is back when the request is over, as the gateway gives it back.
  */
+import { ERASED } from '../events/event.js';
 import { OUTCOMES, type Outcome } from '../events/outcomes.js';
 import { appRate, GATEWAY_RATE, routeRate, serviceRate } from '../policies/limits/keys.js';
 import { dayAt } from '../supervisor/ledger/day.js';
@@ -151,7 +152,8 @@ export class Replay {
     if (name === '' && !reachedLimits(outcome, route)) return null;
     if (route === undefined) return 'route_not_found';
     let app: App | null = null;
-    if (!route.open) {
+    // of an app that was erased nobody knows any more what it might call; it took units of what it shared with others
+    if (!route.open && name !== ERASED) {
       // the route was open to all, or the client's address was refused: who it was, nobody asked
       if (name === '') return null;
       app = this.#apps.get(name) ?? null;

@@ -74,6 +74,7 @@ export class Webhooks {
   tick(): void {
     const { uses, notes, nowMs } = this.#options;
     notes.tidy(nowMs());
+    if (this.#hooks.size === 0) return;
     for (const { app, day, timeZone, limit, over, used, lent } of uses()) {
       // a quota that refuses is spoken for by the nodes whose ledgers lend of it
       if (used === null || (over === 'refuse' && !lent)) continue;
