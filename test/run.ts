@@ -1,5 +1,5 @@
 /**
- * Runs the compiled tests with node's own runner: `node dist/test/run.js [house|unit|conformance|e2e|faults]…`; none: all.
+ * Runs the compiled tests with node's own runner: `node dist/test/run.js [house|unit|collector|conformance|e2e|faults]…`; none: all.
  * Every *.test.js belongs to exactly one group by its folder; one that belongs to none fails the run, so that no test is forgotten.
  */
 import { spawn } from 'node:child_process';
@@ -8,7 +8,7 @@ import { dirname, join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 interface Group {
-  readonly name: 'house' | 'unit' | 'conformance' | 'e2e' | 'faults';
+  readonly name: 'house' | 'unit' | 'collector' | 'conformance' | 'e2e' | 'faults';
   readonly folders: readonly string[];
   /** Test files at once: whole nodes under load want the machine for themselves. */
   readonly concurrency: number;
@@ -24,7 +24,8 @@ const UNIT_FILES_AT_ONCE = 3;
 
 const GROUPS: readonly Group[] = [
   { name: 'house', folders: ['test/house', 'test/bench'], concurrency: 2, timeoutMs: 300_000 },
-  { name: 'unit', folders: ['errors', 'gateway', 'collector', 'cli', 'test/harness'], concurrency: UNIT_FILES_AT_ONCE, timeoutMs: 300_000 },
+  { name: 'unit', folders: ['errors', 'gateway', 'cli', 'test/harness'], concurrency: UNIT_FILES_AT_ONCE, timeoutMs: 300_000 },
+  { name: 'collector', folders: ['collector'], concurrency: UNIT_FILES_AT_ONCE, timeoutMs: 300_000 },
   // half of their time is waiting for time-outs
   { name: 'conformance', folders: ['test/conformance'], concurrency: 2, timeoutMs: 900_000 },
   { name: 'e2e', folders: ['test/e2e'], concurrency: 1, timeoutMs: 900_000 },

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Config } from '../config/schema.js';
+import { ERASED } from '../events/event.js';
 import { OUTCOMES, type Outcome } from '../events/outcomes.js';
 import { Replay, type RecordedRequest } from './replay.js';
 import { rulesOf, type LimitRules } from './rules.js';
@@ -154,4 +155,10 @@ test('which outcomes count is the service\'s to say', () => {
   const run = replay({ apps: { a: { qpd: 1 } }, outcomes: { answered: { counted: false } } });
   assert.ok(times(20, T0, 10).every((at) => run.take(request(at)) === 'admitted'));
   assert.equal(OUTCOMES.answered.counted, true);
+});
+
+test('requests of an erased app are let through as far as what all share lets them, and take their units of it', () => {
+  const run = replay({ service: { qps: 1, burst: 2 }, apps: { a: {} } });
+  assert.deepEqual(times(3).map((at) => run.take(request(at, { app: ERASED }))), ['admitted', 'admitted', 'rate_limited']);
+  assert.equal(run.take(request(T0)), 'rate_limited');
 });
