@@ -20,7 +20,7 @@ interface Group {
 const LONG_FORM = process.env['TEST_FAULTS'] === 'full' || process.env['TEST_KILLS'] !== undefined;
 
 /** Half of them wait for a Kafka, a store or a time-out most of the time. */
-const UNIT_FILES_AT_ONCE = 3;
+const UNIT_FILES_AT_ONCE = 4;
 
 const GROUPS: readonly Group[] = [
   { name: 'house', folders: ['test/house', 'test/bench'], concurrency: 2, timeoutMs: 300_000 },
