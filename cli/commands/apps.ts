@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { createWriteStream, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { createWriteStream, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -33,10 +33,11 @@ export function register(program: Command): void {
 export async function exportApp(app: string, options: ExportOptions, terminal: Terminal, shown: Progress): Promise<void> {
   const folder = resolve(options.out);
   if (existsSync(folder)) throw new TidegateError('config_file', `--out ${folder} is there already: give a new folder`);
-  const part = `${folder}.part`;
-  rmSync(part, { recursive: true, force: true });
+  let part: string;
   try {
-    mkdirSync(part, { recursive: true, mode: 0o700 });
+    mkdirSync(dirname(folder), { recursive: true });
+    // of this run alone: whatever else is there is somebody's
+    part = mkdtempSync(`${folder}.part-`);
   } catch (cause) {
     throw new TidegateError('config_file', `--out ${folder} cannot be made: ${(cause as NodeJS.ErrnoException).code ?? String(cause)}`, { cause });
   }

@@ -82,8 +82,8 @@ async function refuseOpenDays(deps: ExportDeps, { selection, principal }: Export
 }
 
 /** The file, and its sums once it has been read to its end. */
-async function filePieces({ entries, store }: BillingDeps, { selection, format }: ExportQuery, sums: EntrySums): Promise<ExportPieces> {
-  if (format !== 'parquet') return exportPieces(format, selection, summed(entries.closed(selection), sums));
+async function filePieces({ entries, store }: BillingDeps, { selection, format, kept }: ExportQuery, sums: EntrySums): Promise<ExportPieces> {
+  if (format !== 'parquet' || !kept) return exportPieces(format, selection, summed(entries.closed(selection), sums));
   const key = await selectionKey(summed(entries.closed(selection), sums));
   return new KeptFiles(store).file(key, () => exportPieces(format, selection, unchanged(entries, selection, key)));
 }

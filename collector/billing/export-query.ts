@@ -18,6 +18,8 @@ export interface ExportQuery {
   readonly selection: EntrySelection;
   readonly format: ExportFormat;
   readonly manifest: boolean;
+  /** Its Parquet file is kept: of a month, of one app or all. There are few of these, where there are very many ranges. */
+  readonly kept: boolean;
   /** Of the file, without an extension: `billing-2026-11`. */
   readonly name: string;
   readonly principal: Principal;
@@ -29,7 +31,7 @@ export function parseExportQuery(parameters: ExportParameters, context: { readon
   const { format = acceptedFormat(accept), manifest = false, ...selected } = parameters;
   const selection = parseSelection(selected, principal, null);
   const { month } = selected;
-  return { selection, format, manifest, principal, name: month === undefined ? `billing-${selection.fromDay}-to-${selection.toDay}` : `billing-${month}` };
+  return { selection, format, manifest, principal, kept: month !== undefined && (selection.apps === null || selection.apps.length === 1), name: month === undefined ? `billing-${selection.fromDay}-to-${selection.toDay}` : `billing-${month}` };
 }
 
 /**

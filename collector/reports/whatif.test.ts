@@ -132,3 +132,8 @@ test('an app may not ask, and a question that is none is told what is wrong with
   ] as const) assert.deepEqual(await ask(body), [400, 'invalid_parameter', parameter], JSON.stringify(body));
   await api.close();
 });
+
+test('more time zones than there are, be they spellings of one or names of none, are refused before any is looked up', { skip }, async () => {
+  const apps = Array.from({ length: 800 }, (_, i) => ({ name: `a${i}`, services: [], time_zone: `Zone/None${i}`, qpd: 1 }));
+  await assert.rejects(whatif(deps(), { ...RANGE, rules: { ...rules(null), apps } }, OPERATOR), /invalid_parameter|800 time zones/);
+});

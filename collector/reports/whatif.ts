@@ -37,6 +37,9 @@ export interface WhatifAnswer {
   readonly not_simulated: readonly string[];
 }
 
+/** IANA has some 600 names, aliases among them. */
+const MOST_ZONES = 700;
+
 /** A request's own row; interim rows and those of imported logs are of another kind. */
 const RANGE = "t.time >= fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC') AND t.time < fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC') AND t.kind = 'request'";
 
@@ -60,7 +63,7 @@ ${REPORT_SETTINGS}`;
 
 /** @throws invalid_parameter, range_not_kept, report_too_large, report_busy, and what the store throws */
 export async function whatif(deps: TrafficDeps, question: WhatifQuestion, asked: Asker, pageRows = PAGE_ROWS): Promise<WhatifAnswer> {
-  const { rules } = question;
+  const rules = withFewZones(question.rules);
   const fromMs = parseInstant('from', question.from);
   const toMs = parseInstant('to', question.to);
   if (fromMs >= toMs) throw new InvalidParameterError('from', 'must be before `to`');
@@ -86,6 +89,22 @@ export async function whatif(deps: TrafficDeps, question: WhatifQuestion, asked:
   } finally {
     end();
   }
+}
+
+/**
+ * Each zone in one spelling: the clock's rules of each are read once, and a question could spell them in as many ways as it has apps.
+ * @throws invalid_parameter: more than there are
+ */
+function withFewZones(rules: LimitRules): LimitRules {
+  const spellings = new Map<string, string>();
+  const apps = rules.apps.map((app) => {
+    const plain = app.time_zone.toLowerCase();
+    const spelled = spellings.get(plain) ?? app.time_zone;
+    spellings.set(plain, spelled);
+    return { ...app, time_zone: spelled };
+  });
+  if (spellings.size > MOST_ZONES) throw new InvalidParameterError('rules', `${spellings.size} time zones: there are no more than ${MOST_ZONES}`);
+  return { ...rules, apps };
 }
 
 /** Where the days begin that hold `fromMs`, with the apps whose quotas go by them. @throws invalid_parameter */

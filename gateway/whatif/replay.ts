@@ -88,8 +88,11 @@ export class Replay {
     for (const { key, qps, burst } of rules.rates) {
       this.#rates.set(key, { key, bucket: new RateBucket({ qps, burst }, burst, fromMs), asked: 0, refused: 0, atMost: 0, low: false });
     }
+    const days = new Map<string, ReturnType<typeof bounds>>();
     for (const { name, services, time_zone: zone, qpd } of rules.apps) {
-      const quota = qpd === undefined ? null : { limit: qpd, zone, ...bounds(zone, fromMs), used: countedBefore(name) };
+      const day = days.get(zone) ?? bounds(zone, fromMs);
+      days.set(zone, day);
+      const quota = qpd === undefined ? null : { limit: qpd, zone, ...day, used: countedBefore(name) };
       this.#apps.set(name, { services: new Set(services), rate: this.#rates.get(appRate(name)) ?? null, quota });
     }
     for (const service of rules.services) {

@@ -9,16 +9,18 @@ import { limitsOf } from '../supervisor/ledger/limits.js';
 
 const strict = { additionalProperties: false };
 const Name = Type.String({ maxLength: 200 });
+/** As many apps, services and rates as a configuration is promised to bear. */
+const MOST_NAMES = 200_000;
 const Units = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER });
 
 export const LimitRules = Type.Object({
   version: Type.String({ maxLength: 100, description: 'Of the configuration that this is of; told back.' }),
-  rates: Type.Array(Type.Object({ key: Type.String({ maxLength: 500, description: 'As in GET /v1/status: qps:gateway, qps:service:S, qps:route:S/R, qps:app:A.' }), qps: Units, burst: Units }, strict)),
+  rates: Type.Array(Type.Object({ key: Type.String({ maxLength: 500, description: 'As in GET /v1/status: qps:gateway, qps:service:S, qps:route:S/R, qps:app:A.' }), qps: Units, burst: Units }, strict), { maxItems: MOST_NAMES }),
   apps: Type.Array(Type.Object({
-    name: Name, services: Type.Array(Name), time_zone: Type.String({ maxLength: 100 }),
+    name: Name, services: Type.Array(Name, { maxItems: MOST_NAMES }), time_zone: Type.String({ maxLength: 100 }),
     // absent rather than null: the servers turn null into 0 where a number may stand
     qpd: Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description: 'Absent: no quota, or one that bills what is over it.' })),
-  }, strict)),
+  }, strict), { maxItems: MOST_NAMES }),
   services: Type.Array(Type.Object({
     name: Name, counted: Type.Array(Type.Enum(Object.keys(OUTCOMES)), { description: 'Outcomes that count against quotas.' }),
     client_ip: Type.Boolean({ description: 'The service, or the gateway, limits client addresses.' }),

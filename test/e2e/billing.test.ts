@@ -92,7 +92,7 @@ test('requests on both sides of midnight stand on their own days, closed once th
   // the same bytes twice, and across a kill of the collector
   const exported = (name: string, format: string): Buffer => {
     const file = join(folder, name);
-    const { code, out } = cli('export', '--from', '2026-11-19', '--to', '2026-11-22', '--format', format, '--out', file);
+    const { code, out } = cli('export', '--from', '2026-11-19', '--to', '2026-11-22', '--app', 'acme', '--app', 'globex', '--format', format, '--out', file);
     assert.equal(code, 0, out);
     assert.match(out, /4 entries, 18 billable requests/);
     return readFileSync(file);
@@ -102,6 +102,8 @@ test('requests on both sides of midnight stand on their own days, closed once th
   await node.kill(node.pids('collector')[0] ?? 0);
   await eventually('days are told again', async () => ((await closedDays().catch(() => [])).length === 4 ? true : null), 60_000, 200);
   assert.deepEqual(['csv', 'parquet', 'cloudevents'].map((format) => exported(`second.${format}`, format)), files);
+  const everybody = cli('export', '--from', '2026-11-19', '--to', '2026-11-22', '--format', 'csv');
+  assert.deepEqual([everybody.code, /are not over/.test(everybody.out)], [3, true], 'an app that is named now, far west, would have its first day there');
   const open = cli('export', '--from', '2026-11-19', '--to', '2026-11-23', '--format', 'csv');
   assert.deepEqual([open.code, /billing_days_open/.test(open.out), /acme 2026-11-22/.test(open.out)], [3, true, true], open.out);
 
