@@ -12,7 +12,8 @@ import type { SpoolLog } from '../../gateway/events/spool-log.js';
 import type { Completeness } from '../completeness/completeness.js';
 import { MAX_ROWS } from '../reports/report-store.js';
 import type { Store } from '../store/store.js';
-import { nextDay, type AppDay, type LastDay, type Terms } from './app-days.js';
+import { nextDay, type AppDay } from './app-days.js';
+import { boundsOf, closableDays, countedKey, groupsOf, notNext, type Book, type DayGroup } from './book.js';
 import { adjustmentEntry, creditEntry, usageEntry, type DueDay } from './closing.js';
 import { dayCounts, droppedDays, RawDays } from './day-counts.js';
 import { entryId } from './entry-checksum.js';
@@ -65,11 +66,6 @@ const OTHERS_WRITE = 'Other collectors write to the ledger all the time.';
 export const MOST_REASON = 500;
 /** What a double counts exactly, with room for sums. */
 const MOST_CREDIT = 1_000_000_000_000;
-
-interface Account { readonly terms: readonly Terms[]; readonly last: LastDay | null; readonly next: AppDay | null }
-interface Book { readonly batch: number; readonly accounts: ReadonlyMap<string, Account> }
-/** Days with the same bounds, of several apps. */
-interface DayGroup { readonly startMs: number; readonly endMs: number; readonly due: readonly DueDay[] }
 
 export class Billing implements ClosedEntries {
   readonly #deps: BillingDeps;
@@ -390,33 +386,4 @@ function exported({ over: _, ...entry }: LedgerEntry): BillingEntry {
 }
 
 const iso = (ms: number): string => new Date(ms).toISOString();
-const boundsOf = ({ startMs, endMs }: { readonly startMs: number; readonly endMs: number }): string => `${startMs}-${endMs}`;
 const least = (numbers: readonly number[]): number | null => numbers.reduce<number | null>((min, number) => (min === null || number < min ? number : min), null);
-
-function countedKey(startMs: number, endMs: number, of: readonly { readonly app: string }[]): string {
-  return `${startMs}-${endMs}-${createHash('sha256').update(of.map(({ app }) => app).sort().join('\n')).digest('base64')}`;
-}
-
-/** Oldest first. */
-function groupsOf(due: readonly DueDay[]): readonly DayGroup[] {
-  const groups = new Map<string, DueDay[]>();
-  for (const each of due) {
-    const its = groups.get(boundsOf(each.day)) ?? [];
-    if (its.push(each) === 1) groups.set(boundsOf(each.day), its);
-  }
-  return [...groups.values()].map((of) => ({ startMs: of[0]?.day.startMs ?? 0, endMs: of[0]?.day.endMs ?? 0, due: of })).sort((a, b) => a.endMs - b.endMs || a.startMs - b.startMs);
-}
-
-function closableDays({ accounts }: Book, day: string, app: string | null): readonly DueDay[] {
-  return [...accounts].flatMap(([name, { terms, next }]) => (next?.day === day && (app === null || name === app) ? [{ app: name, terms, day: next }] : []));
-}
-
-/** Why nothing of that day can be closed. */
-function notNext({ accounts }: Book, day: string, app: string | null): TidegateError {
-  const account = app === null ? null : accounts.get(app);
-  if (account === undefined) return new InvalidParameterError('app', 'no configuration has named it');
-  const lasts = account === null ? [...accounts.values()].map(({ last }) => last) : [account.last];
-  if (lasts.some((last) => last !== null && last.day >= day)) return new TidegateError('billing_day_closed', `${day}${app === null ? '' : ` of ${app}`} is closed`);
-  const next = account?.next ?? null;
-  return new TidegateError('billing_day_open', next !== null && next.day < day ? `${next.day} of ${app ?? 'each app'} is closed before it` : `${day} is no day that can be closed yet`);
-}
