@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { createHash, generateKeyPairSync } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { chmodSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
@@ -10,6 +10,7 @@ import { KeyStore } from './keys.js';
 import { loadConfig } from './load.js';
 import type { LoadResult } from './load.js';
 import { TidegateError } from '../../errors/tidegate-error.js';
+import { ecPair } from '../../test/harness/key-pair.js';
 
 /** `line:column code path` of each error. */
 function places({ errors }: Pick<LoadResult, 'errors'>): string[] {
@@ -280,8 +281,8 @@ describe('secrets and key files', () => {
 
   it('key sets must hold a public key of the algorithm', (t) => {
     const { file, write } = configFolder(t, `${LISTENER}apps: [{ name: a, jwt: { algorithm: ES256, jwks: "file:jwks.json" } }]\n`);
-    const ec = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-    const p384 = generateKeyPairSync('ec', { namedCurve: 'P-384' }).publicKey.export({ format: 'jwk' });
+    const ec = ecPair();
+    const p384 = ecPair('P-384').publicKey.export({ format: 'jwk' });
     const message = (...keys: unknown[]): string => {
       write('jwks.json', JSON.stringify({ keys }));
       return loadConfig(file, {}).errors.map((error) => error.message).join();

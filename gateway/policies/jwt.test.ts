@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { createHmac, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { createHmac, createPublicKey, type KeyObject } from 'node:crypto';
 import { test } from 'node:test';
 import { SignJWT, type JWTPayload } from 'jose';
 import { TidegateError } from '../../errors/tidegate-error.js';
+import { ecPair, ed25519Pair, rsaPair } from '../../test/harness/key-pair.js';
 import type { AppConfig, JwtConfig } from '../config/schema.js';
 import type { CompiledApp } from '../config/snapshot.js';
 import { encodeLabels } from '../events/labels.js';
@@ -14,11 +15,11 @@ const NOW_MS = 1_795_000_000_000;
 const NOW = NOW_MS / 1000;
 const SECRET = 'an HS256 secret of some forty characters';
 const pairs = {
-  RS256: generateKeyPairSync('rsa', { modulusLength: 2048 }),
-  ES256: generateKeyPairSync('ec', { namedCurve: 'P-256' }),
-  EdDSA: generateKeyPairSync('ed25519'),
+  RS256: rsaPair(),
+  ES256: ecPair(),
+  EdDSA: ed25519Pair(),
 };
-const rotated = generateKeyPairSync('rsa', { modulusLength: 2048 });
+const rotated = rsaPair();
 const jwks = (...keys: (readonly [KeyObject, string?])[]): string =>
   JSON.stringify({ keys: keys.map(([key, kid]) => ({ ...(key.type === 'private' ? key : createPublicKey(key.export({ type: 'spki', format: 'pem' }))).export({ format: 'jwk' }), ...(kid === undefined ? {} : { kid }) })) });
 
@@ -115,7 +116,7 @@ test('kid only picks among the app\'s own keys; without it each is tried', async
   assert.equal(await outcome(tokens, await sign('RS256', rotated.privateKey)), 'acme');
   assert.equal(await outcome(tokens, await sign('RS256', pairs.RS256.privateKey)), 'acme');
   for (const kid of ['three', '../../etc/passwd', 'file:k', 'http://127.0.0.1/keys', "one' OR 1=1"]) assert.equal(await outcome(tokens, await sign('RS256', rotated.privateKey, {}, { kid })), 'invalid', kid);
-  const stranger = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey;
+  const stranger = rsaPair().privateKey;
   assert.equal(await outcome(tokens, await sign('RS256', stranger)), 'invalid');
   const embedded = createPublicKey(stranger).export({ format: 'jwk' });
   assert.equal(await outcome(tokens, await sign('RS256', stranger, {}, { jwk: embedded, jku: 'http://127.0.0.1/keys' })), 'invalid');
@@ -168,7 +169,7 @@ test('chosen claims become headers if a header can carry them', async () => {
 });
 
 test('bad key material is told at load, without showing it', () => {
-  const weak = generateKeyPairSync('rsa', { modulusLength: 1024 });
+  const weak = rsaPair(1024);
   const files: readonly (readonly [string, string])[] = [
     ['not JSON', 'topsecret {'], ['no list', '{"keys":{}}'], ['empty', '{"keys":[]}'], ['null', 'null'], ['no object', '{"keys":[null]}'], ['malformed', '{"keys":[{"kty":"RSA","n":"!"}]}'],
     ['private', jwks([pairs.RS256.privateKey])], ['symmetric', '{"keys":[{"kty":"oct","k":"topsecret"}]}'], ['weak', jwks([weak.publicKey])], ['another kind', jwks([pairs.ES256.publicKey])],

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
-import { generateKeyPairSync, type KeyObject } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, beforeEach, test } from 'node:test';
 import { SignJWT } from 'jose';
+import { ed25519Pair } from '../../test/harness/key-pair.js';
 import type { AppConfig } from '../config/schema.js';
 import type { CompiledApp } from '../config/snapshot.js';
 import { encodeLabels } from '../events/labels.js';
@@ -12,8 +13,8 @@ import { buildIdentityIndex } from './identity-index.js';
 import type { Tokens } from './jwt.js';
 import { REMOTE_KEY_TIMES, RemoteKeySets, type RemoteKeyTimes } from './remote-key-sets.js';
 
-const first = generateKeyPairSync('ed25519');
-const second = generateKeyPairSync('ed25519');
+const first = ed25519Pair();
+const second = ed25519Pair();
 const published = (key: KeyObject, kid: string): object => ({ ...key.export({ format: 'jwk' }), kid });
 
 let server: Server;
