@@ -13,6 +13,7 @@ import { TidegateError } from '../../errors/tidegate-error.js';
 import { insertFromFile, type InsertPlan } from './insert-statement.js';
 import type { QueryParams, Store } from './store.js';
 import { storeError } from './store-error.js';
+import { takeBackUnfinished } from './unfinished-inserts.js';
 
 /** Not a literal in the import, so that the project compiles where the optional dependency is absent. */
 const CHDB: string = 'chdb/connection';
@@ -41,6 +42,7 @@ export class ChdbStore implements Store {
       // loaded here only, so that a node without chDB can run all that needs no store
       const [{ createClient }, chdb] = await Promise.all([import('@clickhouse/client'), import(CHDB) as Promise<Chdb>]);
       mkdirSync(path, { recursive: true, mode: 0o750 });
+      takeBackUnfinished(path);
       const connect = (): ClickHouseClient => createClient({ connection: chdb.createChdbConnection({ path }) });
       const store = new ChdbStore(connect(), connect());
       await Promise.all([store.command('SELECT 1'), store.query('SELECT 1')]);
