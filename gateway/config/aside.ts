@@ -11,7 +11,7 @@ export interface AsideOptions {
 export type AsideAnswer<T> = { readonly answer: T } | { readonly why: string };
 
 /**
- * Runs `module`, which answers one message with one and then disconnects. Never rejects, and answers only when the process is gone.
+ * Runs `module`, which answers one message with one. Never rejects, and answers only when the process is gone.
  * @param module absolute path
  */
 export async function runAside<T>(module: string, message: object, { timeLimitMs, signal }: AsideOptions): Promise<AsideAnswer<T>> {
@@ -27,7 +27,11 @@ export async function runAside<T>(module: string, message: object, { timeLimitMs
   signal?.addEventListener('abort', giveUp);
   try {
     return await new Promise((settle) => {
-      child.once('message', (answer) => { end ??= { answer: answer as T }; });
+      child.once('message', (answer) => {
+        end ??= { answer: answer as T };
+        // it has nothing left to do, and Node may wait for its own threads at an exit (nodejs/node#54918)
+        child.kill('SIGKILL');
+      });
       // it could not be started, and there is no exit to wait for
       child.once('error', (error) => { if (child.pid === undefined) settle({ why: String(error) }); });
       child.once('exit', (code, ended) => { settle(end ?? { why: `its process ended with ${String(ended ?? code)}` }); });
@@ -42,10 +46,10 @@ export async function runAside<T>(module: string, message: object, { timeLimitMs
 
 const GIVEN_UP = 'nobody waits for it any more';
 
-/** The other side: answers the one message, and ends. A parent that is gone ends it too. */
+/** The other side: answers the one message. A parent that is gone ends it. */
 export function answerAside<M>(answer: (message: M) => unknown): void {
   process.once('disconnect', () => { process.exit(0); });
   process.once('message', (message) => {
-    process.send?.(answer(message as M), () => { process.disconnect(); });
+    process.send?.(answer(message as M));
   });
 }
