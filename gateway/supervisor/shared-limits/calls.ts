@@ -43,6 +43,8 @@ export async function callQuota(caller: Caller, k: SharedKey, quota: NodeQuota |
   const answer = readQuota(caller, k, await caller.run(QUOTA_SCRIPT, keys, [...common, day, startMs, endMs, stated, want, limit, caller.count, agreed ? 0 : 1]));
   if (answer.status === 'early') ledger.early(k.key);
   if (answer.status === 'epoch' || answer.status === 'early') return { status: 'again' };
+  // granted under a limit that is not in force any more: not taken, and the next call says so
+  if (want > 0 && ledger.quota(k.key)?.limit !== limit) return { status: 'again' };
   if (answer.day === day) {
     const beyond = answer.mine - stated;
     if (!agreed && answer.status !== 'version') ledger.agree(dated, Math.max(0, beyond));

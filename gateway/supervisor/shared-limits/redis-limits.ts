@@ -173,7 +173,8 @@ export class RedisLimits implements SharedLimits {
     const k = this.#keys.get(key);
     if (k === undefined) return;
     k.emptyUntilMs = 0;
-    // what was granted under another limit goes back first: who has most of it then is decided anew
+    // what was granted under another limit goes back first, what no worker has at once: who has most of it then is decided anew
+    void this.#giveBack(k, true);
     this.#ledger.collect(key, () => { void this.#giveBack(k, true).then(() => this.#call(k, 1)); });
   }
 
