@@ -65,5 +65,5 @@ export default tseslint.config(
   { files: ['cli/**/*.ts'], ignores: ['**/*.test.ts', '**/*.fixture.ts'], rules: refused([NO_FIXTURE]) },
   ...inRoom('errors', []),
   ...inRoom('gateway', ['errors/']),
-  ...inRoom('collector', ['errors/', 'gateway/events/', 'gateway/config/', 'gateway/whatif/']),
+  ...inRoom('collector', ['errors/', 'gateway/events/', 'gateway/config/', 'gateway/metrics/', 'gateway/whatif/']),
 );

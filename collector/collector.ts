@@ -13,6 +13,7 @@ import { Billing } from './billing/billing.js';
 import { completeness, type Completeness } from './completeness/completeness.js';
 import { FaultCounts } from './completeness/fault-counts.js';
 import type { EventLog } from './log/event-log.js';
+import type { InsertCounts } from './log/insert-counts.js';
 import type { KafkaLogOptions } from './log/kafka/kafka-session.js';
 import { openEventLog } from './log/open-event-log.js';
 import type { RangeLimits } from './log/picked-rows.js';
@@ -21,7 +22,7 @@ import { openStore, type ClickHouseConnection } from './store/open-store.js';
 import { erase, erasures, noteErasure, type ErasureLine } from './erasure/erasure.js';
 import { clearRebuilt, rebuild, type RebuildLine } from './rebuild/rebuild.js';
 import { SwapNote } from './rebuild/swap-note.js';
-import { applyRetention, pruneImports, pruneQuarantine, pruneStreams, type Retention } from './store/retention.js';
+import { applyRetention, pruneImports, pruneQuarantine, pruneStreams, quarantineBytes, type Retention } from './store/retention.js';
 import type { Store } from './store/store.js';
 
 export interface CollectorOptions {
@@ -49,6 +50,9 @@ export interface CollectorStatus {
   readonly repeats: number;
   readonly quarantined: number;
   readonly ranges: number;
+  readonly inserts: InsertCounts;
+  /** Of the files in quarantine; null: the log is Kafka, and what is set aside is in a topic of its own. */
+  readonly quarantineBytes: number | null;
   /** Found missing since this process began: never goes down, as a counter must not. */
   readonly gapsTotal: number;
   /** Missing events of today and yesterday (UTC), and events stored twice, as of now. */
@@ -277,11 +281,12 @@ export class Collector {
   }
 
   status(): CollectorStatus {
-    const { storedRows, repeatedRows, quarantined, ranges } = this.#eventLog.totals;
+    const { storedRows, repeatedRows, quarantined, ranges, inserts } = this.#eventLog.totals;
     const nowMs = Date.now();
     const caughtUpMs = Math.min(nowMs, this.#storedUpToMs() + LOOK_EVERY_MS);
     return {
-      stored: storedRows, repeats: repeatedRows + this.#faults.twiceTotal, quarantined, ranges,
+      stored: storedRows, repeats: repeatedRows + this.#faults.twiceTotal, quarantined, ranges, inserts,
+      quarantineBytes: this.#readsSpool ? quarantineBytes(join(this.#collectorDir, 'quarantine')) : null,
       gapsTotal: this.#faults.missingTotal, gaps: this.#faults.missing, twice: this.#faults.twice,
       caughtUpMs, lagSeconds: (nowMs - caughtUpMs) / 1000, failing: this.#failing ?? this.#standing,
     };

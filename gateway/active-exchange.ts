@@ -105,6 +105,11 @@ export abstract class ActiveExchange extends ExchangeFacts implements UpstreamSi
   /** An upstream was given the request, or the beginning of it. */
   get wasSent(): boolean { return this.#upstreamBeganMs > 0; }
 
+  /** What upstreams have taken of it until now, the attempt under way included. */
+  get upstreamSoFarUs(): number {
+    return this.upstreamUs + (this.#connection === null ? 0 : Math.round((monotonicMs() - this.#upstreamBeganMs) * 1000));
+  }
+
   /** The upstream has what there is of the request; the rest is the client's to send. */
   get waitsForClient(): boolean { return this.#connection !== null && !this.#requestSent; }
 

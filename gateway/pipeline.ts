@@ -145,7 +145,7 @@ export class Pipeline {
 
   /** A long answer's row, while it goes on. */
   onInterim(exchange: ActiveExchange): void {
-    this.metrics.observe(exchange.route.metricsSlot, exchange.methodId, exchange.status, exchange.durationUs, exchange.bytesIn, exchange.bytesOut);
+    this.metrics.observe(exchange.route.metricsSlot, exchange.methodId, exchange.status, exchange.durationUs, exchange.upstreamSoFarUs, exchange.bytesIn, exchange.bytesOut);
     if (exchange.counted === 0) this.#returnQuota(exchange);
     const { quotaKey } = exchange;
     exchange.quotaKey = null;
@@ -178,7 +178,7 @@ export class Pipeline {
     if (exchange.kindId === KINDS.interim) {
       metrics.addBytes(metricsSlot, bytesIn, bytesOut);
     } else {
-      metrics.observe(metricsSlot, exchange.methodId, exchange.status, exchange.durationUs, bytesIn, bytesOut);
+      metrics.observe(metricsSlot, exchange.methodId, exchange.status, exchange.durationUs, exchange.upstreamUs, bytesIn, bytesOut);
       if (!exchange.admitted) metrics.refuse(metricsSlot, exchange.outcomeId);
     }
     if (exchange.wasSent && target !== null) metrics.observeUpstream(target.metricsSlot, exchange.upstreamUs);

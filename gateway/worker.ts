@@ -82,6 +82,7 @@ export class GatewayWorker {
       connections: () => [['http', this.#listener?.connectionCount ?? 0]],
       targets: () => this.#targetHealth(),
       inFlight: () => this.#listener?.inFlight() ?? [],
+      sockets: () => ({ client: this.#listener?.connectionCount ?? 0, upstream: this.#targets.openConnections }),
     });
     this.#context = {
       targets: this.#targets, leases: this.#leases, clientIpTable: new ClientIpTable(), remoteKeySets: new RemoteKeySets(log),

@@ -44,7 +44,7 @@ export class ChildLife {
     if (this.#toldToStop) this.#onStop();
   }
 
-  on<T extends 'stopping' | 'seal' | 'reloaded' | 'collector'>(type: T, handler: (message: Extract<LauncherMessage, { readonly type: T }>) => void): void {
+  on<T extends 'stopping' | 'seal' | 'reloaded' | 'collector' | 'restarts'>(type: T, handler: (message: Extract<LauncherMessage, { readonly type: T }>) => void): void {
     this.#handlers.set(type, handler);
   }
 
@@ -70,7 +70,7 @@ export class ChildLife {
         this.#handlers.get('stopping')?.(message as never);
         return;
       case 'drain': case 'stop': this.#stopping = true; this.#onStop(); return;
-      case 'seal': case 'reloaded': case 'collector': this.#handlers.get(message.type)?.(message as never);
+      case 'seal': case 'reloaded': case 'collector': case 'restarts': this.#handlers.get(message.type)?.(message as never);
     }
   }
 

@@ -23,10 +23,11 @@ process.on('disconnect', () => { say('orphaned'); process.exit(0); });
 say('started');
 `;
 const SUPERVISOR = `
-process.on('message', ({ type, news }) => {
+process.on('message', ({ type, news, workers }) => {
   if (type === 'seal') { say('sealed'); process.send({ type: 'sealed' }); }
   if (type === 'stop') { say('stopped'); process.exit(0); }
   if (type === 'stopping') say('told');
+  if (type === 'restarts') say('restarts:' + workers);
   if (type === 'collector') say('hears:' + (news.fault?.code ?? 'none') + ':' + news.everRan);
 });
 process.on('SIGWINCH', () => process.send({ type: 'workers', n: 1, drainMs: 1000 }));
@@ -72,7 +73,7 @@ test('a node stops in order: workers drain, the supervisor seals, the collector 
   assert.equal(journal()[0]?.[0], 'supervisor', 'the supervisor is first');
   process.kill(process.pid, 'SIGTERM');
   assert.equal(await node, 0);
-  const acts = journal().map(([who, what]) => `${who} ${what}`).filter((act) => !/started|told|hears/.test(act));
+  const acts = journal().map(([who, what]) => `${who} ${what}`).filter((act) => !/started|told|hears|restarts/.test(act));
   assert.deepEqual(acts.slice(0, 2).sort(), ['worker1 drained', 'worker2 drained']);
   assert.deepEqual(acts.slice(2), ['supervisor sealed', 'collector stored', 'supervisor stopped']);
   assertNobodyLeft();
@@ -84,8 +85,12 @@ test('what is killed is started again, and its siblings go on', async () => {
   for (const name of ['worker1', 'collector', 'supervisor']) process.kill(started(name)[0] as number, 'SIGKILL');
   await eventually('three restarts', () => (['worker1', 'collector', 'supervisor'].every((name) => started(name).length === 2) ? true : null));
   assert.equal(started('worker2').length, 1);
+  const restarts = (): string[] => journal().filter(([, what]) => what?.startsWith('restarts:') === true).map(([, what]) => what as string);
+  await eventually('the next supervisor is told of the worker', () => (restarts().at(-1) === 'restarts:1' ? true : null));
   process.kill(process.pid, 'SIGTERM');
   assert.equal(await node, 0);
+  assert.equal(restarts()[0], 'restarts:0');
+  assert.equal(restarts().at(-1), 'restarts:1', 'neither other children nor the workers of a node that stops are counted');
   assertNobodyLeft();
 });
 
@@ -116,6 +121,7 @@ test('fewer workers: the newest slot drains and does not come back', async () =>
   assert.equal(await node, 0);
   assert.equal(started('worker1').length, 1);
   assert.equal(started('worker2').length, 1);
+  assert.ok(!journal().some(([, what]) => what === 'restarts:1'), 'it was asked to');
   assertNobodyLeft();
 });
 

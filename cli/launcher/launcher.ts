@@ -55,6 +55,8 @@ export class Launcher {
   #serving = false;
   #stopping = false;
   #toldAtMs = 0;
+  /** Ended without being told to. */
+  #workerRestarts = 0;
   #collectorNews: CollectorNews = { fault: null, everRan: false };
   /** What a child said before it exited with FATAL_EXIT. */
   #fatal: TidegateError | null = null;
@@ -134,6 +136,7 @@ export class Launcher {
         this.#drainMs = message.drainMs;
         if (!this.#ready && collects(this.#part)) this.#collector.start();
         this.#supervisor.send({ type: 'collector', news: this.#collectorNews });
+        this.#supervisor.send({ type: 'restarts', workers: this.#workerRestarts });
         this.#ready = true;
         this.#setWorkers(message.workers);
         return;
@@ -152,7 +155,7 @@ export class Launcher {
     if (this.#stopping) return;
     for (let slot = 1; slot <= wanted; slot++) {
       if (this.#workers.has(slot)) continue;
-      const worker = this.#keep(`worker ${String(slot)}`, () => this.#forkWorker(slot), () => {});
+      const worker = this.#keep(`worker ${String(slot)}`, () => this.#forkWorker(slot), () => { this.#onWorkerEnd(slot, worker); });
       this.#workers.set(slot, worker);
       worker.start();
     }
@@ -162,6 +165,13 @@ export class Launcher {
       this.#leaving.add(worker);
       void this.#drain(worker).then(() => this.#leaving.delete(worker));
     }
+  }
+
+  /** One that drains is not among the workers any more, or the node stops. */
+  #onWorkerEnd(slot: number, worker: KeptProcess): void {
+    if (this.#stopping || this.#workers.get(slot) !== worker) return;
+    this.#workerRestarts++;
+    this.#supervisor.send({ type: 'restarts', workers: this.#workerRestarts });
   }
 
   async #drain(worker: KeptProcess): Promise<void> {

@@ -29,6 +29,8 @@ export type LauncherMessage =
   | { readonly type: 'seal' }
   /** To the supervisor: how the collector stands. */
   | { readonly type: 'collector'; readonly news: CollectorNews }
+  /** To the supervisor: how often workers were started again since the node's start. */
+  | { readonly type: 'restarts'; readonly workers: number }
   /** To the supervisor and the collector: finish and exit. */
   | { readonly type: 'stop' }
   /** To the collector: the configuration in force has changed. */

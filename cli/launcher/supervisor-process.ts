@@ -18,6 +18,7 @@ await life.run(async () => {
   const running = supervisor;
   life.on('stopping', () => { running.stopping(); });
   life.on('collector', ({ news }) => { running.collectorStands(news); });
+  life.on('restarts', ({ workers }) => { running.workersRestarted(workers); });
   life.on('seal', () => {
     running.seal();
     life.send({ type: 'sealed' });

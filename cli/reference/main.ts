@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { packageRoot } from '../version.js';
 import { renderPages } from './pages.js';
 
-for (const [path, text] of await renderPages()) {
+for (const [path, text] of renderPages()) {
   const file = join(packageRoot(), path);
   mkdirSync(dirname(file), { recursive: true });
   writeFileSync(file, text);

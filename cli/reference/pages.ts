@@ -2,12 +2,12 @@
 import { renderConfiguration, renderErrors, renderJsonSchema, renderOutcomes } from '../../gateway/config/reference.js';
 import { renderMetrics } from './metrics.js';
 
-export async function renderPages(): Promise<ReadonlyMap<string, string>> {
+export function renderPages(): ReadonlyMap<string, string> {
   return new Map([
     ['tidegate.schema.json', renderJsonSchema()],
     ['docs/reference/configuration.md', renderConfiguration()],
     ['docs/reference/errors.md', renderErrors()],
     ['docs/reference/outcomes.md', renderOutcomes()],
-    ['docs/reference/metrics.md', await renderMetrics()],
+    ['docs/reference/metrics.md', renderMetrics()],
   ]);
 }

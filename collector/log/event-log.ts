@@ -1,6 +1,7 @@
 /** The log that events come from, as the collector sees it: the spool on this machine, or Kafka. Which of the two it is, only `openEventLog` asks. */
 import type { ErrorCode } from '../../errors/codes.js';
 import type { StreamFacts } from '../completeness/stream-coverage.js';
+import type { InsertCounts } from './insert-counts.js';
 
 /** Of the ranges that are done, since this process began. */
 export interface LogTotals {
@@ -9,6 +10,7 @@ export interface LogTotals {
   repeatedRows: number;
   quarantined: number;
   ranges: number;
+  readonly inserts: InsertCounts;
 }
 
 export interface StepResult {

@@ -5,6 +5,7 @@ import type { SpoolLog } from '../../gateway/events/spool-log.js';
 import { INSERT_SETTINGS, ROW_STRUCTURE, type InsertPlan } from '../store/insert-statement.js';
 import type { Store } from '../store/store.js';
 import type { LogTotals } from './event-log.js';
+import { InsertCounts } from './insert-counts.js';
 import type { PickedRows, SeqRunOfStream } from './picked-rows.js';
 import { SeqSet } from './seq-set.js';
 import { writeStaging, type StagedRows } from './staging.js';
@@ -13,7 +14,7 @@ export class RangeInsert {
   readonly #store: Store;
   readonly #stagingDir: string;
   readonly #log: SpoolLog;
-  readonly totals: LogTotals = { storedRows: 0, repeatedRows: 0, quarantined: 0, ranges: 0 };
+  readonly totals: LogTotals = { storedRows: 0, repeatedRows: 0, quarantined: 0, ranges: 0, inserts: new InsertCounts() };
 
   /** @param collectorDir data_dir/collector */
   constructor(store: Store, collectorDir: string, log: SpoolLog) {
@@ -36,9 +37,9 @@ export class RangeInsert {
     return { token, structure: ROW_STRUCTURE, settings: INSERT_SETTINGS, paces, leaveOut };
   }
 
-  /** @param notAfterMs begun later by the store's clock, nothing is stored. @throws what Store.insertRows throws */
-  insert(plan: InsertPlan, name: string, notAfterMs?: number): Promise<void> {
-    return this.#store.insertRows(plan, this.file(name), notAfterMs);
+  /** @param rows of the staging file @param notAfterMs begun later by the store's clock, nothing is stored. @throws what Store.insertRows throws */
+  insert(plan: InsertPlan, name: string, rows: number, notAfterMs?: number): Promise<void> {
+    return this.totals.inserts.count(rows - rowsIn(plan.leaveOut), () => this.#store.insertRows(plan, this.file(name), notAfterMs));
   }
 
   /**

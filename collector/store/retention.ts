@@ -128,6 +128,11 @@ export async function pruneQuarantine(store: Store, directory: string, { eventsM
   return past;
 }
 
+/** Of all that is set aside. A file that goes meanwhile has none. */
+export function quarantineBytes(directory: string): number {
+  return filesOf(directory).reduce((sum, file) => sum + (statSync(join(directory, file), { throwIfNoEntry: false })?.size ?? 0), 0);
+}
+
 function filesOf(directory: string): string[] {
   try {
     return readdirSync(directory);

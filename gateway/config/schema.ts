@@ -124,8 +124,30 @@ const Route = Type.Object({
   limits: RateLimits,
 }, strict);
 
+/** Bounds are open: a promise of 100 % leaves nothing that could be used up. */
+const Percent = (description: string, extra: { readonly default?: number } = {}) => Type.Number({ exclusiveMinimum: 0, exclusiveMaximum: 100, ...extra, description });
+const Ratio = (value: number, description: string) => Type.Number({ minimum: 0, maximum: 1, default: value, description });
+
+const Slo = Type.Object({
+  availability: optional(Percent('Percent of requests that shall be answered without an error of the service: above 0, below 100, such as 99.9.')),
+  latency: optional(Type.Object({
+    threshold: Type.String({ pattern: DURATION, description: 'What a request shall take at most: a bound of the duration buckets (docs/metrics.md).' }),
+    share: Percent('Percent of requests that shall take no longer: above 0, below 100.', { default: 99 }),
+  }, strict)),
+}, { ...strict, default: {} });
+
+const Alerts = Type.Object({
+  error_ratio: Ratio(0.1, 'Share of failed requests above which HighErrorRate fires; 1: never.'),
+  server_error_ratio: Ratio(0.05, 'Share of answers with 5xx above which the slower of the error alerts fires; 1: never.'),
+  latency_p95: Duration('1s', 'What 95 % of requests shall take at most: a bound of the duration buckets.'),
+  latency_p99: Duration('2s', 'What 99 % of requests shall take at most: a bound of the duration buckets.'),
+}, { ...strict, default: {} });
+
 const Service = Type.Object({
   name: Name('Its own among the services; stands in events, metrics and reports.'),
+  team: optional(Name('Whose it is: alerts of the service are routed by it.')),
+  slo: Slo,
+  alerts: Alerts,
   upstream: Upstream,
   record_path: Type.Enum(['none', 'template', 'full'], { default: 'none', description: 'What of the path the event keeps: nothing, the route\'s pattern, or the path without its query.' }),
   limits: SharedLimits,

@@ -19,6 +19,7 @@ import { checkClickHouse } from './validate-clickhouse.js';
 import { checkJwt } from './validate-jwt.js';
 import { checkKafka } from './validate-kafka.js';
 import { checkRedis } from './validate-redis.js';
+import { checkThresholds } from './validate-thresholds.js';
 import { checkWebhook } from './validate-webhook.js';
 import { sha256 } from './version.js';
 import { addressFault, cidrFault, fieldNameFault, hostHeaderFault, hostPatternFault, shown, targetUrlFault, timeZoneFault } from './values.js';
@@ -137,6 +138,7 @@ function checkService(service: ServiceConfig, path: ConfigPath, checker: Checker
       seen.add(item.url);
     }
   }
+  checkThresholds(service, path, checker);
   if (checker.sound([...upstream, 'host']) && !['preserve', 'target'].includes(service.upstream.host)) checker.value([...upstream, 'host'], hostHeaderFault(service.upstream.host));
   if (checker.sound([...upstream, 'timeouts'])) durations(service.upstream.timeouts, [...upstream, 'timeouts'], checker);
   if (checker.sound([...upstream, 'skip_refused']) && durationMs(service.upstream.skip_refused) > MAX_TIMER_MS) checker.fail([...upstream, 'skip_refused'], 'config_value', 'is longer than 24d');

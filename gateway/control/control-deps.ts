@@ -7,6 +7,7 @@ import type { Change } from '../config/diff.js';
 import type { HistoryEntry } from '../config/history.js';
 import type { KeyScope, Revocation } from '../config/keys.js';
 import type { AppConfig, ControlTokenConfig, ServiceConfig } from '../config/schema.js';
+import type { Scrape } from '../metrics/node-metrics.js';
 import type { ReportQuota } from './report-quota.js';
 
 /** Who asks: `name` of `control.tokens`. What each may do is in endpoints.ts. */
@@ -35,8 +36,7 @@ export interface ControlDeps {
 
   /** From what is known: it waits for nobody, and looks at no disk. */
   readiness(): Readiness;
-  /** `accept`: the request's Accept field, for OpenMetrics. */
-  metrics(accept: string): Promise<MetricsText>;
+  metrics(scrape: Scrape): Promise<MetricsText>;
   status(): Promise<NodeStatus>;
   /** This node's part of the live numbers. `app`: what concerns this one alone; null: all. Never throws. */
   live(app: string | null): Promise<NodeLive>;

@@ -36,7 +36,7 @@ const deps: ControlDeps = {
   timeZoneOf: (app) => (app === 'acme' ? 'Asia/Kolkata' : app === 'globex' ? 'America/New_York' : null),
   address: () => 'Gateway.internal:9180', metricsOpen: () => metricsOpen,
   readiness: () => ({ ready, reasons: ready ? [] : ['no worker serves'] }),
-  metrics: (accept) => Promise.resolve({ contentType: accept.includes('openmetrics') ? 'application/openmetrics-text' : 'text/plain', body: 'tidegate_workers 2\n' }),
+  metrics: ({ accept, scraper }) => Promise.resolve({ contentType: accept.includes('openmetrics') ? 'application/openmetrics-text' : 'text/plain', body: `tidegate_workers 2\n# ${scraper}\n` }),
   status: () => Promise.resolve({ node: 'n' } as NodeStatus),
   live: (app) => Promise.resolve({ in_flight: { site: app === null ? 3 : 1, services: {}, apps: {} }, quotas: {} }),
   reload: () => Promise.resolve({ result: rejected ? 'rejected' : 'applied', version: 'aaaaaaaaaaaa', errors: rejected ? [FAULT] : [] }),
@@ -137,6 +137,14 @@ test('readiness gives its reasons to loopback and the operator only', async () =
   assert.deepEqual((await ask('GET', '/readyz', TOKEN, { remoteAddress })).body, { ready: false, reasons: ['no worker serves'] });
   ready = true;
   assert.equal((await ask('GET', '/readyz', null)).status, 200);
+});
+
+test('who scrapes is known by address and name; a person who looks is nobody', async () => {
+  const asked = async (remoteAddress: string, headers: Readonly<Record<string, string>>): Promise<string> => (await ask('GET', '/metrics', null, { remoteAddress, headers })).text;
+  const prometheus = { 'user-agent': 'Prometheus/2.42.0', 'x-prometheus-scrape-timeout-seconds': '10' };
+  assert.equal(await asked('127.0.0.1', prometheus), 'tidegate_workers 2\n# 127.0.0.1 Prometheus/2.42.0\n');
+  assert.notEqual(await asked('127.0.0.2', prometheus), await asked('127.0.0.1', prometheus));
+  assert.match(await asked('127.0.0.1', { 'user-agent': 'curl/7.88.1' }), /# null/);
 });
 
 test('a page whose name was made to point here reads neither metrics nor reasons: the Host must be a name of this machine', async () => {

@@ -84,6 +84,11 @@ function createServer(deps: ControlDeps, origin: Origin, description: unknown): 
   return server;
 }
 
+/** Prometheus, and what scrapes as it does, says how long it waits; each of them is known by its address and its name. */
+function scraperOf({ headers, socket }: FastifyRequest): string | null {
+  return headers['x-prometheus-scrape-timeout-seconds'] === undefined ? null : `${socket.remoteAddress ?? ''} ${headers['user-agent'] ?? ''}`;
+}
+
 function schemaOf(endpoint: Endpoint): Record<string, unknown> {
   // the collector checks the queries it answers
   if (endpoint.forwarded === true) return {};
@@ -107,7 +112,7 @@ function createHandlers(deps: ControlDeps, forward: CollectorForward, descriptio
       return reply.code(ready ? 200 : 503).send({ ready, ...(told ? { reasons } : {}) });
     },
     metrics: async (request, reply) => {
-      const { contentType, body } = await deps.metrics(request.headers.accept ?? '');
+      const { contentType, body } = await deps.metrics({ accept: request.headers.accept ?? '', scraper: scraperOf(request) });
       return reply.type(contentType).send(body);
     },
     openapi: () => description,

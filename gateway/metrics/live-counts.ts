@@ -1,9 +1,10 @@
-/** A living worker's counts, put together from what it has sent: of its routes and targets it sends only those that have changed. */
-import type { MetricsSnapshot, RouteCounts, TargetCounts, WorkerGauges } from './metrics-snapshot.js';
+/** A living worker's counts, put together from what it has sent: of its routes, services and targets it sends only those that have changed. */
+import type { MetricsSnapshot, RouteCounts, ServiceCounts, TargetCounts, WorkerGauges } from './metrics-snapshot.js';
 
 export class LiveCounts {
   readonly worker: number;
   readonly #routes = new Map<string, RouteCounts>();
+  readonly #services = new Map<string, ServiceCounts>();
   readonly #targets = new Map<string, TargetCounts>();
   #newest: MetricsSnapshot;
 
@@ -17,6 +18,7 @@ export class LiveCounts {
   take(newest: MetricsSnapshot): void {
     this.#newest = newest;
     for (const route of newest.routes) this.#routes.set(`${route.service}\n${route.route}`, route);
+    for (const service of newest.services) this.#services.set(service.service, service);
     for (const target of newest.targets) this.#targets.set(`${target.service}\n${target.target}`, target);
   }
 
@@ -24,6 +26,6 @@ export class LiveCounts {
 
   /** All of its life so far. */
   get snapshot(): MetricsSnapshot {
-    return { ...this.#newest, routes: [...this.#routes.values()], targets: [...this.#targets.values()] };
+    return { ...this.#newest, routes: [...this.#routes.values()], services: [...this.#services.values()], targets: [...this.#targets.values()] };
   }
 }

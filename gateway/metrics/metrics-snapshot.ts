@@ -2,18 +2,18 @@
  * What a worker counts, as it travels to the supervisor: plain JSON, cumulative since the worker's start. Counters add up over workers
  * and over a worker's successive lives; gauges count for living workers only.
  */
+import { DURATION_BUCKETS_S, GATEWAY_BUCKETS_S, SIZE_BUCKETS_BYTES } from './catalogue.js';
 
-/** Upper bounds in seconds of every duration histogram; the last bucket, +Inf, has no bound. */
-export const DURATION_BUCKETS_S = [
-  0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2, 2.5, 5, 7.5, 10, 30,
-] as const;
-
-/** Buckets of a histogram, the one without a bound included. */
+/** Buckets of each histogram, the one without a bound included. */
 export const BUCKET_COUNT = DURATION_BUCKETS_S.length + 1;
+export const GATEWAY_BUCKET_COUNT = GATEWAY_BUCKETS_S.length + 1;
+export const SIZE_BUCKET_COUNT = SIZE_BUCKETS_BYTES.length + 1;
 
 export interface MetricsSnapshot {
   /** Only routes that were asked for. An empty service and route stand for requests that no route matched. */
   readonly routes: readonly RouteCounts[];
+  /** Only of services that were asked for; an empty one as above. */
+  readonly services: readonly ServiceCounts[];
   readonly targets: readonly TargetCounts[];
   readonly retries: readonly (readonly [service: string, reason: string, count: number])[];
   readonly recorded: number;
@@ -34,6 +34,29 @@ export interface RouteCounts {
   readonly durationSumUs: number;
   readonly bytesIn: number;
   readonly bytesOut: number;
+  /** The newest of each bucket that has one. */
+  readonly exemplars: readonly Exemplar[];
+}
+
+/** A sampled request of a bucket. */
+export interface Exemplar {
+  readonly bucket: number;
+  /** 32 hexadecimal digits. */
+  readonly traceId: string;
+  readonly durationUs: number;
+  /** When it ended, since the epoch. */
+  readonly timeMs: number;
+}
+
+/** Of requests that have ended, each histogram's buckets alone and its sum. Later bytes of a long connection are not in sizes. */
+export interface ServiceCounts {
+  readonly service: string;
+  readonly gateway: readonly number[];
+  readonly gatewaySumUs: number;
+  readonly requestSizes: readonly number[];
+  readonly requestSizeSum: number;
+  readonly responseSizes: readonly number[];
+  readonly responseSizeSum: number;
 }
 
 export interface TargetCounts {
@@ -55,79 +78,122 @@ export interface WorkerGauges {
   readonly cpuSeconds: number;
   /** Delay of the event loop since the snapshot before. */
   readonly loopDelay: { readonly p50S: number; readonly p99S: number; readonly maxS: number };
+  /** Garbage collection since the worker's start. */
+  readonly gcSeconds: readonly (readonly [kind: string, seconds: number])[];
+  /** Open ones. */
+  readonly sockets: { readonly client: number; readonly upstream: number };
 }
 
 /** Adds up the counters of several snapshots; the result carries no gauges. */
 export function foldSnapshots(snapshots: readonly MetricsSnapshot[]): MetricsSnapshot {
   const routes = new Map<string, RouteSum>();
-  const targets = new Map<string, HistogramSum>();
+  const services = new Map<string, ServiceSum>();
+  const targets = new Map<string, TargetSum>();
   const retries = new Map<string, Map<string, number>>();
   const dropped = new Map<string, number>();
   const leases = new Map<string, number>();
   let recorded = 0;
   for (const snapshot of snapshots) {
     recorded += snapshot.recorded;
-    for (const route of snapshot.routes) sumOf(routes, `${route.service}\n${route.route}`, () => new RouteSum()).add(route);
-    for (const target of snapshot.targets) sumOf(targets, `${target.service}\n${target.target}`, () => new HistogramSum()).add(target);
+    for (const route of snapshot.routes) sumOf(routes, `${route.service}\n${route.route}`, () => new RouteSum(route)).add(route);
+    for (const service of snapshot.services) sumOf(services, service.service, () => new ServiceSum(service.service)).add(service);
+    for (const target of snapshot.targets) sumOf(targets, `${target.service}\n${target.target}`, () => new TargetSum(target)).add(target);
     for (const [service, reason, count] of snapshot.retries) add(sumOf(retries, service, () => new Map<string, number>()), reason, count);
     for (const [reason, count] of snapshot.dropped) add(dropped, reason, count);
     for (const [result, count] of snapshot.leases) add(leases, result, count);
   }
   return {
-    routes: [...routes].map(([key, sum]) => sum.toCounts(...names(key))),
-    targets: [...targets].map(([key, sum]) => {
-      const [service, target] = names(key);
-      return { service, target, buckets: sum.buckets, durationSumUs: sum.durationSumUs };
-    }),
+    routes: [...routes.values()].map((sum) => sum.counts), services: [...services.values()], targets: [...targets.values()],
     retries: [...retries].flatMap(([service, reasons]) => [...reasons].map(([reason, count]) => [service, reason, count] as const)),
     recorded, dropped: [...dropped], leases: [...leases], gauges: NO_GAUGES,
   };
 }
 
 export const NO_GAUGES: WorkerGauges = {
-  connections: [], targets: [], inFlight: [], rssBytes: 0, heapUsedBytes: 0, cpuSeconds: 0, loopDelay: { p50S: 0, p99S: 0, maxS: 0 },
+  connections: [], targets: [], inFlight: [], rssBytes: 0, heapUsedBytes: 0, cpuSeconds: 0, loopDelay: { p50S: 0, p99S: 0, maxS: 0 }, gcSeconds: [], sockets: { client: 0, upstream: 0 },
 };
 
-class HistogramSum {
-  readonly buckets = new Array<number>(BUCKET_COUNT).fill(0);
+class TargetSum implements TargetCounts {
+  readonly service: string;
+  readonly target: string;
+  readonly buckets = zeros(BUCKET_COUNT);
   durationSumUs = 0;
 
-  add(counts: { readonly buckets: readonly number[]; readonly durationSumUs: number }): void {
-    counts.buckets.forEach((count, i) => { this.buckets[i] = (this.buckets[i] ?? 0) + count; });
+  constructor({ service, target }: TargetCounts) {
+    this.service = service;
+    this.target = target;
+  }
+
+  add(counts: TargetCounts): void {
+    addEach(this.buckets, counts.buckets);
     this.durationSumUs += counts.durationSumUs;
   }
 }
 
-class RouteSum extends HistogramSum {
-  readonly #requests = new Map<string, number>();
+class ServiceSum implements ServiceCounts {
+  readonly service: string;
+  readonly gateway = zeros(GATEWAY_BUCKET_COUNT);
+  gatewaySumUs = 0;
+  readonly requestSizes = zeros(SIZE_BUCKET_COUNT);
+  requestSizeSum = 0;
+  readonly responseSizes = zeros(SIZE_BUCKET_COUNT);
+  responseSizeSum = 0;
+
+  constructor(service: string) {
+    this.service = service;
+  }
+
+  add(counts: ServiceCounts): void {
+    addEach(this.gateway, counts.gateway);
+    addEach(this.requestSizes, counts.requestSizes);
+    addEach(this.responseSizes, counts.responseSizes);
+    this.gatewaySumUs += counts.gatewaySumUs;
+    this.requestSizeSum += counts.requestSizeSum;
+    this.responseSizeSum += counts.responseSizeSum;
+  }
+}
+
+class RouteSum {
+  readonly #service: string;
+  readonly #route: string;
+  readonly #requests = new Map<string, { readonly method: string; readonly status: number; count: number }>();
   readonly #refused = new Map<string, number>();
+  readonly #buckets = zeros(BUCKET_COUNT);
+  #durationSumUs = 0;
   #bytesIn = 0;
   #bytesOut = 0;
+  readonly #exemplars = new Map<number, Exemplar>();
 
-  override add(counts: RouteCounts): void {
-    super.add(counts);
-    for (const [method, status, count] of counts.requests) add(this.#requests, `${method}\n${String(status)}`, count);
+  constructor({ service, route }: RouteCounts) {
+    this.#service = service;
+    this.#route = route;
+  }
+
+  add(counts: RouteCounts): void {
+    addEach(this.#buckets, counts.buckets);
+    this.#durationSumUs += counts.durationSumUs;
+    for (const [method, status, count] of counts.requests) sumOf(this.#requests, `${method} ${status}`, () => ({ method, status, count: 0 })).count += count;
     for (const [reason, count] of counts.refused) add(this.#refused, reason, count);
     this.#bytesIn += counts.bytesIn;
     this.#bytesOut += counts.bytesOut;
+    for (const exemplar of counts.exemplars) {
+      const newest = this.#exemplars.get(exemplar.bucket);
+      if (newest === undefined || exemplar.timeMs > newest.timeMs) this.#exemplars.set(exemplar.bucket, exemplar);
+    }
   }
 
-  toCounts(service: string, route: string): RouteCounts {
-    const requests = [...this.#requests].map(([key, count]) => {
-      const [method, status] = names(key);
-      return [method, Number(status), count] as const;
-    });
+  get counts(): RouteCounts {
     return {
-      service, route, requests, refused: [...this.#refused], buckets: this.buckets, durationSumUs: this.durationSumUs,
-      bytesIn: this.#bytesIn, bytesOut: this.#bytesOut,
+      service: this.#service, route: this.#route, requests: [...this.#requests.values()].map(({ method, status, count }) => [method, status, count] as const), refused: [...this.#refused],
+      buckets: this.#buckets, durationSumUs: this.#durationSumUs, bytesIn: this.#bytesIn, bytesOut: this.#bytesOut, exemplars: [...this.#exemplars.values()],
     };
   }
 }
 
-/** Two names joined by a line end, which no name holds. */
-function names(key: string): [string, string] {
-  const at = key.indexOf('\n');
-  return [key.slice(0, at), key.slice(at + 1)];
+const zeros = (length: number): number[] => new Array<number>(length).fill(0);
+
+function addEach(sums: number[], counts: readonly number[]): void {
+  for (let i = 0; i < sums.length; i++) sums[i] = (sums[i] as number) + (counts[i] ?? 0);
 }
 
 function add(map: Map<string, number>, key: string, count: number): void {

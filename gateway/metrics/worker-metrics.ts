@@ -8,7 +8,12 @@
 import { monitorEventLoopDelay, type IntervalHistogram } from 'node:perf_hooks';
 import { METHODS } from '../events/event.js';
 import { OUTCOMES } from '../events/outcomes.js';
-import { BUCKET_COUNT, DURATION_BUCKETS_S, type MetricsSnapshot, type RouteCounts, type TargetCounts, type WorkerGauges } from './metrics-snapshot.js';
+import { DURATION_BUCKETS_S, GATEWAY_BUCKETS_S, SIZE_BUCKETS_BYTES } from './catalogue.js';
+import { GcTimes } from './gc-times.js';
+import {
+  BUCKET_COUNT, GATEWAY_BUCKET_COUNT, SIZE_BUCKET_COUNT,
+  type Exemplar, type MetricsSnapshot, type RouteCounts, type ServiceCounts, type TargetCounts, type WorkerGauges,
+} from './metrics-snapshot.js';
 
 export type { MetricsSnapshot } from './metrics-snapshot.js';
 
@@ -32,6 +37,7 @@ export interface MetricsSources {
   readonly connections: () => WorkerGauges['connections'];
   readonly targets: () => WorkerGauges['targets'];
   readonly inFlight: () => WorkerGauges['inFlight'];
+  readonly sockets: () => WorkerGauges['sockets'];
 }
 
 /** The slot of requests that no route matched. */
@@ -42,6 +48,13 @@ const STATUSES = 600;
 const MAX_PAIRS = 512;
 const OUTCOME_SLOTS = 32;
 const BOUNDS_US = Float64Array.from(DURATION_BUCKETS_S, (seconds) => seconds * 1e6);
+const GATEWAY_BOUNDS_US = Float64Array.from(GATEWAY_BUCKETS_S, (seconds) => seconds * 1e6);
+const SIZE_BOUNDS = Float64Array.from(SIZE_BUCKETS_BYTES);
+/** Of a service, in one array: buckets of the gateway's own time, of request sizes, of response sizes; then the three sums. */
+const REQUEST_SIZES_AT = GATEWAY_BUCKET_COUNT;
+const RESPONSE_SIZES_AT = REQUEST_SIZES_AT + SIZE_BUCKET_COUNT;
+const SUMS_AT = RESPONSE_SIZES_AT + SIZE_BUCKET_COUNT;
+const SERVICE_WIDTH = SUMS_AT + 3;
 const METHOD_NAMES = new Map<number, string>(Object.entries(METHODS).map(([name, id]) => [id, name]));
 const METHOD_COUNT = Math.max(...Object.values(METHODS)) + 1;
 const REASONS = Object.entries(OUTCOMES).map(([reason, { id }]) => ({ reason, id }));
@@ -53,8 +66,13 @@ const CHANGED = 2;
 export class WorkerMetrics {
   readonly #sources: MetricsSources;
   readonly #loopDelay: IntervalHistogram = monitorEventLoopDelay({ resolution: 20 });
+  readonly #gc = new GcTimes();
   readonly #routeSlots = new Map<string, number>();
   readonly #routeNames: { readonly service: string; readonly route: string }[] = [];
+  readonly #serviceSlots = new Map<string, number>();
+  readonly #serviceNames: string[] = [];
+  /** By route slot. */
+  #serviceOf = new Int32Array(0);
   readonly #targetSlots = new Map<string, number>();
   readonly #targetNames: { readonly service: string; readonly target: string }[] = [];
   readonly #retries = new Map<string, { readonly service: string; readonly reason: string; count: number }>();
@@ -68,11 +86,15 @@ export class WorkerMetrics {
   #refused = new Float64Array(0);
   /** duration in microseconds, bytes in, bytes out */
   #sums = new Float64Array(0);
+  #services = new Float64Array(0);
   #targetBuckets = new Float64Array(0);
   #targetSums = new Float64Array(0);
   /** 0, SENT or CHANGED, a byte a slot: 10,000 of them are searched in about a microsecond. */
   #routeStates = new Uint8Array(0);
+  #serviceStates = new Uint8Array(0);
   #targetStates = new Uint8Array(0);
+  /** By slot and bucket, of sampled requests. */
+  readonly #exemplars = new Map<number, Exemplar>();
 
   constructor(sources: MetricsSources) {
     this.#sources = sources;
@@ -87,6 +109,9 @@ export class WorkerMetrics {
       targets: Int32Array.from(names.targets, (name) => slotOf(this.#targetSlots, this.#targetNames, `${name.service}\n${name.target}`, name)),
     };
     const routes = this.#routeNames.length;
+    this.#serviceOf = Int32Array.from(this.#routeNames, ({ service }) => slotOf(this.#serviceSlots, this.#serviceNames, service, service));
+    this.#services = grown(this.#services, this.#serviceNames.length * SERVICE_WIDTH);
+    this.#serviceStates = grownBytes(this.#serviceStates, this.#serviceNames.length);
     this.#requests = grown(this.#requests, routes * this.#columnCount);
     this.#buckets = grown(this.#buckets, routes * BUCKET_COUNT);
     this.#refused = grown(this.#refused, routes * OUTCOME_SLOTS);
@@ -98,18 +123,40 @@ export class WorkerMetrics {
     return slots;
   }
 
-  /** A request has ended. `slot` comes from `attach`; `status` is 0 where none was sent. */
-  observe(slot: number, methodId: number, status: number, durationUs: number, bytesIn: number, bytesOut: number): void {
+  /** A request has ended. `slot` comes from `attach`; `status` is 0 where none was sent; `upstreamUs`: of its duration, what was the upstream's. */
+  observe(slot: number, methodId: number, status: number, durationUs: number, upstreamUs: number, bytesIn: number, bytesOut: number): void {
     const known = status >= 0 && status < STATUSES ? status : 0;
     let column = this.#columns[methodId * STATUSES + known] as number;
     if (column < 0) column = this.#newColumn(methodId, known);
     this.#routeStates[slot] = CHANGED;
     (this.#requests[slot * this.#columnCount + column] as number)++;
-    (this.#buckets[slot * BUCKET_COUNT + bucketOf(durationUs)] as number)++;
+    (this.#buckets[slot * BUCKET_COUNT + bucketOf(BOUNDS_US, durationUs)] as number)++;
     const at = slot * 3;
     (this.#sums[at] as number) += durationUs;
     (this.#sums[at + 1] as number) += bytesIn;
     (this.#sums[at + 2] as number) += bytesOut;
+    this.#observeService(this.#serviceOf[slot] as number, durationUs > upstreamUs ? durationUs - upstreamUs : 0, bytesIn, bytesOut);
+  }
+
+  #observeService(service: number, gatewayUs: number, bytesIn: number, bytesOut: number): void {
+    const counts = this.#services;
+    const at = service * SERVICE_WIDTH;
+    this.#serviceStates[service] = CHANGED;
+    (counts[at + bucketOf(GATEWAY_BOUNDS_US, gatewayUs)] as number)++;
+    (counts[at + REQUEST_SIZES_AT + bucketOf(SIZE_BOUNDS, bytesIn)] as number)++;
+    (counts[at + RESPONSE_SIZES_AT + bucketOf(SIZE_BOUNDS, bytesOut)] as number)++;
+    (counts[at + SUMS_AT] as number) += gatewayUs;
+    (counts[at + SUMS_AT + 1] as number) += bytesIn;
+    (counts[at + SUMS_AT + 2] as number) += bytesOut;
+  }
+
+  /**
+   * Beside `observe`, for a sampled request only: its trace stands at its bucket until another one's does.
+   * @param traceId 32 hexadecimal digits
+   */
+  exemplify(slot: number, durationUs: number, traceId: string): void {
+    const bucket = bucketOf(BOUNDS_US, durationUs);
+    this.#exemplars.set(slot * BUCKET_COUNT + bucket, { bucket, traceId, durationUs, timeMs: Date.now() });
   }
 
   /** Bytes of a request that is observed elsewhere: of the later rows of a long connection. */
@@ -128,7 +175,7 @@ export class WorkerMetrics {
   /** An attempt at a target has ended, `durationUs` after it was sent. */
   observeUpstream(targetSlot: number, durationUs: number): void {
     this.#targetStates[targetSlot] = CHANGED;
-    (this.#targetBuckets[targetSlot * BUCKET_COUNT + bucketOf(durationUs)] as number)++;
+    (this.#targetBuckets[targetSlot * BUCKET_COUNT + bucketOf(BOUNDS_US, durationUs)] as number)++;
     (this.#targetSums[targetSlot] as number) += durationUs;
   }
 
@@ -148,27 +195,29 @@ export class WorkerMetrics {
 
   /** The next `changes` tell everything: who heard the ones before has gone. */
   resend(): void {
-    for (const states of [this.#routeStates, this.#targetStates]) {
+    for (const states of [this.#routeStates, this.#serviceStates, this.#targetStates]) {
       for (let slot = states.indexOf(SENT); slot !== -1; slot = states.indexOf(SENT, slot + 1)) states[slot] = CHANGED;
     }
   }
 
   /**
-   * As `snapshot`, but of routes and targets only those that have counted since `changes` was called before: the cost is that of the
+   * As `snapshot`, but of routes, services and targets only those that have counted since `changes` was called before: the cost is that of the
    * traffic, not of the configuration (10,000 idle routes: 0.05 ms, where to look at them all took 26 ms).
    */
   changes(): MetricsSnapshot {
     return {
       routes: takeChanged(this.#routeStates, (slot) => this.#routeCounts(slot)),
+      services: takeChanged(this.#serviceStates, (slot) => this.#serviceCounts(slot)),
       targets: takeChanged(this.#targetStates, (slot) => this.#targetCounts(slot)),
       retries: [...this.#retries.values()].map(({ service, reason, count }) => [service, reason, count] as const),
       recorded: this.#sources.recorded(), dropped: this.#sources.dropped(), leases: this.#sources.leases(), gauges: this.#gauges(),
     };
   }
 
-  /** Ends the measurement of the event loop's delay. */
+  /** Ends the measurement of the event loop's delay and of garbage collection. */
   close(): void {
     this.#loopDelay.disable();
+    this.#gc.close();
   }
 
   #newColumn(methodId: number, status: number): number {
@@ -206,7 +255,18 @@ export class WorkerMetrics {
       if (count > 0) refused.push([reason, count]);
     }
     const buckets = [...this.#buckets.subarray(slot * BUCKET_COUNT, (slot + 1) * BUCKET_COUNT)];
-    return { service, route, requests, refused, buckets, durationSumUs, bytesIn, bytesOut };
+    const exemplars = this.#exemplars.size === 0 ? [] : buckets.flatMap((_, bucket) => this.#exemplars.get(slot * BUCKET_COUNT + bucket) ?? []);
+    return { service, route, requests, refused, buckets, durationSumUs, bytesIn, bytesOut, exemplars };
+  }
+
+  #serviceCounts(slot: number): ServiceCounts {
+    const at = slot * SERVICE_WIDTH;
+    const part = (from: number, to: number): number[] => [...this.#services.subarray(at + from, at + to)];
+    const [gatewaySumUs, requestSizeSum, responseSizeSum] = part(SUMS_AT, SERVICE_WIDTH) as [number, number, number];
+    return {
+      service: this.#serviceNames[slot] as string, gateway: part(0, REQUEST_SIZES_AT), gatewaySumUs,
+      requestSizes: part(REQUEST_SIZES_AT, RESPONSE_SIZES_AT), requestSizeSum, responseSizes: part(RESPONSE_SIZES_AT, SUMS_AT), responseSizeSum,
+    };
   }
 
   #targetCounts(slot: number): TargetCounts {
@@ -224,14 +284,15 @@ export class WorkerMetrics {
     return {
       connections: this.#sources.connections(), targets: this.#sources.targets(), inFlight: this.#sources.inFlight(),
       rssBytes: process.memoryUsage.rss(), heapUsedBytes: process.memoryUsage().heapUsed, cpuSeconds: (cpu.user + cpu.system) / 1e6, loopDelay,
+      gcSeconds: this.#gc.times.map(({ kind, sumS }) => [kind, sumS] as const), sockets: this.#sources.sockets(),
     };
   }
 }
 
-/** Linear: most requests end in the first bucket. A bound belongs to its bucket (`le`). */
-function bucketOf(durationUs: number): number {
+/** Linear: most values are in one of the first buckets. A bound belongs to its bucket (`le`). */
+function bucketOf(bounds: Float64Array, value: number): number {
   let i = 0;
-  while (i < BOUNDS_US.length && durationUs > (BOUNDS_US[i] as number)) i++;
+  while (i < bounds.length && value > (bounds[i] as number)) i++;
   return i;
 }
 

@@ -1,8 +1,9 @@
 /** The supervisor's end of the collector: what it says of itself, and, where it does not run, what it said when it ended. None on a node that is a gateway alone. */
 import type { ErrorCode } from '../../errors/codes.js';
 import type { CollectorFault, CollectorStatus, Readiness } from '../control/control-deps.js';
+import type { CollectorFacts } from '../metrics/node-facts.js';
 import { CollectorLag } from './collector-lag.js';
-import { CollectorStatusClient } from './collector-status.js';
+import { CollectorStatusClient, type CollectorAnswer } from './collector-status.js';
 import { collects, serves, type Part } from './part.js';
 
 /** What the launcher knows of the collector: why its last start failed, and whether one has run since the node began. */
@@ -22,6 +23,8 @@ export class Collecting {
   readonly #client: CollectorStatusClient;
   #news: CollectorNews = { fault: null, everRan: false };
   readonly #lag: CollectorLag;
+  /** What it answered last. */
+  #told: CollectorAnswer | null = null;
 
   /** @param lagFile where what the collector told last is kept for a restarted supervisor */
   constructor(part: Part, socketPath: string, lagFile: string) {
@@ -46,7 +49,16 @@ export class Collecting {
     if (!collects(this.#part)) return null;
     const answer = await this.#client.read();
     this.#lag.take(answer?.caughtUpMs ?? null);
+    this.#told = answer ?? this.#told;
     return answer?.status ?? null;
+  }
+
+  /** For the metrics, asked now. Null: there is none here. */
+  async facts(): Promise<CollectorFacts | null> {
+    if (!collects(this.#part)) return null;
+    const up = await this.read() !== null;
+    const saysSo = (this.#told?.status.failing ?? null) !== null;
+    return { up, failing: saysSo || (!up && this.#news.fault !== null), told: this.#told };
   }
 
   /**

@@ -56,7 +56,7 @@ test('the lag is not known until the collector has told it; then it grows, throu
   const lag = made();
   await lag.ask();
   assert.equal(lag.seconds, null);
-  answer = { status: { ...COUNTS, failing: null, publishing: null, billing: null }, caughtUpMs: 999_500 };
+  answer = { status: { ...COUNTS, failing: null, publishing: null, billing: null }, counts: null, caughtUpMs: 999_500 };
   await lag.ask();
   assert.equal(lag.seconds, 0.5);
   answer = null;
@@ -78,10 +78,11 @@ test('the collector says what it stores, up to when, and why storing fails; what
   const at = '2026-11-21T10:00:01.250Z';
   const publishing = { ever: false, failing: FAILING };
   const billing = { closing: 2, closing_since: at, incomplete: 1, failing: null };
-  told = { ...COUNTS, caught_up_at: at, failing: FAILING, publishing, billing };
-  assert.deepEqual(await client.read(), { status: { ...COUNTS, failing: FAILING, publishing, billing }, caughtUpMs: Date.parse(at) });
+  const counts = { quarantine_bytes: 512, inserts: { stored: 1, failed: 0, unknown: 0, rows: 7, buckets: [1], seconds: 0.01 } };
+  told = { ...COUNTS, caught_up_at: at, failing: FAILING, publishing, billing, counts };
+  assert.deepEqual(await client.read(), { status: { ...COUNTS, failing: FAILING, publishing, billing }, counts, caughtUpMs: Date.parse(at) });
   told = { ...COUNTS, caught_up_at: 'soon', failing: null };
-  assert.deepEqual(await client.read(), { status: { ...COUNTS, failing: null, publishing: null, billing: null }, caughtUpMs: null });
+  assert.deepEqual(await client.read(), { status: { ...COUNTS, failing: null, publishing: null, billing: null }, counts: null, caughtUpMs: null });
   told = { failing: null };
   assert.equal(await client.read(), null);
   told = null;
@@ -119,7 +120,10 @@ test('/metrics says no lag before a collector has answered, and one that grows o
     assert.deepEqual(said, { ...COUNTS, failing: FAILING, publishing: null, billing: null });
     before = await lag() as number;
     assert.ok(before < 90, String(before));
+    assert.match(await get('/metrics'), /^tidegate_collector_up 1$/m);
     await away();
+    const left = await get('/metrics');
+    for (const line of [/^tidegate_collector_up 0$/m, /^tidegate_store_failing 1$/m, /^tidegate_event_gaps_total 1$/m]) assert.match(left, line);
     before = await eventually('the lag grows', async () => { const now = await lag() as number; return now > before ? now : null; });
   } finally {
     await first.stop();

@@ -1,11 +1,14 @@
 /** The collector's own state, asked over its Unix socket. */
 import { Pool } from 'undici';
 import type { CollectorStatus } from '../control/control-deps.js';
+import type { CollectorCounts } from '../metrics/node-facts.js';
 
 const WITHIN_MS = 500;
 
 export interface CollectorAnswer {
   readonly status: CollectorStatus;
+  /** For the metrics alone. Null: it does not say. */
+  readonly counts: CollectorCounts | null;
   /** ms since the epoch: everything recorded before it is stored. Null: it does not say. */
   readonly caughtUpMs: number | null;
 }
@@ -38,14 +41,19 @@ export class CollectorStatusClient {
 
 function parse(value: unknown): CollectorAnswer | null {
   if (typeof value !== 'object' || value === null) return null;
-  const { lag_seconds, caught_up_at, stored, gaps, gaps_total, repeats, quarantined, failing, publishing, billing } = value as Record<string, unknown>;
+  const { lag_seconds, caught_up_at, stored, gaps, gaps_total, repeats, quarantined, failing, publishing, billing, counts } = value as Record<string, unknown>;
   if (![stored, gaps, gaps_total, repeats, quarantined].every((count) => typeof count === 'number')) return null;
   const status: CollectorStatus = {
     lag_seconds: typeof lag_seconds === 'number' ? lag_seconds : null, failing: failingOf(failing), stored: stored as number, gaps: gaps as number, gaps_total: gaps_total as number, repeats: repeats as number,
     quarantined: quarantined as number, publishing: publishingOf(publishing), billing: billingOf(billing),
   };
   const caughtUpMs = typeof caught_up_at === 'string' ? Date.parse(caught_up_at) : Number.NaN;
-  return { status, caughtUpMs: Number.isNaN(caughtUpMs) ? null : caughtUpMs };
+  return { status, counts: countsOf(counts), caughtUpMs: Number.isNaN(caughtUpMs) ? null : caughtUpMs };
+}
+
+/** Of our own process on a socket of our own user: that it is there is looked at, its fields are trusted. */
+function countsOf(value: unknown): CollectorCounts | null {
+  return typeof value === 'object' && value !== null ? value as CollectorCounts : null;
 }
 
 function publishingOf(value: unknown): CollectorStatus['publishing'] {

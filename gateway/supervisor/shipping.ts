@@ -4,7 +4,7 @@ import type { SpoolLog } from '../events/spool-log.js';
 import type { Shipper } from '../events/shipper/shipper.js';
 import { instanceOf } from '../events/shipper/stream-facts.js';
 import { checkSpoolFinished } from '../events/shipper/unfinished-spool.js';
-import type { ShippingCounts } from '../metrics/node-metrics.js';
+import type { ShippingCounts } from '../metrics/node-facts.js';
 import { spoolDirOf, type ConfigInForce } from './run-files.js';
 
 /** What is left is shipped when the node goes down, for so long; the launcher waits twice that. */

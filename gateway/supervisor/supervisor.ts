@@ -29,6 +29,7 @@ import { takeDataDir } from './data-dir.js';
 import { Identities } from './identities.js';
 import { Ledger } from './ledger/ledger.js';
 import type { TailDrops } from './ledger/recorded-use.js';
+import { NodeScrape } from './node-scrape.js';
 import { checkPart, collects, sayDoubts, serves, shapeOf, type Part } from './part.js';
 import type { SupervisorMessage } from './protocol.js';
 import { QuotaUses, type QuotaUse } from './quota-use/quota-use.js';
@@ -87,6 +88,7 @@ export class Supervisor {
   readonly #shipping: Shipping;
   readonly #sharing: Sharing;
   readonly #collecting: Collecting;
+  readonly #scrape: NodeScrape;
   readonly #quota: ReportQuota;
   readonly #reports: ReportsListener;
   #control: FastifyInstance | null = null;
@@ -129,10 +131,7 @@ export class Supervisor {
       // each worker may die more than once while the disk is full
       spares: () => 2 * this.wantedWorkers + 2,
       onSealed: (stream) => { this.#metrics.retire(stream); },
-      onRoom: (bytes) => {
-        this.#metrics.spoolBytes = bytes;
-        this.#hub.broadcast(this.#room());
-      },
+      onRoom: () => { this.#hub.broadcast(this.#room()); },
     });
     this.#shipping = shipping;
     this.#hub = new WorkerHub({
@@ -148,14 +147,14 @@ export class Supervisor {
         if (message.type === 'used') this.#keeper.noteMark(peer.stream, message.lastSeq);
       },
       onMetrics: (peer, snapshot) => { this.#metrics.update(peer.stream, peer.worker, snapshot); },
-      onGone: (peer) => {
-        this.#ledger.gone(peer.stream);
-        this.#countWorkers();
-      },
+      onGone: (peer) => { this.#ledger.gone(peer.stream); },
       onProgress: (peer) => {
         if (peer.applyError !== null) this.#log.error({ worker: peer.worker, reason: peer.applyError }, 'a worker could not apply the configuration');
         this.#countWorkers();
       },
+    });
+    this.#scrape = new NodeScrape({
+      version: options.version, part, metrics, configuration, hub: this.#hub, keeper: this.#keeper, collecting: this.#collecting, shipping, sharing, uses: this.#uses,
     });
   }
 
@@ -206,6 +205,11 @@ export class Supervisor {
     this.#collecting.take(news);
   }
 
+  /** What the launcher has counted since the node's start. */
+  workersRestarted(total: number): void {
+    this.#scrape.workerRestarts = total;
+  }
+
   /** Seals the streams of workers that are gone, now. */
   seal(): void {
     this.#keeper.tick();
@@ -224,12 +228,12 @@ export class Supervisor {
     await this.#sharing.stop();
     await this.#collecting.close();
     this.#ledger.close();
+    this.#metrics.close();
     this.#lock.release();
   }
 
   async #start(): Promise<void> {
     const { inForce } = this.#configuration;
-    this.#metrics.configVersion = inForce.version;
     this.#ledger.configure(inForce.config);
     this.#webhooks.configure(inForce);
     this.#settleEnded();
@@ -271,7 +275,6 @@ export class Supervisor {
     }
     // the trial found it free a moment ago
     this.#reports.move(reportsAddress(inForce, this.#options.part)).catch((error: unknown) => { this.#log.error({ err: error }, 'the listener of reports stays where it was'); });
-    this.#metrics.configVersion = inForce.version;
     this.#shipping.apply(inForce);
     this.#sharing.apply(inForce);
     this.#identities.replace(inForce);
@@ -306,7 +309,6 @@ export class Supervisor {
   }
 
   #countWorkers(): void {
-    this.#metrics.workers = this.#hub.peers.length;
     if (this.#wasComplete || this.#hub.peers.filter(isServing).length < this.wantedWorkers) return;
     this.#wasComplete = true;
     const { listeners, control } = this.#configuration.inForce.config;
@@ -378,15 +380,6 @@ export class Supervisor {
     };
   }
 
-  async #metricsText(accept: string): Promise<{ readonly contentType: string; readonly body: string }> {
-    const [counts] = await Promise.all([this.#collecting.read(), this.#hub.collectMetrics(METRICS_WITHIN_MS)]);
-    this.#metrics.shipping = this.#shipping.counts();
-    if (counts !== null) this.#metrics.collector = { ...counts, gaps: counts.gaps_total };
-    this.#metrics.lagSeconds = this.#collecting.lagSeconds;
-    const { contentType, text } = await this.#metrics.render(accept);
-    return { contentType, body: text };
-  }
-
   #deps(): ControlDeps {
     const configuration = this.#configuration;
     return {
@@ -396,7 +389,7 @@ export class Supervisor {
       address: () => configuration.inForce.config.control.address,
       metricsOpen: () => configuration.inForce.config.control.metrics_open,
       readiness: () => this.#readiness(),
-      metrics: (accept) => this.#metricsText(accept),
+      metrics: (scrape) => this.#scrape.text(scrape),
       status: () => this.#status(),
       live: (app) => this.#live(app),
       reload: () => configuration.reload(),

@@ -14,7 +14,7 @@ import { TargetRegistry } from '../upstream/target.js';
  */
 export function trialCompile({ config, version, secrets }: Pick<LoadedConfig, 'config' | 'version' | 'secrets'>): void {
   const log = { warn: () => {} };
-  const metrics = new WorkerMetrics({ recorded: () => 0, dropped: () => [], leases: () => [], connections: () => [], targets: () => [], inFlight: () => [] });
+  const metrics = new WorkerMetrics({ recorded: () => 0, dropped: () => [], leases: () => [], connections: () => [], targets: () => [], inFlight: () => [], sockets: () => ({ client: 0, upstream: 0 }) });
   try {
     compile(config, version, secrets, {
       targets: new TargetRegistry(new Deadlines()), clientIpTable: new ClientIpTable(), remoteKeySets: new RemoteKeySets(log), log,

@@ -205,6 +205,13 @@ export class TargetRegistry {
     this.#used = new Set();
   }
 
+  /** Of all targets in use; those that are being made are among them. */
+  get openConnections(): number {
+    let open = 0;
+    for (const target of this.#targets.values()) open += target.openConnections;
+    return open;
+  }
+
   find(service: string, url: string): Target | null {
     return this.#targets.get(`${service} ${url}`) ?? null;
   }

@@ -47,7 +47,7 @@ export async function startDataPath(t: TestContext, yaml: string, http = '', wat
   const { config, version, secrets } = loaded;
   const deadlines = new Deadlines();
   const recorder = Recorder.open({ spoolDir: join(dir, 'spool'), node: 'test', worker: 1, segmentBytes: 64 * 1024 * 1024, log: QUIET, calls: watch?.calls ?? SYSTEM_CALLS });
-  const metrics = new WorkerMetrics({ recorded: () => 0, dropped: () => [], leases: () => [], connections: () => [], targets: () => [], inFlight: () => [] });
+  const metrics = new WorkerMetrics({ recorded: () => 0, dropped: () => [], leases: () => [], connections: () => [], targets: () => [], inFlight: () => [], sockets: () => ({ client: 0, upstream: 0 }) });
   const leases = new LeaseBook({
     send: () => {}, clock: systemClock, lastWrittenSeq: () => recorder.lastWrittenSeq,
   });

@@ -289,6 +289,8 @@ test('an answer that streams for 10 s writes its row then; what follows is a row
   aheadMs = 10_000;
   const [first] = await path.rowsOf(1);
   assert.deepEqual([first?.kind, first?.requests, first?.counted, first?.billable, first?.outcome, first?.bytesOut, first?.status], ['request', 1, 1, 1, 'answered', 5, 200]);
+  const [counts] = path.pipeline.metrics.snapshot().services;
+  assert.ok((counts?.gatewaySumUs ?? Infinity) < 5_000_000, 'its ten seconds are the upstream\'s, not the gateway\'s own');
   assert.ok(!client.received.endsWith('0\r\n\r\n'));
   aheadMs = 60_000;
   socket?.write('4\r\nfghi\r\n0\r\n\r\n');

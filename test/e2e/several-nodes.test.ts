@@ -91,6 +91,13 @@ test('a gateway without chDB records and ships, a collector on another node stor
   assert.deepEqual(await readyz(collector), { ready: true, reasons: [] });
   assert.doesNotMatch(await gateway.metrics(), /^tidegate_event_lag_seconds/m, 'it does not know what is stored');
   assert.match(await collector.metrics(), /^tidegate_event_lag_seconds /m);
+  assert.match(await gateway.metrics(), /^tidegate_ledger_up 1$/m);
+  assert.doesNotMatch(await gateway.metrics(), /^tidegate_(?:collector_up|inserts_total|store_failing|billing_\w+)/m);
+  const stored = await collector.metrics();
+  for (const line of [/^tidegate_collector_up 1$/m, /^tidegate_store_failing 0$/m, /^tidegate_inserts_total\{result="stored"\} [1-9]/m, /^tidegate_insert_rows_total 50$/m, /^tidegate_workers 0$/m, /^tidegate_billing_failing 0$/m]) {
+    assert.match(stored, line);
+  }
+  assert.doesNotMatch(stored, /^tidegate_(?:ledger_up|quarantine_bytes) /m);
   assert.doesNotMatch(gateway.output + collector.output, /node_unlisted/);
   assert.ok(!existsSync(join(folder, 'asked')), 'nobody wanted chDB');
 

@@ -26,6 +26,8 @@ const REQUIREMENTS = {
   redis: { present: () => onPath('redis-server') && onPath('redis-cli'), get: 'apt-get install redis-server' },
   kafka: { present: () => onPath('java') && kafkaJars() !== null, get: '.ci/run, or Java 17 and the jars of Kafka as test/harness/kafka.ts says' },
   chdb: { present: () => resolvable('chdb'), get: 'npm ci (without --omit=optional), on Linux with glibc or macOS' },
+  prometheus: { present: () => onPath('prometheus') && onPath('promtool'), get: 'apt-get install prometheus' },
+  alertmanager: { present: () => onPath('prometheus-alertmanager') && onPath('amtool'), get: 'apt-get install prometheus-alertmanager' },
   faketime: { present: () => libfaketime() !== null, get: 'apt-get install faketime' },
   linux: { present: () => process.platform === 'linux' && existsSync('/proc/self/stat'), get: 'run on Linux: the test reads /proc' },
   root: { present: () => process.getuid?.() === 0, get: 'run as root: the test mounts a file system' },

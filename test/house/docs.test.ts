@@ -47,7 +47,7 @@ test('the documents that everybody looks for are there', () => {
 });
 
 test('what is rendered from the code is up to date: npm run docs', async () => {
-  for (const [path, text] of await renderPages()) {
+  for (const [path, text] of renderPages()) {
     assert.ok(existsSync(join(root, path)), `${path} is missing: npm run docs`);
     assert.ok(read(path) === text, `${path} is out of date: npm run docs`);
   }

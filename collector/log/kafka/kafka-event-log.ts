@@ -425,7 +425,7 @@ export class KafkaEventLog implements EventLog {
       throw new TidegateError('log_intent_old', `offsets ${intent.from} to ${intent.to} of partition ${partition} were being inserted at ${intent.at}, and ${block - intent.block} blocks were inserted since (at most ${MOST_BLOCKS})`);
     }
     const plan = this.#inserts.plan(rangeToken(this.#options.kafka.settings.topic, partition, intent), picked);
-    await this.#inserts.insert(plan, nameOf(partition, intent), nowMs + INSERT_WITHIN_MS);
+    await this.#inserts.insert(plan, nameOf(partition, intent), intent.rows, nowMs + INSERT_WITHIN_MS);
   }
 }
 

@@ -156,7 +156,7 @@ export class Collect {
   /** Inserts, then advances. */
   async #finishIntent(manifest: Manifest, picked: PickedRange | null): Promise<void> {
     const name = String(manifest.range);
-    if (manifest.rows > 0) await this.#inserts.insert(manifest.plan, name);
+    if (manifest.rows > 0) await this.#inserts.insert(manifest.plan, name, manifest.rows);
     for (const { stream, to } of manifest.spans) this.#places.set(stream, to);
     this.#stored.add(picked?.runs ?? []);
     this.#intent = null;

@@ -49,7 +49,7 @@ if (loaded === null) throw new Error(JSON.stringify(errors));
 const { config, version, secrets } = loaded;
 const deadlines = new Deadlines();
 const recorder = Recorder.open({ spoolDir: join(folder, 'spool'), node: 'bench', worker: 1, segmentBytes: 64 * 1024 * 1024, log: QUIET });
-const metrics = new WorkerMetrics({ recorded: () => 0, dropped: () => [], leases: () => [], connections: () => [], targets: () => [], inFlight: () => [] });
+const metrics = new WorkerMetrics({ recorded: () => 0, dropped: () => [], leases: () => [], connections: () => [], targets: () => [], inFlight: () => [], sockets: () => ({ client: 0, upstream: 0 }) });
 const leases = new LeaseBook({ send: () => {}, clock: systemClock, lastWrittenSeq: () => recorder.lastWrittenSeq });
 const context: CompileContext = {
   targets: new TargetRegistry(deadlines), leases, clientIpTable: new ClientIpTable(), remoteKeySets: new RemoteKeySets(QUIET),

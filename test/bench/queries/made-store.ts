@@ -129,7 +129,7 @@ class Making {
       spans: picked.runs.map(({ stream, first, last }) => ({ stream, from: { segment: 0, offset: 0, seq: first }, to: { segment: 0, offset: 0, seq: last + 1 } })),
     };
     writeManifest(manifestPath(this.#options.folder), manifest);
-    await this.#inserts.insert(manifest.plan, name);
+    await this.#inserts.insert(manifest.plan, name, manifest.rows);
     this.#inserts.finished(name, picked, 0);
   }
 
@@ -139,7 +139,7 @@ class Making {
       const { crc } = await this.#inserts.stage(name, this.#maker.make(manifest.range), true);
       if (crc !== manifest.crc) throw new Error(`range ${manifest.range} is not as it was made before: take another folder`);
     }
-    await this.#inserts.insert(manifest.plan, name);
+    await this.#inserts.insert(manifest.plan, name, manifest.rows);
   }
 
   /** The lives of the streams, as the collector notes them; then there is nothing to be made again. */
