@@ -77,6 +77,12 @@ describe('a diff', () => {
 });
 
 describe('a version', () => {
+  it('is the same on nodes that have one file and names of their own', () => {
+    const config = parse(BASE);
+    assert.equal(configVersion({ ...config, node: 'a' }, {}), configVersion({ ...config, node: 'b' }, {}));
+    assert.notEqual(configVersion({ ...config, nodes: ['a'] }, {}), configVersion({ ...config, nodes: ['b'] }, {}));
+  });
+
   it('does not depend on the order of keys, over random orders', () => {
     const random = randomFrom(3);
     const config = parse(BASE);

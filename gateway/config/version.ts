@@ -13,8 +13,11 @@ export function canonicalJson(value: unknown): string {
   return JSON.stringify(value);
 }
 
-/** First 12 hexadecimal digits of the SHA-256 of the content; a changed key file changes it too. */
-export function configVersion(config: Config, secrets: Secrets): string {
+/**
+ * First 12 hexadecimal digits of the SHA-256 of the content; a changed key file changes it too. The node's own name is no part of it: nodes that
+ * have one file with `node: "${…}"` have one version, and versions that differ are a drift.
+ */
+export function configVersion({ node: _own, ...config }: Config, secrets: Secrets): string {
   const digests = Object.fromEntries(Object.entries(secrets).map(([reference, content]) => [reference, sha256(content)]));
   return sha256(canonicalJson({ config, secrets: digests })).slice(0, 12);
 }

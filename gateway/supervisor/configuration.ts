@@ -178,7 +178,8 @@ export class Configuration {
       return;
     }
     const candidate = completed(result.loaded);
-    if (candidate.version === this.#inForce.version) {
+    // a name of the node that has changed is refused, and no part of the version
+    if (candidate.version === this.#inForce.version && fixedFault(candidate, this.#inForce) === null) {
       this.#options.log.info({ version: candidate.version }, 'the file is what is in force');
       this.#told('unchanged', []);
       return;

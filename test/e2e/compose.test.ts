@@ -102,11 +102,13 @@ test('the Dockerfile runs as nobody special, on the current LTS, without chDB bu
 test('Prometheus asks every node, and Alertmanager stands where it is looked for', () => {
   const { services } = loadCompose(newEnvironment());
   const prometheus = parse(readFileSync(join(packageRoot(), 'deploy/prometheus.yml'), 'utf8')) as {
-    alerting: { alertmanagers: { static_configs: { targets: string[] }[] }[] }; scrape_configs: { job_name: string; static_configs: { targets: string[] }[] }[];
+    rule_files: string[]; alerting: { alertmanagers: { static_configs: { targets: string[] }[] }[] }; scrape_configs: { job_name: string; static_configs: { targets: string[] }[] }[];
   };
   const nodes = Object.keys(services).filter((name) => /^(gateway|collector)-/.test(name)).map((name) => `${name}:9180`);
   assert.deepEqual(prometheus.scrape_configs.find(({ job_name: job }) => job === 'tidegate')?.static_configs[0]?.targets.sort(), nodes.sort());
   assert.deepEqual(prometheus.alerting.alertmanagers[0]?.static_configs[0]?.targets, ['alertmanager:9093']);
+  assert.deepEqual(prometheus.rule_files, ['/etc/prometheus/rules/*.yml']);
+  assert.ok(services['prometheus']?.volumes?.includes('./alerts/rules:/etc/prometheus/rules:ro'), 'the rules are where it looks for them');
   const { datasources } = parse(readFileSync(join(packageRoot(), 'deploy/grafana/datasources/datasources.yaml'), 'utf8')) as { datasources: { url: string }[] };
   for (const { url } of datasources) assert.ok(new URL(url).hostname in services, url);
 });

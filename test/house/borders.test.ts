@@ -50,6 +50,10 @@ for (const [from, to, allowed] of [
   ['collector/reports/percentiles.ts', '../../gateway/metrics/catalogue.js', true],
   ['collector/reports/percentiles.ts', '../../gateway/supervisor/protocol.js', false],
   ['collector/reports/percentiles.ts', '../../cli/log.js', false],
+  ['alerts/service-rules.ts', '../gateway/metrics/catalogue.js', true],
+  ['alerts/service-rules.ts', '../gateway/config/schema.js', false],
+  ['alerts/service-rules.ts', '../cli/version.js', false],
+  ['gateway/metrics/catalogue.ts', '../../alerts/files.js', false],
   ['errors/codes.ts', '../gateway/exchange.js', false],
   ['cli/log.ts', '../gateway/exchange.js', true],
 ] as const) {

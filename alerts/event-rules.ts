@@ -1,0 +1,82 @@
+/** What is recorded of requests, and what becomes of it: spool, collector, store, bills, quotas. */
+import type { RuleGroup } from './rule.js';
+import type { Windows } from './windows.js';
+
+/** An event is in the reports within 2 s; a minute is no load, but something that stands still. */
+const LAG_S = 60;
+
+export function eventGroup(windows: Windows): RuleGroup {
+  const [w1m, w5m] = [windows.of('1m'), windows.of('5m')];
+  return {
+    name: 'tidegate-events',
+    rules: [
+      {
+        alert: 'EventsDropped', severity: 'page',
+        expr: `increase(tidegate_events_dropped_total[${w5m}]) > 0`,
+        summary: '{{ $labels.instance }}: requests are answered and not recorded',
+        description: '{{ $value | humanize }} events were dropped in the last 5 minutes ({{ $labels.reason }}): they are missing from reports and bills, and the day is incomplete.',
+      },
+      {
+        alert: 'EventGap', severity: 'page', for: windows.of('30s'),
+        expr: 'tidegate_events_missing > 0',
+        summary: '{{ $labels.instance }}: recorded events are missing',
+        description: '{{ $value | humanize }} events of today and yesterday are missing from their streams: their day cannot be proven complete, and is not closed.',
+      },
+      {
+        alert: 'SpoolFilling', severity: 'page', for: w5m,
+        expr: 'tidegate_spool_bytes / tidegate_spool_limit_bytes > 0.5',
+        summary: '{{ $labels.instance }}: the spool fills',
+        description: 'The spool is {{ $value | humanizePercentage }} full. When it is full, events are dropped; requests go on.',
+      },
+      {
+        alert: 'EventLag', severity: 'ticket', for: w5m,
+        expr: `tidegate_event_lag_seconds > ${LAG_S} or tidegate_shipping_lag_seconds > ${LAG_S}`,
+        summary: '{{ $labels.instance }}: events arrive late',
+        description: 'What was recorded {{ $value | humanizeDuration }} ago is not stored, or not taken by Kafka, yet: reports are that late. Nothing is lost while the spool has room.',
+      },
+      {
+        alert: 'CollectorStalled', severity: 'page', for: w5m, labels: { reason: 'away' },
+        expr: 'tidegate_collector_up == 0',
+        summary: '{{ $labels.instance }}: the collector does not answer',
+        description: 'tidegate_collector_up is {{ $value }}: nothing is stored, and reports answer 503. Events wait in the spool, or in Kafka.',
+      },
+      {
+        alert: 'CollectorStalled', severity: 'page', for: w5m, labels: { reason: 'store' },
+        expr: 'tidegate_store_failing == 1',
+        summary: '{{ $labels.instance }}: the collector cannot store',
+        description: 'tidegate_store_failing is {{ $value }}: inserts into the store fail. Events wait in the spool, or in Kafka.',
+      },
+      {
+        alert: 'QuarantineGrowing', severity: 'ticket',
+        expr: `tidegate_quarantine_bytes - min_over_time(tidegate_quarantine_bytes[${windows.of('1h')}]) > 0`,
+        summary: '{{ $labels.instance }}: events could not be read, and were set aside',
+        description: '{{ $value | humanize1024 }}B have gone into quarantine within an hour. The events in them are missing until they are replayed.',
+      },
+      {
+        alert: 'BillingDayStuck', severity: 'ticket', for: windows.of('15m'), labels: { reason: 'incomplete' },
+        expr: 'tidegate_billing_days_incomplete > 0',
+        summary: '{{ $labels.instance }}: a billing day waits for an operator\'s word',
+        description: '{{ $value }} billing day(s) are over, and their record is not whole: they are not closed, nor exported, until somebody decides.',
+      },
+      {
+        alert: 'BillingDayStuck', severity: 'ticket', for: windows.of('15m'), labels: { reason: 'failing' },
+        expr: 'tidegate_billing_failing == 1',
+        summary: '{{ $labels.instance }}: no billing day can be closed',
+        description: 'tidegate_billing_failing is {{ $value }}: every attempt to close a day fails.',
+      },
+      {
+        alert: 'LedgerUnreachable', severity: 'page', for: w1m,
+        expr: 'tidegate_ledger_up == 0',
+        summary: '{{ $labels.instance }}: no limit can be lent',
+        description: 'tidegate_ledger_up is {{ $value }}: Redis cannot be asked. The node goes on with what it holds of each limit; then requests are answered 503 ledger_unavailable, or let through, as shared_state.on_ledger_loss says.',
+      },
+      {
+        // no label names an app; who they are is on the board, and in the live numbers
+        alert: 'QuotaNearlyUsed', severity: 'ticket', for: w5m, board: 'tidegate-tenants',
+        expr: 'max(tidegate_quota_apps{used="80"}) > 0',
+        summary: 'Apps have nearly used up their day\'s quota',
+        description: '{{ $value }} app(s) have used 80% or more of their requests a day. When all are used, they get 429, or pay for what is over.',
+      },
+    ],
+  };
+}

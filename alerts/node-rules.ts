@@ -1,0 +1,54 @@
+/** Nodes, their processes and their configuration. */
+import type { RuleGroup } from './rule.js';
+import type { Windows } from './windows.js';
+
+export function nodeGroup(windows: Windows): RuleGroup {
+  const [w1m, w5m] = [windows.of('1m'), windows.of('5m')];
+  return {
+    name: 'tidegate-nodes',
+    rules: [
+      {
+        alert: 'Watchdog', severity: 'none',
+        expr: 'vector(1)',
+        summary: 'Alerts come through',
+        description: 'Always {{ $value }}. Let something outside tell when it stops coming: then Prometheus, Alertmanager or the way from them is down.',
+      },
+      {
+        alert: 'GatewayDown', severity: 'page', for: w1m, labels: { reason: 'down' },
+        expr: 'up{job="tidegate"} == 0',
+        summary: '{{ $labels.instance }} does not answer',
+        description: 'up is {{ $value }}: Prometheus gets no metrics from {{ $labels.instance }}. The node is down, or its supervisor is, or the network between.',
+      },
+      {
+        alert: 'GatewayDown', severity: 'page', for: w1m, labels: { reason: 'absent' },
+        expr: 'absent(up{job="tidegate"})',
+        summary: 'No node is asked',
+        description: 'absent(up) is {{ $value }}: the job tidegate of Prometheus has no target, so no other alert of Tidegate can fire.',
+      },
+      {
+        alert: 'WorkerRestarting', severity: 'page',
+        expr: `increase(tidegate_worker_restarts_total[${windows.of('15m')}]) >= 3`,
+        summary: '{{ $labels.instance }}: workers die again and again',
+        description: 'Workers were started again {{ $value | humanize }} times in 15 minutes. Each takes the requests under way with it.',
+      },
+      {
+        alert: 'EventLoopBlocked', severity: 'ticket', for: w5m,
+        expr: 'tidegate_worker_event_loop_delay_seconds{quantile="0.99"} > 0.1',
+        summary: '{{ $labels.instance }}: worker {{ $labels.worker }} is late',
+        description: 'The event loop of worker {{ $labels.worker }} is {{ $value | humanizeDuration }} late at its 99th percentile: every request that it serves waits that long.',
+      },
+      {
+        alert: 'ConfigRejected', severity: 'ticket', for: w1m,
+        expr: 'tidegate_config_rejected == 1',
+        summary: '{{ $labels.instance }}: the configuration on disk is not in force',
+        description: 'tidegate_config_rejected is {{ $value }}: the newest file was refused. The node goes on with the one before, and starts no more if it is stopped.',
+      },
+      {
+        alert: 'ConfigDrift', severity: 'ticket', for: w5m,
+        expr: 'count(count by (version) (tidegate_config_info)) > 1',
+        summary: 'Nodes have different configurations in force',
+        description: '{{ $value }} different configurations have been in force for 5 minutes: the same request is not treated the same everywhere.',
+      },
+    ],
+  };
+}
