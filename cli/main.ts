@@ -10,6 +10,7 @@ import * as env from './commands/env.js';
 import * as gateway from './commands/gateway.js';
 import * as importing from './commands/import.js';
 import * as keys from './commands/keys.js';
+import * as log from './commands/log.js';
 import * as quarantine from './commands/quarantine.js';
 import * as rebuild from './commands/rebuild.js';
 import * as report from './commands/report.js';
@@ -26,7 +27,7 @@ const program = new Command('tidegate')
   .description('An API gateway whose traffic record is the product.')
   .version(programVersion())
   .showHelpAfterError('(tidegate help COMMAND tells more)');
-for (const command of [start, gateway, collector, env, check, diff, whatif, status, report, requests, billing, keys, tokens, apps, importing, quarantine, rebuild, store]) command.register(program);
+for (const command of [start, gateway, collector, env, check, diff, whatif, status, report, requests, billing, keys, tokens, log, apps, importing, quarantine, rebuild, store]) command.register(program);
 
 // a reader that has read enough, such as head, is no failure
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

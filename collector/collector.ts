@@ -330,7 +330,7 @@ export class Collector {
       // what else throws here with a code is the file system, under data_dir; the detail names the place
       const code = error instanceof TidegateError ? error.code : (error as NodeJS.ErrnoException).code === undefined ? 'internal_error' : 'data_dir_unusable';
       this.#failing = { code, detail: error instanceof Error ? error.message : String(error), since: this.#failing?.since ?? new Date(startedMs).toISOString() };
-      this.#log.error({ err: error, code, remedy: ERROR_CODES[code].remedy, againInMs: this.#retryMs }, 'storing failed; the log keeps what is not stored');
+      this.#log.error({ err: error, code, remedy: ERROR_CODES[code].remedy, again_in_ms: this.#retryMs }, 'storing failed; the log keeps what is not stored');
       await this.#runPiece('storing fails; tidegate status says why');
       const pauseMs = this.#retryMs;
       this.#retryMs = Math.min(RETRY_TO_MS, this.#retryMs * 2);

@@ -223,7 +223,7 @@ export abstract class ActiveExchange extends ExchangeFacts implements UpstreamSi
     switch (failure) {
       case 'refused':
       case 'connect_timeout':
-        this.pipeline.log.debug({ target: this.target?.url, failure, detail, request_id: this.requestId }, 'attempt failed');
+        this.pipeline.log.debug({ target: this.target?.url, failure, detail, ...this.logNames }, 'attempt failed');
         (this.#tried ??= []).push(this.target as Target);
         this.#lastFailure = failure;
         this.attempt();

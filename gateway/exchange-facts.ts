@@ -94,6 +94,10 @@ export abstract class ExchangeFacts implements PolicyExchange, EventFacts {
   abstract get client(): string;
   get recordedPath(): string { return this.route.recordPath ?? this.path; }
   get requestId(): string { return this.#requestId ??= this.pipeline.requestId(this.ordinal); }
+  /** What a log line about it is found by. */
+  get logNames(): { readonly request_id: string; readonly trace_id?: string } {
+    return { request_id: this.requestId, ...(this.traceId === '' ? {} : { trace_id: this.traceId }) };
+  }
 
   setMethod(method: string): void {
     this.method = method;

@@ -2,6 +2,7 @@
  * The life of a request, top-down: route, policies in their fixed order, the upstream, the record. It knows exchanges only, so every
  * listener feeds the same one.
  */
+import type { AccessLog } from './access-log.js';
 import type { ActiveExchange } from './active-exchange.js';
 import type { Snapshot } from './config/snapshot.js';
 import { monotonicMs } from './deadlines.js';
@@ -44,6 +45,8 @@ export interface PipelineParts {
 export class Pipeline {
   /** In force for requests that begin now. Swapped by one assignment. */
   snapshot: Snapshot;
+  /** Null: nobody wants lines of requests. */
+  accessLog: AccessLog | null = null;
   readonly recorder: Recorder;
   readonly metrics: WorkerMetrics;
   readonly log: PipelineLog;
@@ -121,7 +124,7 @@ export class Pipeline {
   }
 
   #policyFailed(exchange: ActiveExchange, error: unknown): void {
-    this.log.error({ err: error, request_id: exchange.requestId }, 'a policy failed');
+    this.log.error({ err: error, ...exchange.logNames }, 'a policy failed');
     if (!exchange.ended) exchange.refuse(POLICY_FAILED);
   }
 
@@ -155,6 +158,7 @@ export class Pipeline {
   /** Its last row is in the spool. */
   onWritten(exchange: ActiveExchange): void {
     if (exchange.quotaKey !== null) this.#quotas.recorded(exchange.quotaKey);
+    if (this.accessLog !== null) this.accessLog.note(exchange);
   }
 
   /** First all are counted, then all are recorded: either is done fastest when nothing else comes in between. */

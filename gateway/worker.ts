@@ -4,6 +4,7 @@
  */
 import { availableParallelism } from 'node:os';
 import { TidegateError } from '../errors/tidegate-error.js';
+import { AccessLog, type AccessFields } from './access-log.js';
 import { compile, type CompileContext } from './config/compile.js';
 import type { Snapshot } from './config/snapshot.js';
 import type { WorkerConfig } from './config/worker-config.js';
@@ -37,6 +38,8 @@ export interface GatewayWorkerOptions {
   readonly worker: number;
   readonly segmentBytes: number;
   readonly log: WorkerLog;
+  /** Writes the access log; called only where the configuration wants one. */
+  readonly access: (rows: readonly AccessFields[]) => void;
 }
 
 /** How often waits for the ledger are looked at. ms. */
@@ -49,6 +52,7 @@ export class GatewayWorker {
   readonly #deadlines = new Deadlines();
   readonly #targets = new TargetRegistry(this.#deadlines);
   readonly #recorder: Recorder;
+  readonly #accessLog: AccessLog;
   readonly #leases: LeaseBook;
   readonly #metrics: WorkerMetrics;
   readonly #link: WorkerLink;
@@ -66,6 +70,7 @@ export class GatewayWorker {
     this.#log = log;
     const recorder = Recorder.open(options);
     this.#recorder = recorder;
+    this.#accessLog = new AccessLog(options.access);
     this.#leases = new LeaseBook({
       send: (message) => {
         if (message.type === 'used') recorder.noteTold();
@@ -120,6 +125,7 @@ export class GatewayWorker {
 
   async #drain(): Promise<void> {
     await this.#listener?.drain();
+    this.#accessLog.flush();
     this.#leases.surrender();
     await this.#recorder.close();
     this.#answerMetrics(0);
@@ -160,11 +166,12 @@ export class GatewayWorker {
       this.#leases.configure(limitsOf(config).rates);
       if (this.#pipeline === null) await this.#listen(config, snapshot);
       else this.#pipeline.snapshot = snapshot;
+      if (this.#pipeline !== null) this.#pipeline.accessLog = config.log.access ? this.#accessLog : null;
       this.#targets.retireUnused();
-      this.#log.info({ version }, 'configuration in force');
+      this.#log.info({ config_version: version }, 'configuration in force');
       this.#link.send({ type: 'applied', version, error: null });
     } catch (error) {
-      this.#log.error({ version, err: error }, 'a configuration could not be applied');
+      this.#log.error({ config_version: version, err: error }, 'a configuration could not be applied');
       this.#link.send({ type: 'applied', version, error: (error as Error).message });
       this.#startFailed?.(error instanceof TidegateError ? error : new TidegateError('internal_error', (error as Error).message, { cause: error }));
     }

@@ -13,6 +13,7 @@ export function registerNode(program: Command, command: string, part: Part, desc
   program.command(command).description(`${description}; until SIGTERM or Ctrl-C`)
     .option('-c, --config <file>', 'configuration', 'tidegate.yaml')
     .action(async ({ config }: { readonly config: string }) => {
-      process.exitCode = await new Launcher({ configPath: resolve(config), part, log: makeLog({ role: 'launcher' }) }).run();
+      const log = makeLog({ role: 'launcher' });
+      process.exitCode = await new Launcher({ configPath: resolve(config), part, log: log.logger, processLog: log }).run();
     });
 }

@@ -39,7 +39,8 @@ async function main(): Promise<number> {
   const ended = new AbortController();
   try {
     console.log('Starting Tidegate with the example in examples/demo …');
-    const node = new Launcher({ configPath, log: makeLog({ role: 'launcher' }) }).run();
+    const log = makeLog({ role: 'launcher' });
+    const node = new Launcher({ configPath, log: log.logger, processLog: log }).run();
     const greeting = greet(place, ended.signal).catch((error: unknown) => { if (!ended.signal.aborted) printError(error); });
     try {
       const exitCode = await node;

@@ -1,7 +1,8 @@
 /** What the three kinds of children have in common: how they listen to the launcher, to signals, and how they end. */
 import { rmSync } from 'node:fs';
 import { TidegateError } from '../../errors/tidegate-error.js';
-import { makeLog, type Logger } from '../log.js';
+import type { LogSettings } from '../../gateway/supervisor/log-settings.js';
+import { makeLog, type Logger, type ProcessLog } from '../log.js';
 import { ENV, FATAL_EXIT, type ChildMessage, type LauncherMessage } from './messages.js';
 
 /**
@@ -9,18 +10,24 @@ import { ENV, FATAL_EXIT, type ChildMessage, type LauncherMessage } from './mess
  * later. A signal that is for this process alone (none comes) ends it alone, and the launcher starts it again.
  */
 const WORD_WITHIN_MS = 500;
+const TELL_EVERY_MS = 1000;
 
 export class ChildLife {
   readonly log: Logger;
+  readonly processLog: ProcessLog;
   readonly runDir = environment(ENV.runDir);
   #stopping = false;
+  #suppressedTold = 0;
   /** Told to stop before there was anything to finish: a start under way is finished first. */
   #toldToStop = false;
   #onStop: () => void = () => { this.#toldToStop = true; };
   readonly #handlers = new Map<LauncherMessage['type'], (message: never) => void>();
 
   constructor(role: string, fields: Readonly<Record<string, number>> = {}) {
-    this.log = makeLog({ role, ...fields });
+    const settings = process.env[ENV.log] ?? '';
+    this.processLog = makeLog({ role, ...fields }, ...(settings === '' ? [] : [JSON.parse(settings) as LogSettings]));
+    this.log = this.processLog.logger;
+    setInterval(() => { this.#tellSuppressed(); }, TELL_EVERY_MS).unref();
     process.on('disconnect', () => { this.#orphaned(); });
     process.on('message', (message) => { this.#take(message as LauncherMessage); });
     // a terminal's Ctrl-C reaches the whole process group: the launcher's word counts
@@ -44,7 +51,7 @@ export class ChildLife {
     if (this.#toldToStop) this.#onStop();
   }
 
-  on<T extends 'stopping' | 'seal' | 'reloaded' | 'collector' | 'restarts'>(type: T, handler: (message: Extract<LauncherMessage, { readonly type: T }>) => void): void {
+  on<T extends 'stopping' | 'seal' | 'reloaded' | 'collector' | 'restarts' | 'suppressed'>(type: T, handler: (message: Extract<LauncherMessage, { readonly type: T }>) => void): void {
     this.#handlers.set(type, handler);
   }
 
@@ -63,6 +70,13 @@ export class ChildLife {
     }
   }
 
+  #tellSuppressed(): void {
+    const lines = this.processLog.suppressed() - this.#suppressedTold;
+    if (lines === 0) return;
+    this.#suppressedTold += lines;
+    this.send({ type: 'suppressed', lines });
+  }
+
   #take(message: LauncherMessage): void {
     switch (message.type) {
       case 'stopping':
@@ -70,7 +84,8 @@ export class ChildLife {
         this.#handlers.get('stopping')?.(message as never);
         return;
       case 'drain': case 'stop': this.#stopping = true; this.#onStop(); return;
-      case 'seal': case 'reloaded': case 'collector': case 'restarts': this.#handlers.get(message.type)?.(message as never);
+      case 'log': this.processLog.apply(message.settings); return;
+      case 'seal': case 'reloaded': case 'collector': case 'restarts': case 'suppressed': this.#handlers.get(message.type)?.(message as never);
     }
   }
 

@@ -69,7 +69,7 @@ export class KeptProcess {
     }
     if (performance.now() - startedAt >= SETTLED_MS) this.#waitMs = FIRST_WAIT_MS;
     const waitMs = exitCode === FATAL_EXIT ? LONGEST_WAIT_MS : this.#waitMs;
-    this.#options.log.warn({ exitCode, signal, restartInMs: waitMs }, `the ${this.#options.name} ended and is started again`);
+    this.#options.log.warn({ exit_code: exitCode, signal, restart_in_ms: waitMs }, `the ${this.#options.name} ended and is started again`);
     this.#timer = setTimeout(() => { this.start(); }, waitMs);
     this.#waitMs = Math.min(this.#waitMs * 2, LONGEST_WAIT_MS);
   }
@@ -96,7 +96,7 @@ export class KeptProcess {
     this.send(message);
     const deadline = setTimeout(() => {
       inTime = false;
-      this.#options.log.error({ withinMs }, `the ${this.#options.name} did not end in time and is killed`);
+      this.#options.log.error({ within_ms: withinMs }, `the ${this.#options.name} did not end in time and is killed`);
       this.#child?.kill('SIGKILL');
     }, withinMs);
     await this.#gone;

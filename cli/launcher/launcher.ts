@@ -12,7 +12,7 @@ import { rmSync } from 'node:fs';
 import { extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { TidegateError } from '../../errors/tidegate-error.js';
-import type { Logger } from '../log.js';
+import type { Logger, ProcessLog } from '../log.js';
 import { KeptProcess } from './kept-process.js';
 import { collects, type Part } from '../../gateway/supervisor/part.js';
 import type { CollectorNews } from '../../gateway/supervisor/collecting.js';
@@ -31,6 +31,8 @@ const SAME_SIGNAL_MS = 500;
 export interface LauncherOptions {
   readonly configPath: string;
   readonly log: Logger;
+  /** What `log` belongs to: written as the supervisor says. */
+  readonly processLog?: Pick<ProcessLog, 'apply' | 'suppressed'>;
   /** Default: all of a node. */
   readonly part?: Part;
   /** For tests: the child's entry file by role. */
@@ -55,8 +57,12 @@ export class Launcher {
   #serving = false;
   #stopping = false;
   #toldAtMs = 0;
+  /** As children take it from their environment; '' until the supervisor has said it. */
+  #logSettings = '';
   /** Ended without being told to. */
   #workerRestarts = 0;
+  /** By children, also those that are gone. */
+  #suppressedLines = 0;
   #collectorNews: CollectorNews = { fault: null, everRan: false };
   /** What a child said before it exited with FATAL_EXIT. */
   #fatal: TidegateError | null = null;
@@ -72,7 +78,7 @@ export class Launcher {
     this.#supervisor = this.#keep('supervisor', () => this.#fork('supervisor'), (exitCode, signal) => {
       this.#onSealed();
       if (this.#ready || this.#stopping) return;
-      this.#log.error({ exitCode, signal }, 'the supervisor ended before it was ready: the node ends');
+      this.#log.error({ exit_code: exitCode, signal }, 'the supervisor ended before it was ready: the node ends');
       this.#fail(this.#fatal ?? new Error(`the supervisor ended before it was ready (${signal ?? `exit code ${String(exitCode)}`}); its log says why`));
     });
     this.#collector = this.#keep('collector', () => this.#fork('collector'), () => {}, (message) => { this.#onCollectorMessage(message); });
@@ -117,6 +123,10 @@ export class Launcher {
 
   /** It may not be able to say so itself for long: the supervisor tells it to whoever asks. */
   #onCollectorMessage(message: ChildMessage): void {
+    if (message.type === 'suppressed') {
+      this.#onMessage(message);
+      return;
+    }
     if (message.type === 'collecting') this.#collectorNews = { fault: null, everRan: true };
     else if (message.type === 'fatal' || message.type === 'waiting') {
       const { fault, everRan } = this.#collectorNews;
@@ -136,7 +146,7 @@ export class Launcher {
         this.#drainMs = message.drainMs;
         if (!this.#ready && collects(this.#part)) this.#collector.start();
         this.#supervisor.send({ type: 'collector', news: this.#collectorNews });
-        this.#supervisor.send({ type: 'restarts', workers: this.#workerRestarts });
+        this.#tellCounts();
         this.#ready = true;
         this.#setWorkers(message.workers);
         return;
@@ -145,6 +155,15 @@ export class Launcher {
         this.#setWorkers(message.n);
         return;
       case 'reloaded': this.#collector.send({ type: 'reloaded' }); return;
+      case 'log':
+        this.#logSettings = JSON.stringify(message.settings);
+        this.#options.processLog?.apply(message.settings);
+        for (const child of this.#all()) child.send(message);
+        return;
+      case 'suppressed':
+        this.#suppressedLines += message.lines;
+        this.#tellCounts();
+        return;
       case 'sealed': this.#onSealed(); return;
       case 'collecting': case 'waiting': return;
       case 'serving': this.#serving = true;
@@ -171,7 +190,13 @@ export class Launcher {
   #onWorkerEnd(slot: number, worker: KeptProcess): void {
     if (this.#stopping || this.#workers.get(slot) !== worker) return;
     this.#workerRestarts++;
+    this.#tellCounts();
+  }
+
+  /** What only the launcher can count on through the ends of others. */
+  #tellCounts(): void {
     this.#supervisor.send({ type: 'restarts', workers: this.#workerRestarts });
+    this.#supervisor.send({ type: 'suppressed', lines: this.#suppressedLines + (this.#options.processLog?.suppressed() ?? 0) });
   }
 
   async #drain(worker: KeptProcess): Promise<void> {
@@ -225,7 +250,7 @@ export class Launcher {
   }
 
   #env(): NodeJS.ProcessEnv {
-    return { ...process.env, [ENV.runDir]: this.#runDir, [ENV.config]: this.#options.configPath, [ENV.part]: this.#part };
+    return { ...process.env, [ENV.runDir]: this.#runDir, [ENV.config]: this.#options.configPath, [ENV.part]: this.#part, [ENV.log]: this.#logSettings };
   }
 
   #fork(role: Role): ChildProcess {

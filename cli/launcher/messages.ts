@@ -1,6 +1,7 @@
 /** What the launcher and its children say to each other over node's IPC channel. Its end is the launcher's death: children leave at once. */
 import type { ErrorCode } from '../../errors/codes.js';
 import type { CollectorNews } from '../../gateway/supervisor/collecting.js';
+import type { LogSettings } from '../../gateway/supervisor/log-settings.js';
 
 export type ChildMessage =
   /** The supervisor holds the data directory and a valid configuration: so many workers are wanted; a drain may take this long. */
@@ -9,6 +10,10 @@ export type ChildMessage =
   | { readonly type: 'workers'; readonly n: number; readonly drainMs: number }
   /** A configuration has been put into force: for the collector. */
   | { readonly type: 'reloaded' }
+  /** How every process of the node writes its log from now on. */
+  | { readonly type: 'log'; readonly settings: LogSettings }
+  /** So many further lines of its log the child has held back, or could not write. */
+  | { readonly type: 'suppressed'; readonly lines: number }
   /** The supervisor has sealed the streams of workers that are gone. */
   | { readonly type: 'sealed' }
   /** A worker listens. */
@@ -31,8 +36,12 @@ export type LauncherMessage =
   | { readonly type: 'collector'; readonly news: CollectorNews }
   /** To the supervisor: how often workers were started again since the node's start. */
   | { readonly type: 'restarts'; readonly workers: number }
+  /** To the supervisor: lines of the log of all processes that were held back, or could not be written, since the node's start. */
+  | { readonly type: 'suppressed'; readonly lines: number }
   /** To the supervisor and the collector: finish and exit. */
   | { readonly type: 'stop' }
+  /** To all: how to write the log from now on. */
+  | { readonly type: 'log'; readonly settings: LogSettings }
   /** To the collector: the configuration in force has changed. */
   | { readonly type: 'reloaded' };
 
@@ -45,4 +54,6 @@ export const ENV = {
   config: 'TIDEGATE_CONFIG',
   worker: 'TIDEGATE_WORKER',
   part: 'TIDEGATE_PART',
+  /** LogSettings as JSON; '' until the supervisor has told them. */
+  log: 'TIDEGATE_LOG_SETTINGS',
 } as const;

@@ -12,6 +12,7 @@ await life.run(async () => {
   const worker = new GatewayWorker({
     socketPath: supervisorSocket(life.runDir), spoolDir: spoolDirOf(inForce.dataDir), node: inForce.config.node ?? '', worker: slot,
     segmentBytes: byteCount(inForce.config.event_log.spool.segment_bytes), log: life.log,
+    access: (rows) => { life.processLog.access(rows); },
   });
   life.onStop(() => worker.drain());
   await worker.start();

@@ -66,5 +66,5 @@ export async function checkCluster(store: Pick<Store, 'query'>, cluster: string,
   if (quorum > replicas) throw new TidegateError('store_cluster', `insert_quorum is ${quorum}, and the cluster ${cluster} has ${replicas} replicas: no insert would ever count`);
   const macros = await store.query("SELECT macro FROM system.macros WHERE macro = 'replica'");
   if (macros.length === 0) throw new TidegateError('store_cluster', 'the macro {replica} is not set on the server');
-  if (quorum < replicas) log.warn({ cluster, replicas, insertQuorum: quorum }, 'an insert counts before all replicas have it: one that is lost with its disk may take events along, and one that lags may be read from');
+  if (quorum < replicas) log.warn({ cluster, replicas, insert_quorum: quorum }, 'an insert counts before all replicas have it: one that is lost with its disk may take events along, and one that lags may be read from');
 }

@@ -50,7 +50,7 @@ export async function applyRetention(store: Store, retention: Retention, nowMs: 
     if (bytes <= retention.maxBytes) break;
     await drop(store, partition);
     bytes -= partition.bytes;
-    log.warn({ table: 'events', partition: partition.id, bytes: partition.bytes, maxBytes: retention.maxBytes }, 'the store is past store.max_bytes: the oldest day of events was dropped');
+    log.warn({ table: 'events', partition: partition.id, bytes: partition.bytes, max_bytes: retention.maxBytes }, 'the store is past store.max_bytes: the oldest day of events was dropped');
     dropped.push(`events/${partition.id}`);
   }
   return dropped;

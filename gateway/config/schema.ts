@@ -3,6 +3,7 @@
  * docs/reference/configuration.md all come from it. Values stay as written here (`1s`, `16KiB`); `units.ts` reads them.
  */
 import Type, { type Static, type TSchema } from 'typebox';
+import { LOG_LEVELS } from './log-level.js';
 
 const strict = { additionalProperties: false } as const;
 const DURATION = '^(\\d+(\\.\\d+)?)(ms|s|m|h|d)$';
@@ -246,6 +247,19 @@ const Redis = Type.Object({
   }, strict)),
 }, { ...strict, default: {} });
 
+const Log = Type.Object({
+  level: optional(Type.Enum([...LOG_LEVELS], { description: 'What is written: this level and those before it. Absent: as TIDEGATE_LOG_LEVEL says, else `info`. `tidegate log level` changes it for a while.' })),
+  format: optional(Type.Enum(['json', 'ecs', 'otlp', 'text'], { description: '`json`: a line of JSON each (docs/logs.md has its fields); `ecs`: Elastic Common Schema; `otlp`: JSON lines of OpenTelemetry\'s log data model; `text`: for people. Absent: `text` on a terminal, else `json`.' })),
+  access: Type.Boolean({ default: false, description: 'A line for each request, when it has ended. The record is the event, which has the same numbers: for those who collect lines.' }),
+  file: optional(Type.String({ minLength: 1, description: 'All processes of the node write there, and it is rotated. Relative to the configuration file. Absent: standard output.' })),
+  rotate: Type.Object({
+    size: Bytes('100MiB', 'The file is put aside, and compressed, when it is larger. 64KiB or more.'),
+    age: Duration('1d', 'The file is put aside, and compressed, when it is older. 1m or more.'),
+    keep: Type.Integer({ minimum: 1, maximum: 1000, default: 10, description: 'As many files that were put aside stay; the oldest goes first.' }),
+  }, { ...strict, default: {} }),
+  repeats: Type.Integer({ minimum: 0, maximum: 1_000_000, default: 20, description: 'So many warnings or errors with the same code and message each process writes in a minute; one line then says how many were left out. 0: all.' }),
+}, { ...strict, default: {} });
+
 export const ConfigSchema = Type.Object({
   version: Type.Literal(1, { description: 'Of this format.' }),
   node: optional(Type.String({ pattern: NODE, description: 'This node\'s name in events; default: the host\'s.' })),
@@ -264,6 +278,7 @@ export const ConfigSchema = Type.Object({
   workers: Type.Union([Type.Literal('auto'), Type.Integer({ minimum: 1, maximum: 256 })], { default: 'auto', description: '`auto`: one a core.' }),
   trusted_proxies: Type.Array(Type.String(), { default: [], description: 'CIDR blocks whose X-Forwarded-For is believed, from the right.' }),
   data_dir: Type.String({ default: './data', description: 'Relative to the configuration file.' }),
+  log: Log,
   event_log: Type.Object({
     spool: Type.Object({
       max_bytes: Bytes('8GiB', 'All segments of the node together; when full, events are dropped and tallied, requests go on. 8MiB or more.'),
@@ -310,6 +325,7 @@ export const ConfigSchema = Type.Object({
 
 /** A validated configuration with every default filled in. */
 export type Config = Static<typeof ConfigSchema>;
+export type LogConfig = Static<typeof Log>;
 export type RedisConfig = Static<typeof Redis>;
 export type KafkaConfig = Static<typeof Kafka>;
 export type ServiceConfig = Static<typeof Service>;

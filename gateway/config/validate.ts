@@ -61,7 +61,7 @@ function checkPrivacy({ privacy: { client, key }, nodes }: Config, secrets: Secr
 }
 
 /** Below these the record would be no record: a spool that a few seconds fill, a file for every few events, a store that drops its days as they come. */
-const LEAST = { spool: '8MiB', segment: '64KiB', store: '256MiB' } as const;
+const LEAST = { spool: '8MiB', segment: '64KiB', store: '256MiB', log: '64KiB' } as const;
 
 /** A day of 25 hours that ends as far from UTC's as any does. */
 const LEAST_BILLED_MS = 2 * 86_400_000;
@@ -93,6 +93,7 @@ function checkGateway(config: Config, secrets: Secrets, checker: Checker): void 
     if (byteCount(segment_bytes) > byteCount(max_bytes)) checker.fail(['event_log', 'spool', 'segment_bytes'], 'config_value', `is more than max_bytes (${max_bytes})`);
   }
   if (checker.sound(['event_log', 'kafka'])) checkKafka(config.event_log.kafka, ['event_log', 'kafka'], secrets, checker);
+  if (checker.sound(['log', 'rotate'])) checkRotation(config.log.rotate, ['log', 'rotate'], checker);
   if (checker.sound(['store', 'max_bytes'])) byteSize(config.store.max_bytes, ['store', 'max_bytes'], checker, LEAST.store);
   if (checker.sound(['store', 'keep'])) {
     for (const [key, text] of Object.entries(config.store.keep)) {
@@ -113,6 +114,11 @@ function checkGateway(config: Config, secrets: Secrets, checker: Checker): void 
   if (checker.sound(['trusted_proxies'])) config.trusted_proxies.forEach((block, i) => checker.value(['trusted_proxies', i], cidrFault(block)));
   if (checker.sound(['ip'])) ipLists(config.ip, ['ip'], checker);
   if (checker.sound(['limits'])) burst(config.limits, ['limits'], checker);
+}
+
+function checkRotation({ size, age }: Config['log']['rotate'], path: ConfigPath, checker: Checker): void {
+  byteSize(size, [...path, 'size'], checker, LEAST.log);
+  if (!(durationMs(age) >= 60_000 && durationMs(age) <= 36_500 * 86_400_000)) checker.fail([...path, 'age'], 'config_value', 'must be at least 1m, and no more than 36500d');
 }
 
 /** Each must be an address, and no other's. */

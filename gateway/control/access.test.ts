@@ -34,6 +34,9 @@ const TABLE: Readonly<Record<EndpointName, Readonly<Record<Origin, string>>>> = 
   openapi: { control: ANYONE, reports: NOTHING },
   status: { control: READERS, reports: NOTHING },
   reload: { control: OPERATOR, reports: NOTHING },
+  logLevel: { control: READERS, reports: NOTHING },
+  setLogLevel: { control: OPERATOR, reports: NOTHING },
+  resetLogLevel: { control: OPERATOR, reports: NOTHING },
   services: { control: READERS, reports: NOTHING },
   service: { control: READERS, reports: NOTHING },
   apps: { control: READERS, reports: NOTHING },
@@ -61,6 +64,7 @@ const TABLE: Readonly<Record<EndpointName, Readonly<Record<Origin, string>>>> = 
   replayQuarantine: { control: OPERATOR, reports: NOTHING },
 };
 
+const LEVEL = { level: 'info', configured: 'info', until: null } as const;
 const folder = mkdtempSync(join(tmpdir(), 'tidegate-access-'));
 let perMinute = 1_000_000;
 /** As a token whose issuer must be asked for its keys first. */
@@ -74,6 +78,7 @@ const deps: ControlDeps = {
   timeZoneOf: (app) => (app === 'acme' ? 'Asia/Kolkata' : null), address: () => '127.0.0.1:9180', metricsOpen: () => false,
   readiness: () => ({ ready: true, reasons: ['no worker serves'] }), metrics: () => Promise.resolve({ contentType: 'text/plain', body: '' }),
   status: () => Promise.resolve({ node: 'n' } as NodeStatus), live: () => Promise.resolve({ in_flight: null, quotas: {} }), reload: () => Promise.resolve({ result: 'applied', version: 'a', errors: [] }),
+  logLevel: () => LEVEL, setLogLevel: () => LEVEL, resetLogLevel: () => LEVEL,
   services: () => [{ name: 'catalogue' } as ServiceConfig], apps: () => [{ name: 'acme' } as AppConfig],
   createKey: (app, { scopes }) => Promise.resolve({ app, id: 'k-1', key: 'tg_new', scopes }), revokeKey: () => Promise.resolve('revoked'),
   history: () => Promise.resolve([]), diff: () => Promise.resolve({ from: 'a', to: 'b', changes: [], errors: [] }),
@@ -104,7 +109,7 @@ interface Answer { readonly status: number; readonly body: Readonly<Record<strin
 
 async function ask(origin: Origin, who: Who, { method, path }: Pick<Endpoint, 'method' | 'path'>): Promise<Answer> {
   const bearer = BEARERS[who];
-  const yaml = path.endsWith('/diff') ? { payload: 'version: 1' } : {};
+  const yaml = path.endsWith('/diff') ? { payload: 'version: 1' } : path === '/v1/log/level' && method === 'POST' ? { payload: { level: 'debug' } } : {};
   const answer = await origins[origin].inject({
     method, url: path.replace('services/:name', 'services/catalogue').replace(':name', 'acme').replace(':id', 'x-1'), remoteAddress: '192.0.2.7', ...yaml,
     headers: { ...(bearer === null ? {} : { authorization: `Bearer ${bearer}` }), ...(path.endsWith('/diff') ? { 'content-type': 'application/yaml' } : {}) },

@@ -6,6 +6,7 @@ import type { ConfigProblem } from '../config/config-problem.js';
 import type { Change } from '../config/diff.js';
 import type { HistoryEntry } from '../config/history.js';
 import type { KeyScope, Revocation } from '../config/keys.js';
+import type { LogLevel } from '../config/log-level.js';
 import type { AppConfig, ControlTokenConfig, ServiceConfig } from '../config/schema.js';
 import type { Scrape } from '../metrics/node-metrics.js';
 import type { ReportQuota } from './report-quota.js';
@@ -41,6 +42,11 @@ export interface ControlDeps {
   /** This node's part of the live numbers. `app`: what concerns this one alone; null: all. Never throws. */
   live(app: string | null): Promise<NodeLive>;
   reload(): Promise<ReloadResult>;
+  logLevel(): LogLevelStatus;
+  /** Of all processes of the node, for so long. */
+  setLogLevel(level: LogLevel, forMs: number): LogLevelStatus;
+  /** The configured one again. */
+  resetLogLevel(): LogLevelStatus;
   /** Declared services and apps as in force, redacted (gateway/config/redact.ts). */
   services(): readonly ServiceConfig[];
   apps(): readonly AppConfig[];
@@ -86,6 +92,15 @@ export interface ReloadResult {
   /** The version in force afterwards. */
   readonly version: string;
   readonly errors: readonly ConfigProblem[];
+}
+
+export interface LogLevelStatus {
+  /** In force. */
+  readonly level: LogLevel;
+  /** What the configuration says, or where it says nothing the node's environment. */
+  readonly configured: LogLevel;
+  /** When the configured one holds again, RFC 3339; null: it holds. */
+  readonly until: string | null;
 }
 
 export interface NewKeyRequest { readonly scopes: readonly KeyScope[]; readonly author: string }

@@ -3,6 +3,7 @@
  * by it, and /openapi.json is made of it.
  */
 import Type, { type TSchema } from 'typebox';
+import { LOG_LEVELS } from '../config/log-level.js';
 import { METHODS } from '../events/event.js';
 import { OUTCOMES } from '../events/outcomes.js';
 import { WhatifQuestion } from '../whatif/rules.js';
@@ -79,6 +80,18 @@ export const ENDPOINTS = {
   openapi: { method: 'GET', path: '/openapi.json', access: 'open', summary: 'This description.', answers: answers('OpenAPI 3.1.') },
   status: { method: 'GET', path: '/v1/status', access: 'read', summary: 'Workers, targets, limits, spool, collector.', answers: answers('The node\'s state.') },
   reload: { method: 'POST', path: '/v1/reload', access: 'operator', summary: 'Reads the configuration again.', answers: answers('`result` (applied, unchanged) and `version`; 422: rejected, with its errors.') },
+  logLevel: { method: 'GET', path: '/v1/log/level', access: 'read', summary: 'The level of the log of all processes of this node.', answers: answers('`level` in force, `configured`, `until` (null: the configured one is in force).') },
+  setLogLevel: {
+    method: 'POST', path: '/v1/log/level', access: 'operator', summary: 'Another level for a while, of all processes at once; nothing is reloaded.',
+    body: {
+      types: JSON_TYPE, required: true,
+      schema: Type.Object({
+        level: Type.Enum([...LOG_LEVELS]), for: Type.Optional(Type.String({ pattern: '^(\\d+(\\.\\d+)?)(ms|s|m|h|d)$', description: 'A duration, such as 10m, which is the default; at most 7d.' })),
+      }, { additionalProperties: false }),
+    },
+    answers: answers('As GET.'),
+  },
+  resetLogLevel: { method: 'DELETE', path: '/v1/log/level', access: 'operator', summary: 'The configured level again.', answers: answers('As GET.') },
   services: { method: 'GET', path: '/v1/services', access: 'read', summary: 'The services in force.', answers: answers('`services`') },
   service: { method: 'GET', path: '/v1/services/:name', access: 'read', summary: 'One service in force.', answers: answers('The service.') },
   apps: { method: 'GET', path: '/v1/apps', access: 'read', summary: 'The apps in force, without secrets.', answers: answers('`apps`') },

@@ -17,6 +17,7 @@ import { controlToken, tokenPath } from './token.js';
 
 const TOKEN = 'operator-token-0123456789';
 const ACME_KEY = 'tg_acme';
+const LEVEL = { level: 'info', configured: 'info', until: null } as const;
 const FAULT = { file: 'tidegate.yaml', line: 3, column: 5, path: 'services', message: 'must be array', code: 'config_schema' } as const;
 
 const folder = mkdtempSync(join(tmpdir(), 'tidegate-control-'));
@@ -39,6 +40,7 @@ const deps: ControlDeps = {
   metrics: ({ accept, scraper }) => Promise.resolve({ contentType: accept.includes('openmetrics') ? 'application/openmetrics-text' : 'text/plain', body: `tidegate_workers 2\n# ${scraper}\n` }),
   status: () => Promise.resolve({ node: 'n' } as NodeStatus),
   live: (app) => Promise.resolve({ in_flight: { site: app === null ? 3 : 1, services: {}, apps: {} }, quotas: {} }),
+  logLevel: () => LEVEL, setLogLevel: () => LEVEL, resetLogLevel: () => LEVEL,
   reload: () => Promise.resolve({ result: rejected ? 'rejected' : 'applied', version: 'aaaaaaaaaaaa', errors: rejected ? [FAULT] : [] }),
   services: () => [{ name: 'catalogue' } as ServiceConfig],
   apps: () => [{ name: 'acme' } as AppConfig],

@@ -8,6 +8,9 @@ import { problem } from '../../errors/problem.js';
 import { TidegateError } from '../../errors/tidegate-error.js';
 import type { ConfigProblem } from '../config/config-problem.js';
 import type { KeyScope } from '../config/keys.js';
+import { LOG_LEVELS, type LogLevel } from '../config/log-level.js';
+import { durationMs } from '../config/units.js';
+import { LEVEL_FOR_MS, MOST_LEVEL_FOR_MS } from '../supervisor/log-settings.js';
 import { admit, identifyPrincipal, isLocal, takeQuery } from './access.js';
 import type { ControlDeps, Principal } from './control-deps.js';
 import { ENDPOINTS, endpointsAt, MAY_USE, type Endpoint, type EndpointName, type Origin } from './endpoints.js';
@@ -120,6 +123,21 @@ function createHandlers(deps: ControlDeps, forward: CollectorForward, descriptio
     reload: async (_request, reply) => {
       const { result, version: inForce, errors } = await deps.reload();
       return result === 'rejected' ? sendRejected(reply, errors, { version: inForce }) : { result, version: inForce };
+    },
+    logLevel: () => deps.logLevel(),
+    setLogLevel: (request) => {
+      const { level, for: duration } = (request.body ?? {}) as { readonly level?: LogLevel; readonly for?: string };
+      if (level === undefined) throw new InvalidParameterError('level', 'is missing', LOG_LEVELS);
+      const forMs = duration === undefined ? LEVEL_FOR_MS : durationMs(duration);
+      if (!(forMs >= 1000 && forMs <= MOST_LEVEL_FOR_MS)) throw new InvalidParameterError('for', `${duration ?? ''} is not between 1s and 7d; what is to stay belongs into the configuration (log.level)`);
+      const status = deps.setLogLevel(level, forMs);
+      deps.log.warn({ log_level: status.level, until: status.until }, 'the level of the log was changed for a while');
+      return status;
+    },
+    resetLogLevel: () => {
+      const status = deps.resetLogLevel();
+      deps.log.warn({ log_level: status.level }, 'the level of the log is the configured one again');
+      return status;
     },
     services: () => ({ services: deps.services() }),
     service: (request) => named(deps.services(), request, 'service'),

@@ -109,7 +109,7 @@ const GZIP = {
 function pinoOf(log: SpoolLog): logCreator {
   return () => ({ namespace, level, log: { message, timestamp: _timestamp, logger: _logger, stack: _stack, ...fields } }) => {
     if (level > logLevel.WARN || message.startsWith('Limiting retries')) return;
-    log.warn({ kafka: namespace, ...fields }, `kafka: ${message}`);
+    log.warn({ kafka: { namespace, ...fields } }, `kafka: ${message}`);
   };
 }
 

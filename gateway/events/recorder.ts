@@ -25,6 +25,8 @@ import { keepElsewhere, removeElsewhere } from './tally-elsewhere.js';
 
 /** The last piece of an answer, held back until its row is written. */
 export interface Held {
+  /** Of a request: what a log line about it is found by. */
+  readonly logNames?: { readonly request_id: string; readonly trace_id?: string };
   /** Lets it go. What it throws is logged, and stops no other. */
   release(): void;
 }
@@ -181,7 +183,7 @@ export class Recorder {
       try {
         (held[i] as Held).release();
       } catch (error) {
-        this.#log.error({ code: 'internal_error', err: error, stream: this.stream }, 'an answer could not be released');
+        this.#log.error({ code: 'internal_error', err: error, ...(held[i] as Held).logNames, stream: this.stream }, 'an answer could not be released');
       }
     }
     held.length = 0;
@@ -254,8 +256,8 @@ export class Recorder {
     failing.saidAtMs = now;
     const rows = Object.values(this.dropped).reduce((sum, count) => sum + count, 0);
     const fields = { code: 'spool_write_failed', err: error, stream: this.stream, dropped: rows };
-    if (keepError === null) this.#log.error({ ...fields, keptIn: failing.keptIn }, 'the tally of dropped events cannot be written to the spool; it is kept elsewhere until it can: mend the disk');
-    else this.#log.error({ ...fields, elsewhere: keepError }, 'the tally of dropped events can be written nowhere and will be lost with this process: mend the disk');
+    if (keepError === null) this.#log.error({ ...fields, kept_in: failing.keptIn }, 'the tally of dropped events cannot be written to the spool; it is kept elsewhere until it can: mend the disk');
+    else this.#log.error({ ...fields, reason: (keepError as Error).message }, 'the tally of dropped events can be written nowhere and will be lost with this process: mend the disk');
   }
 
   /** To disk, off the loop; resolves when it is there, or kept elsewhere. Never rejects. */

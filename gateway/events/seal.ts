@@ -38,7 +38,7 @@ export function sealStream(streamDir: string, log: SpoolLog, alive: (state: Stre
   const sealedAt = new Date().toISOString();
   const sealed: StreamState = { ...state, lastSeq, markedAt: sealedAt, seal: { sealedAt, lastSeq, proven, segments } };
   writeState(streamDir, sealed, true);
-  log.info({ stream: state.stream, worker: state.worker, lastSeq, proven, dropped: drops?.rows ?? 0 }, 'stream sealed');
+  log.info({ stream: state.stream, worker: state.worker, last_seq: lastSeq, proven, dropped: drops?.rows ?? 0 }, 'stream sealed');
   return sealed;
 }
 

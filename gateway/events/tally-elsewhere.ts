@@ -47,7 +47,7 @@ export function bringBack(streamDir: string, stream: string, log: SpoolLog): voi
     log.error({ code: 'spool_corrupt', stream, dir: tallyDir() }, 'the tally of dropped events that was kept elsewhere cannot be read: what was dropped is not told');
   } else if (isNewer(kept, readDrops(streamDir))) {
     writeWhole(path, existsSync(path) ? 'r+' : 'w', page, true);
-    log.warn({ stream, dropped: kept.rows, lastSeq: kept.reachedSeq }, 'the tally of dropped events was kept elsewhere while the spool could not be written; it is brought back');
+    log.warn({ stream, dropped: kept.rows, last_seq: kept.reachedSeq }, 'the tally of dropped events was kept elsewhere while the spool could not be written; it is brought back');
   } else {
     // it may be in memory only: what could not be flushed once another flush alone does not bring to the disk
     writeWhole(path, 'r+', readFileSync(path), true);

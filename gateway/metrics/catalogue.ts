@@ -117,6 +117,7 @@ export const METRICS = {
   tidegate_config_applied_timestamp_seconds: { type: 'gauge', labels: [], help: 'When the configuration in force was put in force, in seconds since the epoch.' },
   tidegate_workers: { type: 'gauge', labels: [], help: 'Workers connected to the supervisor.' },
   tidegate_worker_restarts_total: { type: 'counter', labels: [], help: 'Workers started again because one had ended without being asked to.' },
+  tidegate_log_lines_suppressed_total: { type: 'counter', labels: [], help: 'Lines of the log, of all processes, that were left out because they had been written often enough, or that could not be written.' },
   tidegate_worker_resident_memory_bytes: { type: 'gauge', labels: ['worker'], help: 'Resident memory of a worker.' },
   tidegate_worker_heap_used_bytes: { type: 'gauge', labels: ['worker'], help: 'JavaScript heap in use in a worker.' },
   tidegate_worker_cpu_seconds_total: { type: 'counter', labels: ['worker'], help: 'Processor time of a worker since its start.' },

@@ -13,7 +13,7 @@ export function serviceConfig(name: string, more: Partial<ServiceConfig> = {}): 
 export function nodeFacts(more: Partial<NodeFacts> = {}): NodeFacts {
   return {
     version: '0.1.0', config: { version: '0123456789ab', services: [serviceConfig('catalogue')], appliedAtMs: 1_763_942_400_000, rejected: false },
-    workers: 2, workerRestarts: 0, spoolBytes: 4096, spoolLimitBytes: 8 * 1024 ** 3, lagSeconds: 0.5, shipping: null, collector: COLLECTOR, quotas: [], ledgerUp: true,
+    workers: 2, workerRestarts: 0, suppressedLines: 7, spoolBytes: 4096, spoolLimitBytes: 8 * 1024 ** 3, lagSeconds: 0.5, shipping: null, collector: COLLECTOR, quotas: [], ledgerUp: true,
     nowMs: 1_763_942_460_000, ...more,
   };
 }

@@ -16,6 +16,8 @@ export interface NodeFacts {
   /** Connected to the supervisor. */
   readonly workers: number;
   readonly workerRestarts: number;
+  /** Of the log, of all processes. */
+  readonly suppressedLines: number;
   readonly spoolBytes: number;
   readonly spoolLimitBytes: number;
   /** Null: not known, or no collector here. */

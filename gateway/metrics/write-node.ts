@@ -22,6 +22,7 @@ export function writeNode(text: Exposition, facts: NodeFacts, sum: MetricsSnapsh
   text.one('tidegate_config_applied_timestamp_seconds', config.appliedAtMs / 1000);
   text.one('tidegate_workers', facts.workers);
   text.one('tidegate_worker_restarts_total', facts.workerRestarts);
+  text.one('tidegate_log_lines_suppressed_total', facts.suppressedLines);
 }
 
 function writeEvents(text: Exposition, { shipping, collector, lagSeconds, spoolBytes, spoolLimitBytes }: NodeFacts, sum: MetricsSnapshot): void {

@@ -180,7 +180,7 @@ export class Configuration {
     const candidate = completed(result.loaded);
     // a name of the node that has changed is refused, and no part of the version
     if (candidate.version === this.#inForce.version && fixedFault(candidate, this.#inForce) === null) {
-      this.#options.log.info({ version: candidate.version }, 'the file is what is in force');
+      this.#options.log.info({ config_version: candidate.version }, 'the file is what is in force');
       this.#told('unchanged', []);
       return;
     }
@@ -225,7 +225,7 @@ export class Configuration {
     this.#origin = from;
     this.#loadedAt = new Date();
     this.#options.apply(candidate);
-    this.#options.log.info({ version: candidate.version, before: before.version, source: from.source }, 'a new configuration is in force');
+    this.#options.log.info({ config_version: candidate.version, before: before.version, source: from.source }, 'a new configuration is in force');
   }
 
   /** `before`: what was in force until now; null at the start. */
@@ -246,7 +246,7 @@ export class Configuration {
 
   #reject(errors: readonly ConfigProblem[]): void {
     for (const error of errors) this.#options.log.error({ code: error.code }, formatProblem(error));
-    this.#options.log.error({ errors: errors.length, version: this.#inForce.version }, 'the configuration was rejected; the one in force stays');
+    this.#options.log.error({ errors: errors.length, config_version: this.#inForce.version }, 'the configuration was rejected; the one in force stays');
     this.#told('rejected', errors);
   }
 

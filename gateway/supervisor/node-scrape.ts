@@ -32,6 +32,7 @@ const WORKERS_WITHIN_MS = 250;
 export class NodeScrape {
   readonly #parts: NodeScrapeParts;
   #workerRestarts = 0;
+  #suppressedLines = 0;
 
   constructor(parts: NodeScrapeParts) {
     this.#parts = parts;
@@ -39,6 +40,8 @@ export class NodeScrape {
 
   /** As the launcher counts them, since the node's start. */
   set workerRestarts(total: number) { this.#workerRestarts = total; }
+  /** Likewise. */
+  set suppressedLines(total: number) { this.#suppressedLines = total; }
 
   async text(scrape: Scrape): Promise<MetricsText> {
     const { metrics, collecting, hub } = this.#parts;
@@ -53,7 +56,7 @@ export class NodeScrape {
     return {
       version,
       config: { version: configVersion, services: config.services, appliedAtMs: Date.parse(status.loaded_at), rejected: status.last_reload?.result === 'rejected' },
-      workers: hub.peers.length, workerRestarts: this.#workerRestarts,
+      workers: hub.peers.length, workerRestarts: this.#workerRestarts, suppressedLines: this.#suppressedLines,
       spoolBytes: keeper.bytes, spoolLimitBytes: byteCount(config.event_log.spool.max_bytes),
       lagSeconds: collecting.lagSeconds, shipping: shipping.counts(), collector, quotas: uses.now,
       ledgerUp: serves(part) ? (sharing.status()?.failing ?? null) === null : null, nowMs: Date.now(),

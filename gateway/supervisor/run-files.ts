@@ -15,6 +15,8 @@ const CONFIG_FILE = 'config-in-force.json';
 export const supervisorSocket = (runDir: string): string => join(runDir, 'supervisor.sock');
 export const collectorSocket = (runDir: string): string => join(runDir, 'collector.sock');
 export const collectorLagFile = (runDir: string): string => join(runDir, 'collector-caught-up');
+/** A level that an operator has set for a while. */
+export const logLevelFile = (runDir: string): string => join(runDir, 'log-level.json');
 export const metricsBaseFile = (runDir: string): string => join(runDir, 'metrics-base.json');
 export const spoolDirOf = (dataDir: string): string => join(dataDir, 'spool');
 

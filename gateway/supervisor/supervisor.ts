@@ -28,6 +28,7 @@ import { Configuration } from './configuration.js';
 import { takeDataDir } from './data-dir.js';
 import { Identities } from './identities.js';
 import { Ledger } from './ledger/ledger.js';
+import { NodeLog, tryLogFile, type LogSettings } from './log-settings.js';
 import type { TailDrops } from './ledger/recorded-use.js';
 import { NodeScrape } from './node-scrape.js';
 import { checkPart, collects, sayDoubts, serves, shapeOf, type Part } from './part.js';
@@ -35,7 +36,7 @@ import type { SupervisorMessage } from './protocol.js';
 import { QuotaUses, type QuotaUse } from './quota-use/quota-use.js';
 import { recordedToday, recordedUse } from './recorded-today.js';
 import { listenAt, ReportsListener } from './reports-listener.js';
-import { collectorLagFile, collectorSocket, metricsBaseFile, spoolDirOf, supervisorSocket, type ConfigInForce } from './run-files.js';
+import { collectorLagFile, collectorSocket, metricsBaseFile, readConfigInForce, spoolDirOf, supervisorSocket, type ConfigInForce } from './run-files.js';
 import { Sharing } from './sharing.js';
 import { Shipping } from './shipping.js';
 import { SpoolKeeper } from './spool-keeper.js';
@@ -61,6 +62,8 @@ export interface SupervisorOptions {
   readonly version: string;
   /** A configuration has been put in force, not the first: for the launcher and the collector. */
   readonly onReload: () => void;
+  /** How all processes of the node write their log from now on. */
+  readonly onLog: (settings: LogSettings) => void;
   readonly log: SupervisorLog;
 }
 
@@ -91,6 +94,7 @@ export class Supervisor {
   readonly #scrape: NodeScrape;
   readonly #quota: ReportQuota;
   readonly #reports: ReportsListener;
+  readonly #nodeLog: NodeLog;
   #control: FastifyInstance | null = null;
   /** '' until the control origin listens. */
   #token: { readonly token: string; readonly path: string | null } = { token: '', path: null };
@@ -112,6 +116,7 @@ export class Supervisor {
     this.#collecting = new Collecting(part, collectorSocket(runDir), collectorLagFile(runDir));
     this.#quota = new ReportQuota(() => configuration.inForce.config.reports.queries_per_minute);
     this.#reports = new ReportsListener(() => createReportsServer(this.#deps()));
+    this.#nodeLog = new NodeLog({ runDir, inForce: () => configuration.inForce, tell: options.onLog });
     this.#sharing = sharing;
     this.#ledger = new Ledger({
       folder: join(dataDir, 'ledger'), bootId: bootId() ?? '', clock: systemClock, log, recordedToday: recordedToday(dataDir, collects(part) ? collectorSocket(runDir) : null),
@@ -160,11 +165,12 @@ export class Supervisor {
 
   /**
    * Takes the data directory and serves; resolves when the control origin listens.
-   * @throws TidegateError config_rejected, data_dir_in_use, data_dir_unusable, address_in_use, address_unusable, half_without_kafka
+   * @throws TidegateError config_rejected, log_file, data_dir_in_use, data_dir_unusable, address_in_use, address_unusable, half_without_kafka
    */
   static async start(options: SupervisorOptions): Promise<Supervisor> {
     const { runDir, part, log } = options;
     const metrics = new NodeMetrics({ baseFile: metricsBaseFile(runDir) });
+    const isFirst = readConfigInForce(runDir) === null;
     let made: Supervisor | null = null;
     const configuration = await Configuration.load({
       file: options.configFile, runDir, log, trial: (candidate, inForce) => tryCandidate(candidate, inForce, part),
@@ -174,6 +180,8 @@ export class Supervisor {
     const { dataDir, config } = configuration.inForce;
     checkPart(part, config);
     trialCompile(configuration.inForce);
+    // one that is started again goes on without it
+    if (isFirst) tryLogFile(configuration.inForce, null);
     const lock = takeDataDir(dataDir);
     configuration.begin();
     const shipping = await Shipping.open(configuration.inForce, log);
@@ -210,6 +218,11 @@ export class Supervisor {
     this.#scrape.workerRestarts = total;
   }
 
+  /** Lines of the log, of all processes, that were not written since the node's start. */
+  linesSuppressed(total: number): void {
+    this.#scrape.suppressedLines = total;
+  }
+
   /** Seals the streams of workers that are gone, now. */
   seal(): void {
     this.#keeper.tick();
@@ -221,6 +234,7 @@ export class Supervisor {
     this.#configuration.close();
     this.#keeper.stop();
     this.#keeper.tick();
+    this.#nodeLog.close();
     await this.#shipping.stop();
     await Promise.all([this.#control?.close(), this.#reports.close()]);
     await this.#hub.close();
@@ -234,6 +248,7 @@ export class Supervisor {
 
   async #start(): Promise<void> {
     const { inForce } = this.#configuration;
+    this.#nodeLog.tell();
     this.#ledger.configure(inForce.config);
     this.#webhooks.configure(inForce);
     this.#settleEnded();
@@ -255,18 +270,19 @@ export class Supervisor {
     await listenAt(this.#control, address, 'control');
     const reports = reportsAddress(inForce, this.#options.part);
     await this.#reports.move(reports);
-    this.#log.info({ version: inForce.version, control: address, ...(reports === undefined ? {} : { reports }), node: inForce.config.node, part: this.#options.part, dataDir: inForce.dataDir }, 'the data directory is held; the control origin listens');
+    this.#log.info({ config_version: inForce.version, control: address, ...(reports === undefined ? {} : { reports }), node: inForce.config.node, part: this.#options.part, data_dir: inForce.dataDir }, 'the data directory is held; the control origin listens');
     sayDoubts(this.#options.part, inForce.config, this.#log);
   }
 
   /** The control token of the configuration in force, from now on. @throws TidegateError data_dir_unusable */
   #takeToken(inForce: ConfigInForce): void {
     const { token, path, made } = controlToken(configuredToken(inForce), inForce.dataDir);
-    if (path !== null && (made || path !== this.#token.path)) this.#log.info({ path }, `${made ? 'a control token was made; it' : 'the control token'} is in ${path}`);
+    if (path !== null && (made || path !== this.#token.path)) this.#log.info({ file: path }, `${made ? 'a control token was made; it' : 'the control token'} is in ${path}`);
     this.#token = { token, path };
   }
 
   #apply(inForce: ConfigInForce): void {
+    this.#nodeLog.tell();
     try {
       this.#takeToken(inForce);
     } catch (error) {
@@ -393,6 +409,9 @@ export class Supervisor {
       status: () => this.#status(),
       live: (app) => this.#live(app),
       reload: () => configuration.reload(),
+      logLevel: () => this.#nodeLog.status,
+      setLogLevel: (level, forMs) => this.#nodeLog.set(level, forMs),
+      resetLogLevel: () => this.#nodeLog.reset(),
       services: () => configuration.shown.services,
       apps: () => configuration.shown.apps,
       createKey: (app, request) => configuration.createKey(app, request),
@@ -417,6 +436,7 @@ function isServing(peer: WorkerPeer): boolean {
 /** Finds what only a process that runs could: a snapshot that cannot be built, a token that cannot be kept, an address that cannot be bound. */
 async function tryCandidate(candidate: ConfigInForce, inForce: ConfigInForce, part: Part): Promise<void> {
   trialCompile(candidate);
+  tryLogFile(candidate, inForce);
   controlToken(configuredToken(candidate), candidate.dataDir);
   clientKey(candidate);
   const { address } = candidate.config.listeners.http;

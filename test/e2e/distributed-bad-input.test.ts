@@ -161,7 +161,7 @@ test('a ClickHouse user without rights, and one with a wrong password', { skip, 
 async function neverWithoutWords(node: TestNode, code: ErrorCode): Promise<void> {
   const lines = (): string[] => node.output.split('\n');
   const again = await eventually('a second start', () => {
-    const waits = lines().filter((line) => line.includes('is started again')).map((line) => Number(/"restartInMs":(\d+)/.exec(line)?.[1]));
+    const waits = lines().filter((line) => line.includes('is started again')).map((line) => Number(/"restart_in_ms":(\d+)/.exec(line)?.[1]));
     return waits.length >= 2 ? waits : null;
   }, WITHIN_MS);
   assert.ok(again.every((ms) => ms >= 1000), `waits of ${again.join()} ms`);

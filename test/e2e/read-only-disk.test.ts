@@ -103,7 +103,7 @@ async function aborts(node: TestNode, disk: FailingDisk): Promise<void> {
   await askEach(node, 30);
   const words = [...node.output.matchAll(/^.*"role":"worker".*EROFS.*$/gm)];
   assert.ok(words.length < 20, `a line for each request would fill what disks are left:\n${words.map(([line]) => line).join('\n').slice(0, 4000)}`);
-  assert.match(node.output, /"keptIn":".*tidegate-tally-/);
+  assert.match(node.output, /"kept_in":".*tidegate-tally-/);
 }
 
 test('one machine, its disk read-only: requests are answered, /readyz is false, and after a mount all that is not stored is told, per app', { skip: requires('linux', 'root', 'chdb', 'loop'), timeout: 240_000 }, async () => {

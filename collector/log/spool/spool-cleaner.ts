@@ -40,7 +40,7 @@ export class SpoolCleaner {
         removeStream(this.#spoolDir, stream);
         this.#collect.forget(stream);
         this.#noted.delete(stream);
-        this.#log.info({ stream, lastSeq: state.lastSeq }, 'a stream is stored to its end; its directory was removed');
+        this.#log.info({ stream, last_seq: state.lastSeq }, 'a stream is stored to its end; its directory was removed');
       } else {
         this.#deleteSegments(source, state.seal === null ? state.lastSeq : Number.POSITIVE_INFINITY);
       }

@@ -308,7 +308,7 @@ export class Shipper {
   #remove({ stream, source: { state } }: StreamShipment): void {
     removeStream(this.#options.spoolDir, stream);
     this.#forget(stream);
-    this.#options.log.info({ stream, lastSeq: state?.lastSeq }, 'a stream is shipped to its end; its directory was removed');
+    this.#options.log.info({ stream, last_seq: state?.lastSeq }, 'a stream is shipped to its end; its directory was removed');
   }
 
   #forget(stream: string): void {

@@ -19,7 +19,7 @@ export function instanceOf(dataDir: string, log: SpoolLog): string {
     writeFileSync(`${path}.tmp`, `${made}\n`, { mode: 0o640 });
     renameSync(`${path}.tmp`, path);
   } catch (error) {
-    log.error({ path, err: error }, 'the name of the data directory cannot be kept: it will be another after a restart');
+    log.error({ file: path, err: error }, 'the name of the data directory cannot be kept: it will be another after a restart');
   }
   return made;
 }

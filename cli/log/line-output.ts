@@ -1,0 +1,120 @@
+/** Where a process's lines go: the log file, and standard output where there is none or while it cannot be written. Never throws, and never ends a process. */
+import { write, writeSync } from 'node:fs';
+import { LogFile } from './log-file.js';
+
+const STDOUT = 1;
+/** POSIX: so much into a pipe is written in one piece, and processes share the pipe. */
+const PIPE_BYTES = 4096;
+const FILE_BYTES = 64 * 1024;
+/** Lines that wait for a slow reader; those beyond are left out. */
+const MOST_WAITING_BYTES = 4 * 1024 * 1024;
+const BUSY_MS = 10;
+const BUSY_TIMES = 100;
+/** A reader that has taken nothing for so long is not waited for by a process that ends. */
+const STUCK_MS = 500;
+const NOT_ASCII = /[\u0080-\uffff]/g;
+
+export class LineOutput {
+  #file: LogFile | null = null;
+  /** Whole lines, no longer than what is written in one piece. */
+  #waiting: string[] = [];
+  #waitingBytes = 0;
+  #writing = false;
+  #writingSinceMs = 0;
+  #stdoutGone = false;
+  #lost = 0;
+
+  /** Lines that could not be written, or were too many. */
+  get lost(): number { return this.#lost; }
+  /** Why the log file cannot be written; null: it can, or there is none. */
+  get fault(): string | null { return this.#file?.fault ?? null; }
+
+  /** @param path null: standard output */
+  moveTo(path: string | null): void {
+    if ((this.#file?.path ?? null) === path) return;
+    this.#file?.close();
+    this.#file = path === null ? null : new LogFile(path);
+    this.#file?.look();
+  }
+
+  /** Looks whether the file has been put aside; to be called every second. */
+  look(): void {
+    this.#file?.look();
+  }
+
+  /** At once: it is written when this returns, whatever becomes of the process. */
+  write(line: string): void {
+    if (this.#file?.append(line) === true) return;
+    if (!this.#toStdout(line)) this.#lost++;
+  }
+
+  /** Soon, without holding anybody up: in the order given, as many at a time as go in one piece. */
+  writeLater(lines: readonly string[]): void {
+    const most = this.#file === null ? PIPE_BYTES : FILE_BYTES;
+    for (const line of lines) {
+      const ascii = line.replaceAll(NOT_ASCII, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
+      if (this.#waitingBytes + ascii.length > MOST_WAITING_BYTES) {
+        this.#lost++;
+        continue;
+      }
+      this.#waitingBytes += ascii.length;
+      const last = this.#waiting.at(-1);
+      if (last !== undefined && last.length + ascii.length <= most) this.#waiting[this.#waiting.length - 1] = last + ascii;
+      else this.#waiting.push(ascii);
+    }
+    if (!this.#writing) this.#next();
+  }
+
+  /** What waits, at once: the process ends. Not where nobody takes it. */
+  flush(): void {
+    if (this.#writing && this.#file === null && performance.now() - this.#writingSinceMs > STUCK_MS) return;
+    for (const text of this.#waiting) this.write(text);
+    this.#waiting = [];
+  }
+
+  #next(): void {
+    const text = this.#waiting.shift();
+    this.#writing = text !== undefined;
+    if (text === undefined) return;
+    this.#writingSinceMs = performance.now();
+    this.#write(text);
+  }
+
+  #write(text: string): void {
+    const done = (written: boolean): void => {
+      this.#waitingBytes -= text.length;
+      if (!written) this.#lost += text.split('\n').length - 1;
+      this.#next();
+    };
+    if (this.#file !== null) {
+      this.#file.appendLater(text, done);
+      return;
+    }
+    write(STDOUT, text, (error, bytes) => {
+      // a pipe that does not block, and is full: whoever reads it is slow
+      if (error?.code === 'EAGAIN') setTimeout(() => { this.#write(text); }, BUSY_MS);
+      else done(error === null && bytes === text.length);
+    });
+  }
+
+  #toStdout(line: string): boolean {
+    if (this.#stdoutGone) return false;
+    const bytes = Buffer.from(line);
+    let at = 0;
+    for (let tries = 0; at < bytes.length && tries < BUSY_TIMES;) {
+      try {
+        at += writeSync(STDOUT, bytes, at);
+      } catch (error) {
+        const { code } = error as NodeJS.ErrnoException;
+        // nobody reads any more, and nobody will
+        if (code === 'EPIPE') this.#stdoutGone = true;
+        if (code !== 'EAGAIN') return false;
+        tries++;
+        Atomics.wait(WAIT, 0, 0, BUSY_MS);
+      }
+    }
+    return at === bytes.length;
+  }
+}
+
+const WAIT = new Int32Array(new SharedArrayBuffer(4));

@@ -1,0 +1,56 @@
+/**
+ * Takes secrets out of a log line, whoever wrote it: what stands under a name that says it is secret, and within any text what looks like a
+ * credential. The last look at every line, so that an error of a library, with the command that failed in it, comes past it too.
+ */
+import { HIDDEN } from '../../gateway/config/redact.js';
+
+export type LogLine = Readonly<Record<string, unknown>>;
+
+/** Of one text: an error that quotes what it was given must not make a line of a megabyte. */
+const MOST_CHARACTERS = 4000;
+const MOST_DEEP = 8;
+const MOST_ITEMS = 100;
+
+/** `args`: ioredis' errors carry the command that failed, and so the password of AUTH. Never `key_id`, `keys`. */
+const SECRET_NAME = /^(?:(?:proxy[-_]?)?authorization|(?:set-?)?cookies?|x-api-key|args|credentials?|bearer|jwt|sasl|sig(?:nature)?|(?:\w+[-_])?(?:api[-_]?key|token|secret|password|passwd|pwd|private[-_]?key))$/i;
+
+const IN_TEXT: readonly (readonly [RegExp, string])[] = [
+  [/-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)/g, HIDDEN],
+  // https://user:password@host, redis://:password@host
+  [/\b([a-z][a-z0-9+.-]*:\/\/)[^\s/"'<>]*@/gi, `$1${HIDDEN}@`],
+  // ?api_key=…, &access_token=…, password=…
+  [/([\w.-]*(?:key|token|secret|password|passwd|pwd|auth|sig|signature|credential|session|jwt)[\w.-]*=)[^\s&#"'<>,;)\]]+/gi, `$1${HIDDEN}`],
+  // Authorization: …, and what else a head or a JSON text may name
+  [/\b((?:proxy-)?authorization|(?:set-)?cookie|x-api-key)(["']?\s*[:=]\s*)[^\r\n]+/gi, `$1$2${HIDDEN}`],
+  [/("(?:[\w-]*(?:api_?key|token|secret|password|passwd))"\s*:\s*)"[^"]*"/gi, `$1"${HIDDEN}"`],
+  [/\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{8,}/gi, `$1 ${HIDDEN}`],
+  // a JWT, and this gateway's own keys
+  [/\beyJ[\w-]{5,}\.[\w-]+(?:\.[\w-]*)?/g, HIDDEN],
+  [/\btg_[0-9A-Za-z]{16,}/g, HIDDEN],
+];
+
+/** A copy without secrets, and without what would make it endless. */
+export function redactLine(line: LogLine): LogLine {
+  return redactMap(line, 0);
+}
+
+export function redactText(text: string): string {
+  let clean = text.length > MOST_CHARACTERS ? `${text.slice(0, MOST_CHARACTERS)}… (${text.length - MOST_CHARACTERS} more characters)` : text;
+  for (const [pattern, put] of IN_TEXT) clean = clean.replace(pattern, put);
+  return clean;
+}
+
+function redactMap(map: LogLine, depth: number): LogLine {
+  const clean: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(map)) clean[name] = SECRET_NAME.test(name) && typeof value !== 'number' && typeof value !== 'boolean' ? HIDDEN : redactValue(value, depth);
+  return clean;
+}
+
+function redactValue(value: unknown, depth: number): unknown {
+  if (typeof value === 'string') return redactText(value);
+  if (typeof value !== 'object' || value === null) return value;
+  if (depth >= MOST_DEEP) return '…';
+  if (!Array.isArray(value)) return redactMap(value as LogLine, depth + 1);
+  const items = value.slice(0, MOST_ITEMS).map((item) => redactValue(item, depth + 1));
+  return value.length > MOST_ITEMS ? [...items, `… (${value.length - MOST_ITEMS} more)`] : items;
+}
