@@ -98,6 +98,7 @@ export abstract class ActiveExchange extends ExchangeFacts implements UpstreamSi
     if (this.#lastFailure !== null) this.pipeline.metrics.retry(service.name, this.#lastFailure);
     this.attempts++;
     this.target = target;
+    if (this.trace !== null) this.trace.attemptBegins(target.url);
     this.#waiting = true;
     target.acquire(this);
   }
@@ -189,6 +190,7 @@ export abstract class ActiveExchange extends ExchangeFacts implements UpstreamSi
 
   onAnswerHead(head: MessageHead): boolean {
     this.status = head.status;
+    if (this.trace !== null) this.trace.answered(head.status);
     return this.answerHead(head);
   }
 
@@ -202,6 +204,7 @@ export abstract class ActiveExchange extends ExchangeFacts implements UpstreamSi
     if (this.ended) return;
     this.upstreamUs += Math.round((monotonicMs() - this.#upstreamBeganMs) * 1000);
     this.#connection = null;
+    if (this.trace !== null) this.trace.attemptEnds('');
     this.answerEnd(trailers);
     this.end(this.unframed ? 'unframed' : 'answered');
   }
@@ -220,6 +223,7 @@ export abstract class ActiveExchange extends ExchangeFacts implements UpstreamSi
     this.#waiting = false;
     if (this.ended) return;
     if (connection !== null) this.upstreamUs += Math.round((monotonicMs() - this.#upstreamBeganMs) * 1000);
+    if (this.trace !== null) this.trace.attemptEnds(failure);
     switch (failure) {
       case 'refused':
       case 'connect_timeout':

@@ -8,6 +8,7 @@ import { KINDS, METHODS, PROTOCOLS, type EventFacts, type Method } from './event
 import type { Label } from './events/labels.js';
 import type { LimitAnswer, PolicyExchange, Refusal } from './exchange.js';
 import type { Pipeline } from './pipeline.js';
+import type { RequestTrace } from './tracing/request-trace.js';
 import type { Target } from './upstream/target.js';
 
 export abstract class ExchangeFacts implements PolicyExchange, EventFacts {
@@ -25,6 +26,8 @@ export abstract class ExchangeFacts implements PolicyExchange, EventFacts {
   /** The Host field as received. */
   authority = '';
   rawHeaders: readonly string[] = [];
+  /** Fields that Connection names, lower case: they end here; null: none. */
+  hopNames: Set<string> | null = null;
   clientAddress = '';
   /** The peer is a trusted proxy: its X-Forwarded-* fields are believed. */
   peerTrusted = false;
@@ -61,7 +64,10 @@ export abstract class ExchangeFacts implements PolicyExchange, EventFacts {
   requests: 0 | 1 = 1;
   counted: 0 | 1 = 0;
   billable: 0 | 1 = 0;
+  /** Of the event: '' where the trace is not sampled. */
   traceId = '';
+  /** Null: nothing is traced. */
+  trace: RequestTrace | null = null;
   /** The answer's head has gone out, or is held back for good. */
   answering = false;
   /** Its end is decided and its last row handed in, which may not be in the spool yet; nothing may follow. */
@@ -96,7 +102,8 @@ export abstract class ExchangeFacts implements PolicyExchange, EventFacts {
   get requestId(): string { return this.#requestId ??= this.pipeline.requestId(this.ordinal); }
   /** What a log line about it is found by. */
   get logNames(): { readonly request_id: string; readonly trace_id?: string } {
-    return { request_id: this.requestId, ...(this.traceId === '' ? {} : { trace_id: this.traceId }) };
+    const traceId = this.trace?.traceId ?? this.traceId;
+    return { request_id: this.requestId, ...(traceId === '' ? {} : { trace_id: traceId }) };
   }
 
   setMethod(method: string): void {

@@ -13,6 +13,9 @@ import type { Recorder } from './events/recorder.js';
 import type { Refusal } from './exchange.js';
 import { normalisePath } from './routing/normalise-path.js';
 import type { WorkerMetrics } from './metrics/worker-metrics.js';
+import type { RequestTrace } from './tracing/request-trace.js';
+import type { RequestTracing } from './tracing/request-tracing.js';
+import type { TracedRequest } from './tracing/traced-request.js';
 
 export interface PipelineLog {
   debug(fields: object, message: string): void;
@@ -34,12 +37,18 @@ export interface QuotaBook {
   recorded(key: string): void;
 }
 
+/** Takes what is to be seen as spans. */
+export interface SpanSink {
+  push(request: TracedRequest): void;
+}
+
 export interface PipelineParts {
   readonly snapshot: Snapshot;
   readonly recorder: Recorder;
   readonly metrics: WorkerMetrics;
   readonly log: PipelineLog;
   readonly quotas: QuotaBook;
+  readonly spans: SpanSink;
 }
 
 export class Pipeline {
@@ -52,6 +61,7 @@ export class Pipeline {
   readonly log: PipelineLog;
   readonly noLabel = encodeLabels('');
   readonly #quotas: QuotaBook;
+  readonly #spans: SpanSink;
   /** Ended in this turn, and recorded at its end. */
   #ended: ActiveExchange[] = [];
   /** The other list: a release may end an exchange, so a list is never walked while it grows. */
@@ -63,6 +73,7 @@ export class Pipeline {
     this.metrics = parts.metrics;
     this.log = parts.log;
     this.#quotas = parts.quotas;
+    this.#spans = parts.spans;
     parts.recorder.beforeFrame(() => { this.#recordEnded(); });
   }
 
@@ -73,11 +84,12 @@ export class Pipeline {
   /** Takes a request whose head is read. */
   dispatch(exchange: ActiveExchange): void {
     exchange.timeMs = Date.now();
+    const { snapshot } = this;
+    if (snapshot.tracing !== null) this.#trace(exchange, snapshot.tracing);
     if (exchange.preRefusal !== null) {
       exchange.refuse(exchange.preRefusal);
       return;
     }
-    const { snapshot } = this;
     exchange.snapshot = snapshot;
     exchange.route = snapshot.routes.find(exchange.host, exchange.method, exchange.path, exchange.rawHeaders) ?? snapshot.noRoute;
     if ((exchange.path.includes(';') || exchange.path.includes('%3B')) && !this.#routedAlike(exchange)) {
@@ -85,6 +97,12 @@ export class Pipeline {
       return;
     }
     this.#runPolicies(exchange, 0);
+  }
+
+  #trace(exchange: ActiveExchange, tracing: RequestTracing): void {
+    const trace = tracing.begin(exchange);
+    exchange.trace = trace;
+    if (trace.sampled) exchange.traceId = trace.traceId;
   }
 
   /** Some upstreams (servlet containers) drop `;…` from each segment: the path that is left must lead to the same route. */
@@ -149,6 +167,7 @@ export class Pipeline {
   /** A long answer's row, while it goes on. */
   onInterim(exchange: ActiveExchange): void {
     this.metrics.observe(exchange.route.metricsSlot, exchange.methodId, exchange.status, exchange.durationUs, exchange.upstreamSoFarUs, exchange.bytesIn, exchange.bytesOut);
+    if (exchange.traceId !== '') this.metrics.exemplify(exchange.route.metricsSlot, exchange.durationUs, exchange.traceId);
     if (exchange.counted === 0) this.#returnQuota(exchange);
     const { quotaKey } = exchange;
     exchange.quotaKey = null;
@@ -179,13 +198,23 @@ export class Pipeline {
     const { metrics } = this;
     const { target, bytesIn, bytesOut } = exchange;
     const { metricsSlot } = exchange.route;
+    if (exchange.trace !== null) this.#endTrace(exchange, exchange.trace);
     if (exchange.kindId === KINDS.interim) {
       metrics.addBytes(metricsSlot, bytesIn, bytesOut);
     } else {
       metrics.observe(metricsSlot, exchange.methodId, exchange.status, exchange.durationUs, exchange.upstreamUs, bytesIn, bytesOut);
+      if (exchange.traceId !== '') metrics.exemplify(metricsSlot, exchange.durationUs, exchange.traceId);
       if (!exchange.admitted) metrics.refuse(metricsSlot, exchange.outcomeId);
     }
     if (exchange.wasSent && target !== null) metrics.observeUpstream(target.metricsSlot, exchange.upstreamUs);
+  }
+
+  /** Before its row is encoded: that it is sampled may turn out only now. */
+  #endTrace(exchange: ActiveExchange, trace: RequestTrace): void {
+    const sampledBy = trace.wantedBy(exchange);
+    if (sampledBy === null) return;
+    exchange.traceId = trace.traceId;
+    this.#spans.push(trace.toTracedRequest(exchange, sampledBy));
   }
 
   #returnQuota(exchange: ActiveExchange): void {

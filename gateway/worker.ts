@@ -20,6 +20,7 @@ import { RemoteKeySets } from './policies/remote-key-sets.js';
 import { limitsOf } from './supervisor/ledger/limits.js';
 import type { SupervisorMessage } from './supervisor/protocol.js';
 import { WorkerLink } from './supervisor/worker-link.js';
+import { SpanOutbox } from './tracing/span-outbox.js';
 import { TargetRegistry } from './upstream/target.js';
 
 export interface WorkerLog {
@@ -56,6 +57,7 @@ export class GatewayWorker {
   readonly #leases: LeaseBook;
   readonly #metrics: WorkerMetrics;
   readonly #link: WorkerLink;
+  readonly #spans: SpanOutbox;
   readonly #context: CompileContext;
   #pipeline: Pipeline | null = null;
   #listener: HttpListener | null = null;
@@ -104,6 +106,7 @@ export class GatewayWorker {
       onDown: () => { this.#leases.disconnected(); },
       log,
     });
+    this.#spans = new SpanOutbox(this.#link);
     setInterval(() => { this.#leases.tick(); }, LEASE_TICK_MS).unref();
   }
 
@@ -128,6 +131,7 @@ export class GatewayWorker {
     this.#accessLog.flush();
     this.#leases.surrender();
     await this.#recorder.close();
+    this.#spans.flush();
     this.#answerMetrics(0);
     await this.#link.close();
     this.#metrics.close();
@@ -178,7 +182,7 @@ export class GatewayWorker {
   }
 
   async #listen(config: WorkerConfig, snapshot: Snapshot): Promise<void> {
-    const pipeline = new Pipeline({ snapshot, recorder: this.#recorder, metrics: this.#metrics, log: this.#log, quotas: this.#leases });
+    const pipeline = new Pipeline({ snapshot, recorder: this.#recorder, metrics: this.#metrics, log: this.#log, quotas: this.#leases, spans: this.#spans });
     const listener = new HttpListener(pipeline, this.#deadlines, httpSettings(config.listeners.http));
     const address = await listener.listen();
     this.#pipeline = pipeline;

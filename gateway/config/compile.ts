@@ -14,6 +14,7 @@ import type { LeaseBook } from '../policies/limits/lease-book.js';
 import { rateLimitPolicy } from '../policies/limits/rate-limit.js';
 import type { IdentityLog, RemoteKeySets } from '../policies/remote-key-sets.js';
 import { RouteTable, type RouteEntry } from '../routing/route-table.js';
+import { RequestTracing } from '../tracing/request-tracing.js';
 import type { TargetRegistry, TargetSettings } from '../upstream/target.js';
 import { balance } from '../upstream/targets.js';
 import type { RouteConfig, ServiceConfig } from './schema.js';
@@ -72,6 +73,7 @@ export function compile(config: WorkerConfig, version: string, secrets: Secrets,
     config, version, versionLabel: encodeLabels(version), routes: RouteTable.build(entries), apps, noRoute: noRoute(first, context),
     identityFields: new Set([...identities.claimHeaderNames].map((name) => name.replaceAll('_', '-'))), apiKeys: identities.apiKeys,
     trustedProxies: compileCidrs(config.trusted_proxies), recordedClient: recordedClient(config.privacy.client, secrets[CLIENT_KEY] ?? null),
+    tracing: config.tracing === null ? null : new RequestTracing(config.tracing),
   };
 }
 

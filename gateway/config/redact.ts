@@ -13,6 +13,7 @@ export function redactConfig(config: Config): Config {
     shared_state: redactSharedState(config.shared_state),
     event_log: redactEventLog(config.event_log),
     privacy: redactPrivacy(config.privacy),
+    tracing: redactTracing(config.tracing),
     apps: config.apps.map(redactApp),
   };
 }
@@ -47,6 +48,14 @@ function redactPrivacy(privacy: Config['privacy']): Config['privacy'] {
   // absent in a configuration that an earlier version left in the history
   const { key } = privacy as Partial<Config['privacy']> ?? {};
   return key === undefined ? privacy : { ...privacy, key: redactSecret(key) };
+}
+
+/** Of a receiver's header fields the values: any may be a credential. */
+function redactTracing(tracing: Config['tracing']): Config['tracing'] {
+  // absent in a configuration that an earlier version left in the history
+  const { otlp } = tracing as Partial<Config['tracing']> ?? {};
+  if (otlp === undefined) return tracing;
+  return { ...tracing, otlp: { ...otlp, headers: Object.fromEntries(Object.entries(otlp.headers).map(([name, value]) => [name, redactSecret(value)])) } };
 }
 
 function redactStore(store: Config['store']): Config['store'] {

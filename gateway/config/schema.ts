@@ -260,6 +260,28 @@ const Log = Type.Object({
   repeats: Type.Integer({ minimum: 0, maximum: 1_000_000, default: 20, description: 'So many warnings or errors with the same code and message each process writes in a minute; one line then says how many were left out. 0: all.' }),
 }, { ...strict, default: {} });
 
+const Tracing = Type.Object({
+  otlp: Type.Object({
+    url: Type.String({ default: '', description: '`http://host:4318` or `https://…`: what takes OTLP over HTTP (protobuf); `/v1/traces` is put behind it unless it ends so. Empty: no spans are made.' }),
+    headers: Type.Record(Type.String(), Type.String(), { default: {}, description: 'Field name to value, `${ENV}` or `file:PATH`: sent with each export.' }),
+    timeout: optional(Type.String({ pattern: DURATION, description: 'The longest wait for an export, its repetitions included. Default: OTEL_EXPORTER_OTLP_TIMEOUT, or 10s.' })),
+    compression: optional(Type.Enum(['none', 'gzip'], { description: 'Default: OTEL_EXPORTER_OTLP_COMPRESSION, or none.' })),
+    tls: optional(Type.Object({
+      ca: optional(Type.String({ description: '`file:PATH` of the certificates (PEM) that signed the receiver\'s own; default: those that Node trusts.' })),
+    }, strict)),
+  }, { ...strict, default: {} }),
+  ratio: Type.Number({ minimum: 0, maximum: 1, default: 0.01, description: 'Share of the traces begun here that are sampled; a trace that a client began is sampled as the client says.' }),
+  always: Type.Object({
+    errors: Type.Boolean({ default: false, description: 'Requests that end as errors (5xx, or an outcome that is an error) are exported, sampled or not.' }),
+    slower_than: optional(Type.String({ pattern: DURATION, description: 'So are those that took longer.' })),
+  }, { ...strict, default: {} }),
+  propagation: Type.Array(Type.Enum(['tracecontext', 'b3', 'b3multi']), {
+    minItems: 1, uniqueItems: true, default: ['tracecontext'], description: 'Read from clients, the first that is there; `b3` and `b3multi` each read both of B3\'s forms, and are written for the upstream in their own. `traceparent` is written always.',
+  }),
+  continue: Type.Enum(['anyone', 'trusted_proxies', 'nobody'], { default: 'anyone', description: 'Whose trace is continued, and whose word on sampling is taken; others\' ends here, and a new one begins.' }),
+  service_name: optional(Type.String({ minLength: 1, maxLength: 255, description: '`service.name` of the spans. Default: OTEL_SERVICE_NAME, or `tidegate`.' })),
+}, { ...strict, default: {} });
+
 export const ConfigSchema = Type.Object({
   version: Type.Literal(1, { description: 'Of this format.' }),
   node: optional(Type.String({ pattern: NODE, description: 'This node\'s name in events; default: the host\'s.' })),
@@ -317,6 +339,7 @@ export const ConfigSchema = Type.Object({
     redis: Redis,
     on_ledger_loss: Type.Enum(['deny', 'allow'], { default: 'deny', description: 'While Redis is away and a node has used up what it holds of a limit: `deny` refuses (503 `ledger_unavailable`), `allow` lets each node go on by itself up to the whole limit.' }),
   }, { ...strict, default: {} }),
+  tracing: Tracing,
   limits: SharedLimits,
   ip: IpLists,
   services: Type.Array(Service, { default: [], description: 'What is offered.' }),
@@ -332,6 +355,7 @@ export type ServiceConfig = Static<typeof Service>;
 export type RouteConfig = Static<typeof Route>;
 export type AppConfig = Static<typeof App>;
 export type ControlTokenConfig = Static<typeof ControlToken>;
+export type TracingConfig = Static<typeof Tracing>;
 export type WebhookConfig = Static<typeof Webhook>;
 export type JwtConfig = Static<typeof Jwt>;
 export type HttpListenerConfig = Static<typeof HttpListener>;

@@ -54,6 +54,8 @@ export function secretReferences(config: Config): { readonly path: ConfigPath; r
   if (typeof redis?.password === 'string') found.push({ path: ['shared_state', 'redis', 'password'], reference: redis.password });
   if (typeof redis?.tls?.ca === 'string') found.push({ path: ['shared_state', 'redis', 'tls', 'ca'], reference: redis.tls.ca });
   if (typeof config.privacy?.key === 'string') found.push({ path: ['privacy', 'key'], reference: config.privacy.key });
+  for (const [name, reference] of Object.entries(config.tracing?.otlp?.headers ?? {})) if (typeof reference === 'string') found.push({ path: ['tracing', 'otlp', 'headers', name], reference });
+  if (typeof config.tracing?.otlp?.tls?.ca === 'string') found.push({ path: ['tracing', 'otlp', 'tls', 'ca'], reference: config.tracing.otlp.tls.ca });
   for (const [i, app] of (Array.isArray(config.apps) ? config.apps : []).entries()) {
     if (typeof app?.jwt?.secret === 'string') found.push({ path: ['apps', i, 'jwt', 'secret'], reference: app.jwt.secret });
     if (typeof app?.webhook?.secret === 'string') found.push({ path: ['apps', i, 'webhook', 'secret'], reference: app.webhook.secret });

@@ -10,6 +10,7 @@ import type { CompiledCidrs } from '../policies/ip-list.js';
 import type { RouteTable } from '../routing/route-table.js';
 import type { AppConfig, RouteConfig, ServiceConfig } from './schema.js';
 import type { WorkerConfig } from './worker-config.js';
+import type { RequestTracing } from '../tracing/request-tracing.js';
 import type { UpstreamTargets } from '../upstream/targets.js';
 
 export interface Snapshot {
@@ -28,6 +29,8 @@ export interface Snapshot {
   readonly trustedProxies: CompiledCidrs | null;
   /** What an event keeps of a client's address. */
   readonly recordedClient: RecordedClient;
+  /** Null: no spans are made. */
+  readonly tracing: RequestTracing | null;
 }
 
 export interface CompiledService {

@@ -20,6 +20,7 @@ import { checkJwt } from './validate-jwt.js';
 import { checkKafka } from './validate-kafka.js';
 import { checkRedis } from './validate-redis.js';
 import { checkThresholds } from './validate-thresholds.js';
+import { checkTracing } from './validate-tracing.js';
 import { checkWebhook } from './validate-webhook.js';
 import { sha256 } from './version.js';
 import { addressFault, cidrFault, fieldNameFault, hostHeaderFault, hostPatternFault, shown, targetUrlFault, timeZoneFault } from './values.js';
@@ -105,6 +106,7 @@ function checkGateway(config: Config, secrets: Secrets, checker: Checker): void 
   }
   if (checker.sound(['store', 'clickhouse'])) checkClickHouse(config.store.clickhouse, ['store', 'clickhouse'], secrets, checker);
   if (checker.sound(['shared_state', 'redis'])) checkRedis(config.shared_state.redis, ['shared_state', 'redis'], secrets, checker);
+  if (checker.sound(['tracing'])) checkTracing(config.tracing, config.trusted_proxies, ['tracing'], secrets, checker);
   if (checker.sound(['nodes'])) {
     config.nodes.forEach((node, i) => {
       if (config.nodes.indexOf(node) < i) checker.fail(['nodes', i], 'config_duplicate', `the node ${shown(node)} is listed already`);

@@ -100,6 +100,15 @@ export function webhookUrlFault(text: string): string | null {
   return isForbiddenAddress(hostname.replace(/^\[(.*)\]$/, '$1')) ? `${shown(hostname)} is link-local, a cloud's metadata, or no single machine: webhooks never go there` : null;
 }
 
+/** What takes OTLP over HTTP. */
+export function receiverUrlFault(text: string): string | null {
+  const url = URL.canParse(text) ? new URL(text) : null;
+  if (url === null || !['http:', 'https:'].includes(url.protocol)) return 'must be a URL: http://host:4318 or https://host:4318';
+  if (url.username !== '' || url.password !== '') return 'holds credentials: they stand in headers';
+  if (url.port === '4317') return 'is port 4317, where OTLP over gRPC is spoken: over HTTP it is 4318';
+  return url.search !== '' || url.hash !== '' ? 'has a query or a fragment: a receiver is host, port and path' : null;
+}
+
 /** This machine, by name or address. @param text a URL */
 export function isLoopbackUrl(text: string): boolean {
   const { hostname } = new URL(text);
@@ -153,7 +162,8 @@ export function fieldNameFault(text: string): string | null {
 /** Fields that the gateway itself sets or that frame the message: a claim must not write them. */
 const OWN_FIELDS = new Set([
   'connection', 'keep-alive', 'proxy-connection', 'te', 'trailer', 'transfer-encoding', 'upgrade', 'content-length', 'host', 'expect',
-  'x-app', 'x-request-id', 'x-api-key', 'authorization', 'forwarded', 'x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host', 'traceparent',
+  'x-app', 'x-request-id', 'x-api-key', 'authorization', 'forwarded', 'x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host', 'traceparent', 'tracestate',
+  'b3', 'x-b3-traceid', 'x-b3-spanid', 'x-b3-parentspanid', 'x-b3-sampled', 'x-b3-flags',
 ]);
 
 export function claimHeaderFault(text: string): string | null {

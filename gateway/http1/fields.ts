@@ -19,6 +19,8 @@ export const FIELD_X_API_KEY = 11;
 export const FIELD_AUTHORIZATION = 12;
 export const FIELD_TE = 13;
 export const FIELD_DATE = 14;
+export const FIELD_TRACESTATE = 15;
+export const FIELD_B3 = 16;
 
 const SPECIAL_NAMES: Readonly<Record<string, number>> = {
   'host': FIELD_HOST, 'content-length': FIELD_LENGTH, 'transfer-encoding': FIELD_TRANSFER_ENCODING, 'expect': FIELD_EXPECT,
@@ -26,8 +28,9 @@ const SPECIAL_NAMES: Readonly<Record<string, number>> = {
   'keep-alive': FIELD_HOP, 'proxy-connection': FIELD_HOP, 'upgrade': FIELD_HOP, 'http2-settings': FIELD_HOP,
   'proxy-authorization': FIELD_HOP, 'proxy-authenticate': FIELD_HOP, 'proxy-authentication-info': FIELD_HOP,
   'x-forwarded-for': FIELD_FORWARDED, 'x-forwarded-proto': FIELD_FORWARDED, 'x-forwarded-host': FIELD_FORWARDED, 'forwarded': FIELD_FORWARDED,
-  'x-request-id': FIELD_REQUEST_ID, 'traceparent': FIELD_TRACEPARENT, 'x-app': FIELD_X_APP, 'x-api-key': FIELD_X_API_KEY,
+  'x-request-id': FIELD_REQUEST_ID, 'traceparent': FIELD_TRACEPARENT, 'tracestate': FIELD_TRACESTATE, 'x-app': FIELD_X_APP, 'x-api-key': FIELD_X_API_KEY,
   'authorization': FIELD_AUTHORIZATION,
+  'b3': FIELD_B3, 'x-b3-traceid': FIELD_B3, 'x-b3-spanid': FIELD_B3, 'x-b3-parentspanid': FIELD_B3, 'x-b3-sampled': FIELD_B3, 'x-b3-flags': FIELD_B3,
 };
 
 /** Which name lengths may be special, and with which first letters: most fields are told plain by two look-ups, without lower-casing. */

@@ -104,6 +104,7 @@ export const METRICS = {
   tidegate_quota_leases_total: { type: 'counter', labels: ['result'], help: 'Limit leases asked of the ledger, by result.' },
   tidegate_quota_apps: { type: 'gauge', labels: ['used'], help: 'Apps that have used at least so many percent of their requests a day: 80, 100. Who they are: GET /v1/reports/live.' },
   tidegate_ledger_up: { type: 'gauge', labels: [], help: '1 where limits can be lent, 0 where Redis cannot be asked. Absent on a node that serves no requests.' },
+  tidegate_spans_total: { type: 'counter', labels: ['result'], help: 'Spans by what became of them: exported, dropped (their receiver did not take them, or too many waited for it).' },
   tidegate_webhooks_total: {
     type: 'counter', labels: ['result'],
     help: 'Webhooks of apps\' quotas by what became of them: delivered, retried (an attempt that failed, and another follows), failed (given up), dropped (the app or its webhook has gone).',

@@ -14,6 +14,7 @@ export function nodeFacts(more: Partial<NodeFacts> = {}): NodeFacts {
   return {
     version: '0.1.0', config: { version: '0123456789ab', services: [serviceConfig('catalogue')], appliedAtMs: 1_763_942_400_000, rejected: false },
     workers: 2, workerRestarts: 0, suppressedLines: 7, spoolBytes: 4096, spoolLimitBytes: 8 * 1024 ** 3, lagSeconds: 0.5, shipping: null, collector: COLLECTOR, quotas: [], ledgerUp: true,
+    spans: { exported: 5, dropped: 1 },
     nowMs: 1_763_942_460_000, ...more,
   };
 }

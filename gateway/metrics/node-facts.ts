@@ -30,6 +30,8 @@ export interface NodeFacts {
   readonly quotas: readonly { readonly limit: number; readonly used: number | null }[];
   /** Null: no requests are served here. */
   readonly ledgerUp: boolean | null;
+  /** Since the supervisor's start. */
+  readonly spans: { readonly exported: number; readonly dropped: number };
   readonly nowMs: number;
 }
 

@@ -16,6 +16,7 @@ export function writeNode(text: Exposition, facts: NodeFacts, sum: MetricsSnapsh
   if (facts.collector !== null) writeCollector(text, facts.collector, facts.nowMs);
   text.add('tidegate_quota_apps', QUOTA_SHARES.map((share) => [[String(share)], quotas.filter(({ limit, used }) => used !== null && used * 100 >= limit * share).length] as const));
   text.one('tidegate_ledger_up', facts.ledgerUp === null ? null : Number(facts.ledgerUp));
+  text.add('tidegate_spans_total', (['exported', 'dropped'] as const).map((result) => [[result], facts.spans[result]] as const));
   text.add('tidegate_build_info', [[[facts.version, process.versions.node], 1]]);
   text.add('tidegate_config_info', [[[config.version], 1]]);
   text.one('tidegate_config_rejected', Number(config.rejected));

@@ -10,6 +10,7 @@ import type { QuotaUses } from './quota-use/quota-use.js';
 import type { Sharing } from './sharing.js';
 import type { Shipping } from './shipping.js';
 import type { SpoolKeeper } from './spool-keeper.js';
+import type { Tracing } from './tracing/tracing.js';
 import type { WorkerHub } from './worker-hub.js';
 
 export interface NodeScrapeParts {
@@ -24,6 +25,7 @@ export interface NodeScrapeParts {
   readonly shipping: Shipping;
   readonly sharing: Sharing;
   readonly uses: QuotaUses;
+  readonly tracing: Pick<Tracing, 'counts'>;
 }
 
 /** A worker that is busy for longer is told of as of the second before. */
@@ -51,7 +53,7 @@ export class NodeScrape {
   }
 
   #facts(collector: NodeFacts['collector']): NodeFacts {
-    const { version, part, configuration, hub, keeper, collecting, shipping, sharing, uses } = this.#parts;
+    const { version, part, configuration, hub, keeper, collecting, shipping, sharing, uses, tracing } = this.#parts;
     const { inForce: { config, version: configVersion }, status } = configuration;
     return {
       version,
@@ -59,7 +61,7 @@ export class NodeScrape {
       workers: hub.peers.length, workerRestarts: this.#workerRestarts, suppressedLines: this.#suppressedLines,
       spoolBytes: keeper.bytes, spoolLimitBytes: byteCount(config.event_log.spool.max_bytes),
       lagSeconds: collecting.lagSeconds, shipping: shipping.counts(), collector, quotas: uses.now,
-      ledgerUp: serves(part) ? (sharing.status()?.failing ?? null) === null : null, nowMs: Date.now(),
+      ledgerUp: serves(part) ? (sharing.status()?.failing ?? null) === null : null, spans: { ...tracing.counts }, nowMs: Date.now(),
     };
   }
 }

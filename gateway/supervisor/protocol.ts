@@ -6,6 +6,7 @@
 import type { Secrets } from '../config/secrets.js';
 import type { WorkerConfig } from '../config/worker-config.js';
 import type { MetricsSnapshot } from '../metrics/metrics-snapshot.js';
+import type { SpansMessage } from '../tracing/span-outbox.js';
 
 /** A limit's key: `qps:gateway`, `qps:service:S`, `qps:route:S/R`, `qps:app:A`, `qpd:app:A:2026-11-21`. */
 export type LimitKey = string;
@@ -22,6 +23,8 @@ export type WorkerMessage =
   | { readonly type: 'give_back'; readonly recall: number | null; readonly returns: readonly (readonly [LimitKey, number])[] }
   /** Counts since the worker's start; of routes and targets only those that have changed since the message before on this connection. */
   | { readonly type: 'metrics'; readonly id: number; readonly snapshot: MetricsSnapshot }
+  /** Requests that ended and are to be exported as spans. */
+  | SpansMessage
   /** Result of applying a configuration. */
   | { readonly type: 'applied'; readonly version: string; readonly error: string | null }
   | { readonly type: 'listening'; readonly address: string };

@@ -40,6 +40,7 @@ import { collectorLagFile, collectorSocket, metricsBaseFile, readConfigInForce, 
 import { Sharing } from './sharing.js';
 import { Shipping } from './shipping.js';
 import { SpoolKeeper } from './spool-keeper.js';
+import { Tracing } from './tracing/tracing.js';
 import { trialCompile } from './trial-compile.js';
 import { trialListen } from './trial-listen.js';
 import { WebhookNotes } from './webhooks/webhook-notes.js';
@@ -92,6 +93,7 @@ export class Supervisor {
   readonly #sharing: Sharing;
   readonly #collecting: Collecting;
   readonly #scrape: NodeScrape;
+  readonly #tracing: Tracing;
   readonly #quota: ReportQuota;
   readonly #reports: ReportsListener;
   readonly #nodeLog: NodeLog;
@@ -113,6 +115,7 @@ export class Supervisor {
     this.#metrics = metrics;
     this.#lock = lock;
     this.#identities = new Identities(configuration.inForce, log);
+    this.#tracing = new Tracing(options.version, log);
     this.#collecting = new Collecting(part, collectorSocket(runDir), collectorLagFile(runDir));
     this.#quota = new ReportQuota(() => configuration.inForce.config.reports.queries_per_minute);
     this.#reports = new ReportsListener(() => createReportsServer(this.#deps()));
@@ -152,6 +155,7 @@ export class Supervisor {
         if (message.type === 'used') this.#keeper.noteMark(peer.stream, message.lastSeq);
       },
       onMetrics: (peer, snapshot) => { this.#metrics.update(peer.stream, peer.worker, snapshot); },
+      onSpans: (message) => { this.#tracing.take(message); },
       onGone: (peer) => { this.#ledger.gone(peer.stream); },
       onProgress: (peer) => {
         if (peer.applyError !== null) this.#log.error({ worker: peer.worker, reason: peer.applyError }, 'a worker could not apply the configuration');
@@ -159,7 +163,7 @@ export class Supervisor {
       },
     });
     this.#scrape = new NodeScrape({
-      version: options.version, part, metrics, configuration, hub: this.#hub, keeper: this.#keeper, collecting: this.#collecting, shipping, sharing, uses: this.#uses,
+      version: options.version, part, metrics, configuration, hub: this.#hub, keeper: this.#keeper, collecting: this.#collecting, shipping, sharing, uses: this.#uses, tracing: this.#tracing,
     });
   }
 
@@ -238,6 +242,7 @@ export class Supervisor {
     await this.#shipping.stop();
     await Promise.all([this.#control?.close(), this.#reports.close()]);
     await this.#hub.close();
+    await this.#tracing.close();
     await this.#webhooks.close();
     await this.#sharing.stop();
     await this.#collecting.close();
@@ -251,6 +256,8 @@ export class Supervisor {
     this.#nodeLog.tell();
     this.#ledger.configure(inForce.config);
     this.#webhooks.configure(inForce);
+    // before workers are told
+    await this.#tracing.configure(inForce);
     this.#settleEnded();
     this.#hub.setConfig(messageOf(inForce));
     await this.#hub.listen();
@@ -297,6 +304,7 @@ export class Supervisor {
     // before the workers: they may ask for a new limit at once
     this.#ledger.configure(inForce.config);
     this.#webhooks.configure(inForce);
+    void this.#tracing.configure(inForce);
     this.#hub.setConfig(messageOf(inForce));
     sayDoubts(this.#options.part, inForce.config, this.#log);
     this.#options.onReload();

@@ -5,6 +5,7 @@
 import { chmodSync, rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import type { MetricsSnapshot } from '../metrics/metrics-snapshot.js';
+import type { SpansMessage } from '../tracing/span-outbox.js';
 import { LineReader } from './line-reader.js';
 import type { SupervisorMessage, WorkerMessage } from './protocol.js';
 import type { LinkLog } from './worker-link.js';
@@ -35,6 +36,8 @@ export interface WorkerHubOptions {
   readonly onGone: (peer: WorkerPeer) => void;
   /** Its counts, whether they were asked for or are its last. */
   readonly onMetrics: (peer: WorkerPeer, snapshot: MetricsSnapshot) => void;
+  /** Requests to be exported as spans. */
+  readonly onSpans: (message: SpansMessage) => void;
   /** `applied` or `listening` has come: readiness may have changed. */
   readonly onProgress: (peer: WorkerPeer) => void;
   readonly log: LinkLog;
@@ -156,6 +159,7 @@ export class WorkerHub {
         if (round !== undefined) this.#answered(round, peer);
         return;
       }
+      case 'spans': this.#options.onSpans(message); return;
       case 'applied':
         if (message.error === null) peer.applied = message.version;
         peer.applyError = message.error;
@@ -196,7 +200,7 @@ interface MetricsRound {
   finish: () => void;
 }
 
-const TYPES: ReadonlySet<string> = new Set<WorkerMessage['type']>(['hello', 'used', 'lease', 'give_back', 'metrics', 'applied', 'listening']);
+const TYPES: ReadonlySet<string> = new Set<WorkerMessage['type']>(['hello', 'used', 'lease', 'give_back', 'metrics', 'spans', 'applied', 'listening']);
 
 /** A message of our own process on a socket of our own user: its type is looked at, its fields are trusted. */
 function parse(line: string): WorkerMessage | null {

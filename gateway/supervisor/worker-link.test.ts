@@ -35,6 +35,7 @@ async function hub(): Promise<WorkerHub> {
     onMessage: (_, message) => { events.emit('message', message); },
     onGone: (peer) => { events.emit('gone', peer); },
     onMetrics: () => { events.emit('metrics'); },
+    onSpans: (message) => { events.emit('spans', message); },
     onProgress: (peer) => { events.emit('progress', peer); },
   });
   open.push(made);

@@ -43,6 +43,9 @@ export class WorkerLink {
 
   get up(): boolean { return this.#up; }
 
+  /** Bytes that the supervisor has not taken yet. */
+  get unsentBytes(): number { return this.#socket?.writableLength ?? 0; }
+
   start(): void {
     this.#connect();
   }

@@ -12,6 +12,7 @@ import { overloadPart } from './parts/overload.js';
 import { requestPart } from './parts/request.js';
 import { scalePart } from './parts/scale.js';
 import { scenariosPart } from './parts/scenarios.js';
+import { tracingPart } from './parts/tracing.js';
 import { workersPart } from './parts/workers.js';
 
 export const PARTS: readonly Part[] = [
@@ -24,6 +25,7 @@ export const PARTS: readonly Part[] = [
   memoryPart,
   http2Part,
   recordingPart,
+  tracingPart,
   scalePart,
   collectorPart,
   kafkaPart,

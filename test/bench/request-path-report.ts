@@ -59,6 +59,23 @@ export function recordingTable(recording: readonly Sample[], without: readonly S
   ].join('\n');
 }
 
+/** Of each pair what tracing adds, to the worker and to the whole node: spans are made at the supervisor. */
+export function tracingTable(pairs: readonly (readonly [without: Arm, traced: Arm])[]): string {
+  const rows = pairs.map(([without, traced]) => {
+    const of = (arm: Arm, cpu: (sample: Sample) => number): number[] => arm.samples.map(cpu);
+    const added = (cpu: (sample: Sample) => number): string => {
+      const { median, least, most } = spreadOf(ratios(of(traced, cpu), of(without, cpu)).map((ratio) => (ratio - 1) * 100));
+      return `${median.toFixed(1)} % (${least.toFixed(1)} to ${most.toFixed(1)})`;
+    };
+    const worker = (sample: Sample): number => sample.cpuUs;
+    const node = (sample: Sample): number => sample.allCpuUs;
+    return [
+      traced.peer.name, medianOf(without, worker).toFixed(2), medianOf(traced, worker).toFixed(2), added(worker), medianOf(without, node).toFixed(2), medianOf(traced, node).toFixed(2), added(node),
+    ];
+  });
+  return markdownTable(['everything on, beside itself untraced', 'worker, CPU a request, us: untraced', 'traced', 'added', 'whole node, us: untraced', 'traced', 'added'], rows);
+}
+
 /** This tree and another revision of it. */
 export function againstTable(own: Arm, other: Arm): string {
   const cpu = (arm: Arm): number[] => arm.samples.map((sample) => sample.cpuUs);

@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { compile, type CompileContext } from '../../gateway/config/compile.js';
 import { loadConfigText } from '../../gateway/config/load.js';
+import { workerConfig } from '../../gateway/config/worker-config.js';
 import { Deadlines } from '../../gateway/deadlines.js';
 import { decodeRows, type EventRow } from '../../gateway/events/read-rows.js';
 import { readFrames, STREAM_START } from '../../gateway/events/read-segment.js';
@@ -22,6 +23,7 @@ import { ClientIpTable } from '../../gateway/policies/client-ip-limit.js';
 import { systemClock } from '../../gateway/policies/limits/clock.js';
 import { LeaseBook } from '../../gateway/policies/limits/lease-book.js';
 import { RemoteKeySets } from '../../gateway/policies/remote-key-sets.js';
+import type { TracedRequest } from '../../gateway/tracing/traced-request.js';
 import { TargetRegistry } from '../../gateway/upstream/target.js';
 
 const QUIET = { debug() {}, info() {}, warn() {}, error() {} };
@@ -32,6 +34,8 @@ export interface DataPath {
   readonly pipeline: Pipeline;
   readonly recorder: Recorder;
   readonly targets: TargetRegistry;
+  /** What has ended and is to be seen as spans. */
+  readonly traced: readonly TracedRequest[];
   /** Every row in the spool, in order. */
   rows(): EventRow[];
   /** Resolves with all rows once there are `count`; fails after 5 s. */
@@ -44,7 +48,8 @@ export async function startDataPath(t: TestContext, yaml: string, http = '', wat
   const text = `version: 1\nlisteners:\n  http:\n    address: "127.0.0.1:0"\n${http}\n${yaml}`;
   const { loaded, errors } = loadConfigText(text, join(dir, 'tidegate.yaml'), {});
   if (loaded === null) throw new Error(JSON.stringify(errors, null, 1));
-  const { config, version, secrets } = loaded;
+  const { version } = loaded;
+  const { config, secrets } = workerConfig(loaded, null);
   const deadlines = new Deadlines();
   const recorder = Recorder.open({ spoolDir: join(dir, 'spool'), node: 'test', worker: 1, segmentBytes: 64 * 1024 * 1024, log: QUIET, calls: watch?.calls ?? SYSTEM_CALLS });
   const metrics = new WorkerMetrics({ recorded: () => 0, dropped: () => [], leases: () => [], connections: () => [], targets: () => [], inFlight: () => [], sockets: () => ({ client: 0, upstream: 0 }) });
@@ -56,7 +61,8 @@ export async function startDataPath(t: TestContext, yaml: string, http = '', wat
     targets, leases, clientIpTable: new ClientIpTable(), remoteKeySets: new RemoteKeySets(QUIET),
     attachMetrics: (names) => metrics.attach(names), log: QUIET,
   };
-  const pipeline = new Pipeline({ snapshot: compile(config, version, secrets, context), recorder, metrics, log: QUIET, quotas: leases });
+  const traced: TracedRequest[] = [];
+  const pipeline = new Pipeline({ snapshot: compile(config, version, secrets, context), recorder, metrics, log: QUIET, quotas: leases, spans: traced });
   const listener = new HttpListener(pipeline, deadlines, httpSettings(config.listeners.http));
   const address = await listener.listen();
   const port = Number(address.slice(address.lastIndexOf(':') + 1));
@@ -81,7 +87,7 @@ export async function startDataPath(t: TestContext, yaml: string, http = '', wat
     return found;
   };
   return {
-    port, listener, pipeline, recorder, targets, rows,
+    port, listener, pipeline, recorder, targets, traced, rows,
     rowsOf: async (count) => {
       await until(() => rows().length >= count, `${count} rows`);
       return rows();

@@ -19,6 +19,7 @@ import { eventually } from '../harness/deadline.js';
 import { TestHaproxy } from '../harness/haproxy.js';
 import { KAFKA_USER, TestKafka } from '../harness/kafka.js';
 import { TestRedis } from '../harness/redis.js';
+import { OtlpReceiver } from '../harness/otlp-receiver.js';
 import { requires } from '../harness/requires.js';
 import { freePorts } from '../harness/tidegate.js';
 
@@ -123,9 +124,10 @@ test('the whole topology, as processes: a request to haproxy is in the report of
   await using clickhouse = await TestClickHouse.start();
   await using redis = await TestRedis.start({ args: services['redis']?.command?.slice(1) ?? [] });
 
+  await using jaeger = await OtlpReceiver.start();
   const own = Object.entries(services).filter(([, { image }]) => image === 'tidegate').map(([name]) => name);
   const ports = await freePorts(2 * own.length);
-  const places = new Map([['kafka:9092', kafka.secureBrokers], ['clickhouse:8123', `127.0.0.1:${clickhouse.port}`], ['redis:6379', `127.0.0.1:${redis.port}`]]);
+  const places = new Map([['kafka:9092', kafka.secureBrokers], ['clickhouse:8123', `127.0.0.1:${clickhouse.port}`], ['redis:6379', `127.0.0.1:${redis.port}`], ['jaeger:4318', new URL(jaeger.url).host]]);
   const portOf = new Map<string, number>();
   for (const [i, name] of own.entries()) {
     for (const [j, port] of (name === 'shop' ? [9101] : [8080, 9180]).entries()) {
@@ -169,6 +171,9 @@ test('the whole topology, as processes: a request to haproxy is in the report of
     const key = environment.get('DEMO_KEY') ?? '';
     for (let i = 0; i < 60; i++) assert.equal(await ask(key), 200);
     assert.equal(await ask('tg_wrong'), 401);
+    const traceId = '4bf92f3577b34da6a3ce929d0e0e4736';
+    await (await fetch(`${haproxy.url}/status`, { headers: { traceparent: `00-${traceId}-00f067aa0ba902b7-01` } })).arrayBuffer();
+    assert.match(String((await jaeger.trace(traceId, 2))[0]?.resource['service.instance.id']), /^gateway-[12]$/);
     // one of each half goes, and the others go on
     assert.equal(await processes.get('gateway-1')?.stop(), 0);
     assert.equal(await processes.get('collector-1')?.stop(), 0);

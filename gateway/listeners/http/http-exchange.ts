@@ -32,7 +32,6 @@ export class HttpExchange extends ActiveExchange {
   /** Both sides may go on with the connection afterwards. */
   keepAlive = true;
   chunkedBody = false;
-  hopNames: Set<string> | null = null;
   #framing: Framing = 'none';
   /** Head without framing, Connection and the empty line, while the framing is not known. */
   #head = '';

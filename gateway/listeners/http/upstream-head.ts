@@ -3,19 +3,18 @@ import type { ApiKeys } from '../../policies/api-key.js';
 import type { TargetAddress } from '../../upstream/target-address.js';
 import {
   classifyField, FIELD_AUTHORIZATION, FIELD_CONNECTION, FIELD_EXPECT, FIELD_FORWARDED, FIELD_HOP, FIELD_HOST, FIELD_LENGTH, FIELD_REQUEST_ID, FIELD_TE,
-  FIELD_TRACEPARENT, FIELD_TRANSFER_ENCODING, FIELD_X_API_KEY, FIELD_X_APP, FIELD_PLAIN,
+  FIELD_B3, FIELD_TRACEPARENT, FIELD_TRACESTATE, FIELD_TRANSFER_ENCODING, FIELD_X_API_KEY, FIELD_X_APP, FIELD_PLAIN,
 } from '../../http1/fields.js';
+import { isSampled, joinedState, validTraceparent } from '../../tracing/trace-context.js';
 import type { HttpExchange } from './http-exchange.js';
 
-/** W3C Trace Context, version 00; ids of zeros are none. */
-const TRACEPARENT = /^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
 /** The scheme and what divides it from the bearer: an upstream may take a tab where authentication does not. */
 const BEARER = /^bearer[ \t]+/i;
 const VISIBLE = /^[\x21-\x7e]{1,200}$/;
 
 /** Lines for the upstream, ending with the empty one. */
 export function buildUpstreamHead(exchange: HttpExchange, address: TargetAddress): string {
-  const { route, rawHeaders, snapshot, hopNames } = exchange;
+  const { route, rawHeaders, snapshot, hopNames, trace } = exchange;
   const { identityFields, apiKeys } = snapshot;
   const { hostPolicy } = route.service;
   let path = exchange.path;
@@ -29,6 +28,7 @@ export function buildUpstreamHead(exchange: HttpExchange, address: TargetAddress
   let forwardedProto = '';
   let forwardedHost = '';
   let traceparent = '';
+  let tracestate = '';
   let clientRequestId = '';
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i] as string;
@@ -54,8 +54,14 @@ export function buildUpstreamHead(exchange: HttpExchange, address: TargetAddress
         }
         break;
       case FIELD_TRACEPARENT:
-        traceparent = value;
+        traceparent = traceparent === '' ? value : 'twice';
         continue;
+      case FIELD_TRACESTATE:
+        tracestate = joinedState(tracestate, value);
+        continue;
+      case FIELD_B3:
+        if (trace !== null && trace.writesB3) continue;
+        break;
       case FIELD_REQUEST_ID:
         clientRequestId = value;
         continue;
@@ -78,8 +84,8 @@ export function buildUpstreamHead(exchange: HttpExchange, address: TargetAddress
     + '\r\nX-Forwarded-Proto: ' + (forwardedProto === '' ? 'http' : forwardedProto)
     + '\r\nX-Forwarded-Host: ' + (forwardedHost === '' ? exchange.authority : forwardedHost)
     + '\r\nX-Request-Id: ' + exchange.requestId
-    + '\r\ntraceparent: ' + continuedTrace(exchange, traceparent)
-    + '\r\nVia: 1.1 tidegate\r\n';
+    + '\r\n' + (trace === null ? passedTrace(exchange, traceparent, tracestate) : trace.upstreamFields())
+    + 'Via: 1.1 tidegate\r\n';
   if (clientRequestId !== '' && VISIBLE.test(clientRequestId)) head += 'X-Client-Request-Id: ' + clientRequestId + '\r\n';
   if (exchange.app !== null) head += 'X-App: ' + exchange.app.name + '\r\n';
   const claims = exchange.claimHeaders;
@@ -104,11 +110,12 @@ function hasPrefix(path: string, prefix: string): boolean {
   return prefix !== '' && path.startsWith(prefix) && (path.length === prefix.length || path.charCodeAt(prefix.length) === 0x2f);
 }
 
-/** The client's trace goes on (and its event carries its id if it is sampled); one that is none, or not valid, is begun. */
-function continuedTrace(exchange: HttpExchange, traceparent: string): string {
-  if (traceparent === '' || !TRACEPARENT.test(traceparent)) return newTraceparent(exchange.pipeline.recorder.stream, exchange.ordinal);
-  if ((Number.parseInt(traceparent.slice(53, 55), 16) & 1) === 1) exchange.traceId = traceparent.slice(3, 35);
-  return traceparent;
+/** No spans are made here: the client's trace goes on as it is (and its event carries its id if it is sampled); one that is none, or not valid, is begun. */
+function passedTrace(exchange: HttpExchange, sent: string, tracestate: string): string {
+  const traceparent = sent === '' ? '' : validTraceparent(sent);
+  if (traceparent === '') return `traceparent: ${newTraceparent(exchange.pipeline.recorder.stream, exchange.ordinal)}\r\n`;
+  if (isSampled(traceparent)) exchange.traceId = traceparent.slice(3, 35);
+  return `traceparent: ${traceparent}\r\n${tracestate === '' ? '' : `tracestate: ${tracestate}\r\n`}`;
 }
 
 /**

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import type { ActiveExchange } from '../../../gateway/active-exchange.js';
 import { compile, type CompileContext } from '../../../gateway/config/compile.js';
 import { loadConfigText } from '../../../gateway/config/load.js';
+import { workerConfig } from '../../../gateway/config/worker-config.js';
 import { Deadlines } from '../../../gateway/deadlines.js';
 import { Recorder } from '../../../gateway/events/recorder.js';
 import { HttpListener, httpSettings } from '../../../gateway/listeners/http/http-listener.js';
@@ -46,7 +47,8 @@ const { loaded, errors } = loadConfigText(JSON.stringify({
   services: [{ name: 'catalogue', upstream: { targets: [{ url: upstream }] }, routes: [{ name: 'products', match: { path: '/v1/products/*' }, authentication: [] }] }],
 }), join(folder, 'tidegate.yaml'), {});
 if (loaded === null) throw new Error(JSON.stringify(errors));
-const { config, version, secrets } = loaded;
+const { version } = loaded;
+const { config, secrets } = workerConfig(loaded, null);
 const deadlines = new Deadlines();
 const recorder = Recorder.open({ spoolDir: join(folder, 'spool'), node: 'bench', worker: 1, segmentBytes: 64 * 1024 * 1024, log: QUIET });
 const metrics = new WorkerMetrics({ recorded: () => 0, dropped: () => [], leases: () => [], connections: () => [], targets: () => [], inFlight: () => [], sockets: () => ({ client: 0, upstream: 0 }) });
@@ -55,7 +57,7 @@ const context: CompileContext = {
   targets: new TargetRegistry(deadlines), leases, clientIpTable: new ClientIpTable(), remoteKeySets: new RemoteKeySets(QUIET),
   attachMetrics: (names) => metrics.attach(names), log: QUIET,
 };
-const pipeline = new Pipeline({ snapshot: compile(config, version, secrets, context), recorder, metrics, log: QUIET, quotas: leases });
+const pipeline = new Pipeline({ snapshot: compile(config, version, secrets, context), recorder, metrics, log: QUIET, quotas: leases, spans: [] });
 if (recording === 'without') {
   const turnEnd = new TurnEnd();
   pipeline.onEnded = (exchange) => { turnEnd.hold(exchange); };
