@@ -92,6 +92,7 @@ export const ERROR_CODES = {
   store_failed: entry(0, 'The store refused a statement', 'See the log line\'s cause.'),
   store_unknown: entry(0, 'Unknown whether it was stored: no answer came back', 'Nothing: the same insert is made again, which changes nothing if it was stored. If it goes on, check the server and store.clickhouse.timeout.'),
   store_insert_late: entry(0, 'An insert came to the store after its deadline, and was not stored', 'Nothing if the collector had stood still; it makes the insert again. If it goes on, set the clocks of the collector and the store.'),
+  store_unsettled: entry(0, 'The store was killed within an insert, and it cannot be told whether a rollup holds all of it', 'Nothing is missing of raw events. Run tidegate rebuild: it tells what of the rollup differs from them, and with --swap mends it.'),
   store_access: entry(0, 'The store does not let this user', 'Check store.clickhouse.user and password, and grant the right that is named; docs/store.md has the statements.'),
   store_old_server: entry(0, 'The ClickHouse server is too old', 'Run ClickHouse 25.3 or later.'),
   store_schema_old: entry(0, 'The store\'s schema is older than this program, and its user may not change it', 'Start one collector whose user may (docs/store.md); this one goes on by itself then.'),

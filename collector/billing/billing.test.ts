@@ -124,6 +124,24 @@ test('a batch of which nobody knows whether it was written is read back, and wri
   assert.equal(billing.status().failing, null);
 });
 
+test('a batch whose token a killed server had noted, and whose entries it had not, is written all the same, by one', { skip, timeout: 60_000 }, async () => {
+  await using at = await BillingStore.open('2026-11-20T12:00:00Z');
+  const collectors = [at.billing(), at.billing()];
+  for (const billing of collectors) at.configure(billing, [app('acme')]);
+  await at.insert(9, 'acme', '2026-11-20T13:00:00Z');
+  // the token stays, what it stands for goes (a part that is left empty would take its token along)
+  await at.store.command("INSERT INTO tidegate.billing_days (batch) SETTINGS insert_deduplication_token = 'ledger-1', insert_deduplicate = 1 SELECT number FROM numbers(2)");
+  await at.store.command('ALTER TABLE tidegate.billing_days DELETE WHERE batch = 1 SETTINGS mutations_sync = 1');
+  at.nowMs += 2 * DAY_MS;
+  for (let round = 0; round < 4; round++) {
+    await Promise.all(collectors.map((billing) => billing.step()));
+    at.nowMs += 61_000;
+  }
+  assert.deepEqual((await at.closed(collectors[0] as (typeof collectors)[number])).map(told), ['usage acme 2026-11-20: 9-0, 9 billable', 'usage acme 2026-11-21: 0-0, 0 billable']);
+  const batches = await at.store.query('SELECT batch, count() AS n FROM tidegate.billing_days WHERE batch > 0 GROUP BY batch ORDER BY batch');
+  assert.deepEqual(batches[0], { batch: 1, n: batches.length === 1 ? 2 : 1 });
+});
+
 test('a day whose record has a gap is closed by an operator\'s word only, which stays in the ledger; later days wait for it', { skip }, async () => {
   await using at = await BillingStore.open('2026-11-20T12:00:00Z');
   const billing = at.billing();

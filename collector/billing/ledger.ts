@@ -65,6 +65,8 @@ export function inStatements<Row>(rows: readonly Row[]): readonly (readonly Row[
 }
 
 const PAGE = 1000;
+/** Of one batch: each is spent only where the server was killed in the same place again. */
+const MOST_TOKENS = 10;
 
 const INSERT = `INSERT INTO tidegate.billing_days
   (batch, place, writer, entry_id, kind, customer, app, day, for_day, time_zone, day_start, day_end, received, refused, requests, billable, quota, over, over_quota, complete, reason, checksum, as_of, coverage)`;
@@ -104,14 +106,24 @@ export class Ledger {
       Date.parse(entry.day_start), Date.parse(entry.day_end), entry.received, entry.refused, entry.requests, entry.billable, entry.quota ?? 0, quoted(entry.over), entry.over_quota,
       entry.complete, quoted(entry.reason), quoted(entry.checksum),
     ].join(', ')})`);
-    const statement = `${INSERT} SETTINGS insert_deduplication_token = 'ledger-${batch}', insert_deduplicate = 1, async_insert = 0
+    const statement = (token: string): string => `${INSERT} SETTINGS insert_deduplication_token = '${token}', insert_deduplicate = 1, async_insert = 0
       SELECT ${batch}, place, ${quoted(this.#writer)}, entry_id, kind, customer, app, day, for_day, time_zone, fromUnixTimestamp64Milli(day_start, 'UTC'), fromUnixTimestamp64Milli(day_end, 'UTC'),
         received, refused, requests, billable, quota, over, over_quota, complete, reason, checksum, fromUnixTimestamp64Milli(toInt64(${asOfMs}), 'UTC'), ${quoted(coverage)}
       FROM values(${quoted(STRUCTURE)}, ${rows.join(', ')})
       WHERE (SELECT max(batch) FROM tidegate.billing_days) = ${batch - 1}`;
-    await this.#store.command(statement);
-    const [written] = await this.#store.query<{ writer: string }>('SELECT any(writer) AS writer FROM tidegate.billing_days WHERE batch = {batch:UInt64}', { batch });
-    return written?.writer === this.#writer;
+    for (let token = 1; ; token++) {
+      await this.#store.command(statement(token === 1 ? `ledger-${batch}` : `ledger-${batch}-${token}`));
+      const [written] = await this.#store.query<{ writer: string }>('SELECT any(writer) AS writer FROM tidegate.billing_days WHERE batch = {batch:UInt64}', { batch });
+      if (written?.writer !== '') return written?.writer === this.#writer;
+      if (token === MOST_TOKENS || !await this.#isTokenSpent(batch)) return false;
+    }
+  }
+
+  /** A server killed in the midst of a batch can know its token and hold nothing of it (ADR 0043): nobody could write that batch any more. Of replicas the keeper knows the tokens, and one that lags may not have the batch yet. */
+  async #isTokenSpent(batch: number): Promise<boolean> {
+    const [row] = await this.#store.query<{ last: number; engine: string }>(
+      "SELECT (SELECT max(batch) FROM tidegate.billing_days) AS last, engine FROM system.tables WHERE database = 'tidegate' AND name = 'billing_days'");
+    return Number(row?.last) === batch - 1 && row?.engine === 'MergeTree';
   }
 
   /** The last closed day of each app. */

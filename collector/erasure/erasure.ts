@@ -8,7 +8,8 @@
  */
 import { ERASED } from '../../gateway/events/event.js';
 import { mustHold, type BetweenRanges } from '../rebuild/rebuild.js';
-import { renamed, ROLLUPS, type Rollup } from '../rebuild/rebuild-statements.js';
+import { renamed } from '../rebuild/rebuild-statements.js';
+import { ROLLUPS, type Rollup } from '../store/rollup-statement.js';
 import type { SwapNote } from '../rebuild/swap-note.js';
 import type { Store } from '../store/store.js';
 

@@ -14,6 +14,8 @@ export class RangeInsert {
   readonly #store: Store;
   readonly #stagingDir: string;
   readonly #log: SpoolLog;
+  /** Name -> when its insert was begun first, and it is not known to be done. */
+  readonly #begunMs = new Map<string, number>();
   readonly totals: LogTotals = { storedRows: 0, repeatedRows: 0, quarantined: 0, ranges: 0, inserts: new InsertCounts() };
 
   /** @param collectorDir data_dir/collector */
@@ -37,9 +39,16 @@ export class RangeInsert {
     return { token, structure: ROW_STRUCTURE, settings: INSERT_SETTINGS, paces, leaveOut };
   }
 
-  /** @param rows of the staging file @param notAfterMs begun later by the store's clock, nothing is stored. @throws what Store.insertRows throws */
-  insert(plan: InsertPlan, name: string, rows: number, notAfterMs?: number): Promise<void> {
-    return this.totals.inserts.count(rows - rowsIn(plan.leaveOut), () => this.#store.insertRows(plan, this.file(name), notAfterMs));
+  /**
+   * @param rows of the staging file
+   * @param foundMs it was found begun, by another process or owner, at that time, ms since the epoch; null: it was not
+   * @param notAfterMs begun later by the store's clock, nothing is stored
+   * @throws what Store.insertRows throws
+   */
+  async insert(plan: InsertPlan, name: string, rows: number, foundMs: number | null = null, notAfterMs?: number): Promise<void> {
+    const begunMs = foundMs ?? this.#begunMs.get(name);
+    this.#begunMs.set(name, begunMs ?? Date.now());
+    await this.totals.inserts.count(rows - rowsIn(plan.leaveOut), () => this.#store.insertRows(plan, this.file(name), notAfterMs, begunMs));
   }
 
   /**
@@ -52,7 +61,9 @@ export class RangeInsert {
     this.totals.repeatedRows += rowsIn(picked === null ? [] : metAgain(picked));
     this.totals.quarantined += quarantined;
     this.totals.ranges++;
-    if (name !== null) unlinkSync(this.file(name));
+    if (name === null) return;
+    this.#begunMs.delete(name);
+    unlinkSync(this.file(name));
   }
 
   /**
@@ -76,6 +87,7 @@ export class RangeInsert {
 
   /** Throws away what is staged: of ranges that nobody knows any more. */
   clear(): void {
+    this.#begunMs.clear();
     rmSync(this.#stagingDir, { recursive: true, force: true });
     mkdirSync(this.#stagingDir, { mode: 0o750 });
   }

@@ -1,10 +1,8 @@
 /**
- * How a rollup is made of raw events again, and compared: as text. What is summed is what the views sum (migrations/0001_traffic.sql); that both give the same is tested by
- * comparing a store that nothing happened to.
+ * How a rollup is made of raw events again, and compared: as text.
  */
-const KEY = 'time, app, service, route, status_class';
-const MEASURES = ['requests', 'errors', 'refused', 'bytes_in', 'bytes_out', 'duration_us'] as const;
-const COLUMNS = `${KEY}, ${MEASURES.join(', ')}, latency`;
+import { COLUMNS, KEY, MEASURES, rolledUp, type Rollup } from '../store/rollup-statement.js';
+
 const SUMS = (table: string): string => `${MEASURES.map((column) => `sum(${table}.${column}) AS ${column}`).join(', ')}, sumMap(${table}.latency) AS latency`;
 
 /** Past so much memory groups go to disk. */
@@ -15,13 +13,7 @@ const INSERTED = `SETTINGS insert_deduplicate = 0, max_partitions_per_insert_blo
 /** The minutes of [fromMs, toMs) of one day of raw events, put beside the rollup. @param day partition, such as 20261121 */
 export function rebuiltMinutes(day: string, fromMs: number, toMs: number): string {
   return `INSERT INTO tidegate.traffic_minute_rebuilt (${COLUMNS}) ${INSERTED}
-    SELECT toStartOfMinute(events.time) AS time, app, service, route, status_class,
-      sum(events.requests) AS requests, sumIf(events.requests, error) AS errors, sumIf(events.requests, NOT let_through) AS refused,
-      sum(events.bytes_in) AS bytes_in, sum(events.bytes_out) AS bytes_out, sumIf(events.duration_us, let_through AND events.requests = 1) AS duration_us,
-      sumMapIf(map(toUInt16(floor(8 * log2(greatest(events.duration_us, 1)))), toUInt64(1)), let_through AND events.requests = 1) AS latency
-    FROM tidegate.events AS events
-    WHERE events._partition_id = '${day}' AND events.time >= fromUnixTimestamp64Milli(toInt64(${fromMs})) AND events.time < fromUnixTimestamp64Milli(toInt64(${toMs}))
-    GROUP BY time, app, service, route, status_class`;
+    ${rolledUp('traffic_minute', `events._partition_id = '${day}' AND events.time >= fromUnixTimestamp64Milli(toInt64(${fromMs})) AND events.time < fromUnixTimestamp64Milli(toInt64(${toMs}))`)}`;
 }
 
 /** The quarters of a month, put beside the rollup: of the days that were made again from their minutes, of all others as they are. @param days such as 20261121, at least one */
@@ -42,9 +34,6 @@ export function renamed(rollup: Rollup, partition: string, name: string): string
 }
 
 const quartersOf = (source: string): string => `SELECT toStartOfFifteenMinutes(t.time) AS time, app, service, route, status_class, ${SUMS('t')} FROM ${source} GROUP BY time, app, service, route, status_class`;
-
-export const ROLLUPS = ['traffic_minute', 'traffic_quarter_hour'] as const;
-export type Rollup = (typeof ROLLUPS)[number];
 
 /** What the rollup holds of a day, beside what raw events make of it. */
 export interface Difference {

@@ -10,8 +10,9 @@
  */
 import { TidegateError } from '../../errors/tidegate-error.js';
 import type { Retention } from '../store/retention.js';
+import type { Rollup } from '../store/rollup-statement.js';
 import type { Store } from '../store/store.js';
-import { comparison, difference, rebuiltMinutes, rebuiltQuarters, type Difference, type Rollup } from './rebuild-statements.js';
+import { comparison, difference, rebuiltMinutes, rebuiltQuarters, type Difference } from './rebuild-statements.js';
 import type { SwapNote } from './swap-note.js';
 
 /** Runs `piece` when nothing that was begun can be inserted any more, and nothing is inserted until it is done. */

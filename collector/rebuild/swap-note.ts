@@ -8,7 +8,7 @@ import { TidegateError } from '../../errors/tidegate-error.js';
 import type { SpoolLog } from '../../gateway/events/spool-log.js';
 import { flushDirectory } from '../../gateway/events/stream-state.js';
 import type { Store } from '../store/store.js';
-import { ROLLUPS, type Rollup } from './rebuild-statements.js';
+import { ROLLUPS, type Rollup } from '../store/rollup-statement.js';
 
 /** `rows`: of raw events of that time, when it was noted. */
 interface Swap { readonly format: 1; readonly rollup: Rollup; readonly partition: string; readonly rows: number }

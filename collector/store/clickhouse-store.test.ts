@@ -82,11 +82,12 @@ test('a server killed before, within and after an insert: the same insert again 
   for (const kill of kills) {
     await server.faults({ ...kill, statement: INSERT, times: 1 });
     const range = stageRange(folder, STREAM, rows, 5000);
+    const begunMs = Date.now();
     await assert.rejects(store.insertRows(range.plan, range.file), code('store_unknown'), JSON.stringify(kill));
     await assert.rejects(store.query('SELECT 1'), code('store_unavailable'));
     await assert.rejects(store.insertRows(range.plan, range.file), code('store_unavailable'), 'nobody listens: it was not begun');
     await server.restart();
-    await store.insertRows(range.plan, range.file);
+    await store.insertRows(range.plan, range.file, undefined, begunMs);
     assert.deepEqual(await storedRows(store), eachOnce(rows += 5000), JSON.stringify(kill));
   }
 });

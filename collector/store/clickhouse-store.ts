@@ -8,8 +8,10 @@
 import { createReadStream } from 'node:fs';
 import { ClickHouseLogLevel, createClient, type ClickHouseClient } from '@clickhouse/client';
 import { TidegateError } from '../../errors/tidegate-error.js';
+import type { SpoolLog } from '../../gateway/events/spool-log.js';
 import { ClickHouseHosts } from './clickhouse-hosts.js';
 import { insertFromBody, type InsertPlan } from './insert-statement.js';
+import { mendRange } from './mend-range.js';
 import type { QueryParams, Store } from './store.js';
 import { failureKind, isOfThisHost, storeError } from './store-error.js';
 
@@ -32,6 +34,8 @@ export interface ClickHouseConnection {
 const CONNECTIONS = 10;
 /** Levels above 1 make the body little smaller, at the collector's cost. */
 const GZIP_LEVEL = 1;
+/** Clocks of collectors and servers agree to within a minute. */
+const CLOCKS_WITHIN_MS = 120_000;
 
 interface Host { readonly url: string; readonly client: ClickHouseClient }
 
@@ -41,9 +45,11 @@ const SETTINGS = { wait_end_of_query: 1, output_format_json_quote_64bit_integers
 export class ClickHouseStore implements Store {
   readonly connection: ClickHouseConnection;
   readonly #hosts: ClickHouseHosts<Host>;
+  readonly #log: SpoolLog | null;
   #insertSettings: readonly string[] = [];
 
-  constructor(connection: ClickHouseConnection) {
+  constructor(connection: ClickHouseConnection, log: SpoolLog | null = null) {
+    this.#log = log;
     this.connection = connection;
     const { urls, user, password, ca, timeoutMs, compression } = connection;
     this.#hosts = new ClickHouseHosts(urls.map((url) => ({
@@ -97,8 +103,16 @@ export class ClickHouseStore implements Store {
   }
 
   /** The staging file is the body. What decides on blocks stands in the plan, as with chDB, and the server cuts none smaller. */
-  async insertRows(plan: InsertPlan, file: string, notAfterMs?: number): Promise<void> {
+  async insertRows(plan: InsertPlan, file: string, notAfterMs?: number, begunMs?: number): Promise<void> {
     await this.insertBody(insertFromBody(plan, notAfterMs, this.#insertSettings), file);
+    if (begunMs !== undefined && await this.#wasKilledSince(begunMs - CLOCKS_WITHIN_MS)) await mendRange(this, plan, file, this.#log);
+  }
+
+  /** Of replicas the keeper knows the tokens, and learns them together with their parts. */
+  async #wasKilledSince(ms: number): Promise<boolean> {
+    if (this.connection.cluster !== null) return false;
+    const [server] = await this.query<{ began: number }>('SELECT toUnixTimestamp64Milli(now64(3)) - uptime() * 1000 AS began');
+    return (server?.began ?? ms) >= ms;
   }
 
   /** Settings that each insert here has beside its own: a quorum, say. */

@@ -6,7 +6,7 @@ import { TidegateError } from '../../errors/tidegate-error.js';
 import type { Store } from './store.js';
 
 /** Of the store itself, not of what is in it. */
-const NOT_COPIED: ReadonlySet<string> = new Set(['schema_migrations', 'store_copies', 'traffic_minute_rebuilt', 'traffic_quarter_hour_rebuilt']);
+const NOT_COPIED: ReadonlySet<string> = new Set(['schema_migrations', 'store_copies', 'traffic_minute_rebuilt', 'traffic_quarter_hour_rebuilt', 'events_mended', 'traffic_minute_mended']);
 
 export interface CopiedTable {
   readonly table: string;

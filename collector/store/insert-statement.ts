@@ -65,20 +65,26 @@ export function insertFromBody(plan: InsertPlan, notAfterMs?: number, more: read
   return `${insertPlanned(plan, `input(${quoted(plan.structure)})`, notAfterMs, more)} FORMAT RowBinary`;
 }
 
-function insertPlanned(plan: InsertPlan, source: string, notAfterMs: number | undefined, more: readonly string[]): string {
+/** Of the same rows those of one day, put beside the table, where no view sees them. @param day partition, such as 20261121 @param token of this insert */
+export function insertDayBeside(plan: InsertPlan, day: string, token: string, more: readonly string[]): string {
+  return `${insertPlanned({ ...plan, token }, `input(${quoted(plan.structure)})`, undefined, more, { table: 'events_mended', where: `toYYYYMMDD(time) = ${day}` })} FORMAT RowBinary`;
+}
+
+function insertPlanned(plan: InsertPlan, source: string, notAfterMs: number | undefined, more: readonly string[], into: { readonly table: string; readonly where?: string } = { table: 'events' }): string {
   const settings = Object.entries(plan.settings).map(([name, value]) => `${name} = ${value}`);
   const where = [
+    ...(into.where === undefined ? [] : [into.where]),
     ...(notAfterMs === undefined ? [] : [`throwIf(now() > toDateTime(${Math.floor(notAfterMs / 1000)}), 'begun after its deadline') = 0`]),
     ...plan.leaveOut.map(({ stream, first, last }) => `NOT (stream = 0x${stream} AND seq BETWEEN ${first} AND ${last})`),
   ];
-  return insertSelect(source, plan.paces, [`insert_deduplication_token = ${quoted(plan.token)}`, ...settings, ...more]) + (where.length === 0 ? '' : ` WHERE ${where.join(' AND ')}`);
+  return insertSelect(source, plan.paces, [`insert_deduplication_token = ${quoted(plan.token)}`, ...settings, ...more], into.table) + (where.length === 0 ? '' : ` WHERE ${where.join(' AND ')}`);
 }
 
 /** @param source what has the columns of EVENT_COLUMNS, enums as their numbers */
-export function insertSelect(source: string, paces: InsertPlan['paces'], settings: readonly string[] = []): string {
+export function insertSelect(source: string, paces: InsertPlan['paces'], settings: readonly string[] = [], table = 'events'): string {
   const pace = paces.length === 0 ? 'toUInt32(0)'
     : `transform(stream, [${paces.map(({ stream }) => `toUInt64(0x${stream})`).join(', ')}], [${paces.map(({ rowsASecond }) => `toUInt32(${rowsASecond})`).join(', ')}], toUInt32(0))`;
-  return `INSERT INTO tidegate.events (${STORED.map(([column]) => column).join(', ')})${settings.length === 0 ? '' : ` SETTINGS ${settings.join(', ')}`}`
+  return `INSERT INTO tidegate.${table} (${STORED.map(([column]) => column).join(', ')})${settings.length === 0 ? '' : ` SETTINGS ${settings.join(', ')}`}`
     + ` WITH ${pace} AS row_pace SELECT ${STORED.map(([, expression]) => expression).join(', ')} FROM ${source}`;
 }
 

@@ -27,9 +27,11 @@ export interface Store {
    * engine may have written a part of it.
    * @param file absolute path
    * @param notAfterMs ms since the epoch: begun later than this by the store's own clock, nothing is stored
+   * @param begunMs it is made again, and was begun first then, ms since the epoch, by a clock that is within a minute of the store's: what a crash of the engine took of it, although
+   * the engine says that it is stored, is put back (ADR 0043)
    * @throws also store_insert_late
    */
-  insertRows(plan: InsertPlan, file: string, notAfterMs?: number): Promise<void>;
+  insertRows(plan: InsertPlan, file: string, notAfterMs?: number, begunMs?: number): Promise<void>;
 
   /** Waits for what is running, then lets the store go. */
   close(): Promise<void>;

@@ -40,10 +40,10 @@ export async function openBackend(backend: Backend): Promise<OpenedStore> {
 
 export interface StagedRange { readonly file: string; readonly plan: InsertPlan }
 
-/** Rows `first` to `first + rows - 1` of a stream, as the collector stages a range: 20 apps, a row each 10 ms. */
-export function stageRange(folder: string, stream: string, first: number, rows: number): StagedRange {
+/** Rows `first` to `first + rows - 1` of a stream, as the collector stages a range: 20 apps, a row each 10 ms unless `timeMs` says otherwise. */
+export function stageRange(folder: string, stream: string, first: number, rows: number, timeMs = (seq: number): number => 1_795_260_000_000 + seq * 10): StagedRange {
   const encoder = new RowEncoder(stream, 'node-a', 1);
-  for (let seq = first; seq < first + rows; seq++) encoder.append(sampleFacts(seq, { timeMs: 1_795_260_000_000 + seq * 10 }, { app: `app-${seq % 20}` }), seq);
+  for (let seq = first; seq < first + rows; seq++) encoder.append(sampleFacts(seq, { timeMs: timeMs(seq) }, { app: `app-${seq % 20}` }), seq);
   const file = join(folder, `${stream}-${first}.rows`);
   writeFileSync(file, encoder.rows);
   return { file, plan: { token: `range-${stream}-${first}-${rows}`, structure: ROW_STRUCTURE, settings: INSERT_SETTINGS, paces: [{ stream, rowsASecond: 100 }], leaveOut: [] } };

@@ -56,7 +56,7 @@ function neededGrant(text: string): string | null {
   switch (first) {
     case 'INSERT': return 'INSERT';
     case 'CREATE': return second === 'MATERIALIZED' ? 'CREATE VIEW' : `CREATE ${second}`;
-    case 'ALTER': return /\b(?:DELETE|DROP PARTITION)\b/.test(words) ? 'ALTER DELETE' : 'ALTER TABLE';
+    case 'ALTER': return /\b(?:DELETE|DROP PARTITION|MOVE PARTITION ID \S+ TO TABLE)\b/.test(words) ? 'ALTER DELETE' : 'ALTER TABLE';
     case 'DROP': case 'TRUNCATE': case 'DETACH': case 'RENAME': return 'DROP';
     case 'CHECK': return null;
     case 'OPTIMIZE': case 'SYSTEM': case 'ATTACH': return first;

@@ -308,7 +308,7 @@ export class KafkaEventLog implements EventLog {
       return 0;
     }
     const { builder, intent, picked } = owned.pending;
-    if (intent.rows > 0) await this.#insert(offer.partition, intent, picked);
+    if (intent.rows > 0) await this.#insert(offer.partition, intent, picked, owned.again === null ? null : Date.parse(intent.at));
     await this.#notes.states(offer.partition, builder.states);
     owned.lastStored = lastOf(picked) ?? owned.lastStored;
     await offer.commit(builder.to, encodePlace({ intent: null, lastStored: owned.lastStored }));
@@ -419,13 +419,13 @@ export class KafkaEventLog implements EventLog {
     return builder.to >= intent.to ? builder : null;
   }
 
-  async #insert(partition: number, intent: Intent, picked: PickedRows): Promise<void> {
+  async #insert(partition: number, intent: Intent, picked: PickedRows, foundMs: number | null): Promise<void> {
     const { nowMs, block } = await this.#notes.look();
     if (block - intent.block > MOST_BLOCKS) {
       throw new TidegateError('log_intent_old', `offsets ${intent.from} to ${intent.to} of partition ${partition} were being inserted at ${intent.at}, and ${block - intent.block} blocks were inserted since (at most ${MOST_BLOCKS})`);
     }
     const plan = this.#inserts.plan(rangeToken(this.#options.kafka.settings.topic, partition, intent), picked);
-    await this.#inserts.insert(plan, nameOf(partition, intent), intent.rows, nowMs + INSERT_WITHIN_MS);
+    await this.#inserts.insert(plan, nameOf(partition, intent), intent.rows, foundMs, nowMs + INSERT_WITHIN_MS);
   }
 }
 

@@ -6,6 +6,7 @@
  * A crash anywhere: with the manifest written, that very insert is made again (the token makes it exact, and completes what a kill left half done);
  * without it, the range is picked anew. It is made again always, never because something looks missing.
  */
+import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { TidegateError } from '../../../errors/tidegate-error.js';
 import type { SpoolLog } from '../../../gateway/events/spool-log.js';
@@ -153,10 +154,10 @@ export class Collect {
     return { rows: picked.rows, caughtUp: picked.caughtUp };
   }
 
-  /** Inserts, then advances. */
-  async #finishIntent(manifest: Manifest, picked: PickedRange | null): Promise<void> {
+  /** Inserts, then advances. @param foundMs when it was begun by an earlier process; null: by this one */
+  async #finishIntent(manifest: Manifest, picked: PickedRange | null, foundMs: number | null = null): Promise<void> {
     const name = String(manifest.range);
-    if (manifest.rows > 0) await this.#inserts.insert(manifest.plan, name, manifest.rows);
+    if (manifest.rows > 0) await this.#inserts.insert(manifest.plan, name, manifest.rows, foundMs);
     for (const { stream, to } of manifest.spans) this.#places.set(stream, to);
     this.#stored.add(picked?.runs ?? []);
     this.#intent = null;
@@ -167,7 +168,7 @@ export class Collect {
     for (const { stream, from } of manifest.spans) this.#mustHold(stream, from.seq, manifest);
     this.#range = manifest.range;
     if (manifest.rows > 0 && await this.#stageAgain(manifest)) {
-      await this.#finishIntent(manifest, null);
+      await this.#finishIntent(manifest, null, statSync(this.#manifestPath).mtimeMs);
       await this.#stored.loadAll(this.#options.store);
       this.#options.log.info({ range: manifest.range, rows: manifest.rows }, 'the last insert was made again');
     }
