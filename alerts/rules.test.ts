@@ -1,6 +1,6 @@
 /**
  * The rules in the repository: they are what the sources say, Prometheus takes them, they name nothing that is not there, and each has what somebody at three in the morning
- * needs, and tests of both kinds. What they do is told by the tests of promtool, alerts/tests, and end to end by test/e2e/incident.test.ts.
+ * needs, and tests of both kinds. What they do is told by the tests of promtool, alerts/tests, and end to end by test/faults/incident.test.ts.
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';

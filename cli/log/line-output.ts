@@ -1,5 +1,6 @@
 /** Where a process's lines go: the log file, and standard output where there is none or while it cannot be written. Never throws, and never ends a process. */
-import { write, writeSync } from 'node:fs';
+import { fstatSync, write, writeSync } from 'node:fs';
+import { Socket } from 'node:net';
 import { LogFile } from './log-file.js';
 
 const STDOUT = 1;
@@ -22,6 +23,8 @@ export class LineOutput {
   #writing = false;
   #writingSinceMs = 0;
   #stdoutGone = false;
+  /** Standard output, where that is a pipe or a socket: a write of the thread pool to a full one would hold up the process's end. Null: a file or terminal. */
+  #stdoutPipe: Socket | null | undefined;
   #lost = 0;
 
   /** Lines that could not be written, or were too many. */
@@ -90,11 +93,9 @@ export class LineOutput {
       this.#file.appendLater(text, done);
       return;
     }
-    write(STDOUT, text, (error, bytes) => {
-      // a pipe that does not block, and is full: whoever reads it is slow
-      if (error?.code === 'EAGAIN') setTimeout(() => { this.#write(text); }, BUSY_MS);
-      else done(error === null && bytes === text.length);
-    });
+    const pipe = this.#stdoutPipe === undefined ? this.#stdoutPipe = pipeOf(STDOUT) : this.#stdoutPipe;
+    if (pipe !== null) pipe.write(text, (error) => { done(!(error instanceof Error)); });
+    else write(STDOUT, text, (error, bytes) => { done(error === null && bytes === text.length); });
   }
 
   #toStdout(line: string): boolean {
@@ -115,6 +116,14 @@ export class LineOutput {
     }
     return at === bytes.length;
   }
+}
+
+/** Sets it so that it does not block, for all who share it: writeSync then has to try again. */
+function pipeOf(fd: number): Socket | null {
+  const kind = fstatSync(fd);
+  if (!kind.isFIFO() && !kind.isSocket()) return null;
+  // each write hears of its own error
+  return new Socket({ fd, readable: false, writable: true }).on('error', () => undefined);
 }
 
 const WAIT = new Int32Array(new SharedArrayBuffer(4));

@@ -14,18 +14,21 @@ const MOST_ITEMS = 100;
 /** `args`: ioredis' errors carry the command that failed, and so the password of AUTH. Never `key_id`, `keys`. */
 const SECRET_NAME = /^(?:(?:proxy[-_]?)?authorization|(?:set-?)?cookies?|x-api-key|args|credentials?|bearer|jwt|sasl|sig(?:nature)?|(?:\w+[-_])?(?:api[-_]?key|token|secret|password|passwd|pwd|private[-_]?key))$/i;
 
-const IN_TEXT: readonly (readonly [RegExp, string])[] = [
+const SECRET_IN_NAME = /key|token|secret|password|passwd|pwd|auth|sig|credential|session|jwt/i;
+
+/** Clients write paths: a name is looked for where it begins and nowhere within, so that each pattern takes time that grows with the text alone. */
+const IN_TEXT: readonly (readonly [RegExp, string | ((match: string, name: string) => string)])[] = [
   [/-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)/g, HIDDEN],
   // https://user:password@host, redis://:password@host
-  [/\b([a-z][a-z0-9+.-]*:\/\/)[^\s/"'<>]*@/gi, `$1${HIDDEN}@`],
+  [/(?<![a-z0-9+.-])([a-z][a-z0-9+.-]*:\/\/)[^\s/"'<>]*@/gi, `$1${HIDDEN}@`],
   // ?api_key=…, &access_token=…, password=…
-  [/([\w.-]*(?:key|token|secret|password|passwd|pwd|auth|sig|signature|credential|session|jwt)[\w.-]*=)[^\s&#"'<>,;)\]]+/gi, `$1${HIDDEN}`],
+  [/(?<![\w.-])([\w.-]+=)[^\s&#"'<>,;)\]]+/g, (match, name) => (SECRET_IN_NAME.test(name) ? `${name}${HIDDEN}` : match)],
   // Authorization: …, and what else a head or a JSON text may name
   [/\b((?:proxy-)?authorization|(?:set-)?cookie|x-api-key)(["']?\s*[:=]\s*)[^\r\n]+/gi, `$1$2${HIDDEN}`],
   [/("(?:[\w-]*(?:api_?key|token|secret|password|passwd))"\s*:\s*)"[^"]*"/gi, `$1"${HIDDEN}"`],
   [/\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{8,}/gi, `$1 ${HIDDEN}`],
   // a JWT, and this gateway's own keys
-  [/\beyJ[\w-]{5,}\.[\w-]+(?:\.[\w-]*)?/g, HIDDEN],
+  [/(?<![\w-])eyJ[\w-]{5,}\.[\w-]+(?:\.[\w-]*)?/g, HIDDEN],
   [/\btg_[0-9A-Za-z]{16,}/g, HIDDEN],
 ];
 
@@ -36,7 +39,7 @@ export function redactLine(line: LogLine): LogLine {
 
 export function redactText(text: string): string {
   let clean = text.length > MOST_CHARACTERS ? `${text.slice(0, MOST_CHARACTERS)}… (${text.length - MOST_CHARACTERS} more characters)` : text;
-  for (const [pattern, put] of IN_TEXT) clean = clean.replace(pattern, put);
+  for (const [pattern, put] of IN_TEXT) clean = typeof put === 'string' ? clean.replace(pattern, put) : clean.replace(pattern, put);
   return clean;
 }
 

@@ -69,7 +69,7 @@ async function mend(place: Place, token: string, log: SpoolLog | null, waits: { 
     const verdict = await place.look(waits.pauseMs);
     if (verdict === 'there') {
       await place.clear?.();
-      if (tokens > 0) log?.warn({ table, partition, token }, 'the store had been killed within an insert, and lacked a part of it that it said was stored: it was put back');
+      if (tokens > 0) log?.warn({ table, partition, range: token }, 'the store had been killed within an insert, and lacked a part of it that it said was stored: it was put back');
       return;
     }
     if (verdict === 'lacks') {
@@ -82,7 +82,7 @@ async function mend(place: Place, token: string, log: SpoolLog | null, waits: { 
       await pause(waits.pauseMs);
     }
   }
-  log?.error({ code: 'store_unsettled', remedy: ERROR_CODES.store_unsettled.remedy, table, partition, token }, 'the store was killed within an insert, and it cannot be told whether this table holds all of it');
+  log?.error({ code: 'store_unsettled', remedy: ERROR_CODES.store_unsettled.remedy, table, partition, range: token }, 'the store was killed within an insert, and it cannot be told whether this table holds all of it');
 }
 
 function placesOf(store: ClickHouseStore, plan: InsertPlan, file: string, range: StagedRows): Place[] {

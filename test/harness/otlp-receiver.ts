@@ -117,7 +117,7 @@ function decode(bytes: Buffer, message: Message): Decoded {
   while (at < bytes.length) {
     const tag = Number(varint());
     const field = message[tag >> 3];
-    if (field === undefined) throw new Error(`no field ${tag >> 3} among ${Object.values<readonly [string, Shape]>(message).map(([known]) => known).join(', ')}`);
+    if (field === undefined) throw new Error(`no field ${tag >> 3} among ${Object.values(message as Record<number, readonly [string, Shape]>).map(([known]) => known).join(', ')}`);
     const [name, shape] = field;
     const wire = shape === 'varint' ? 0 : shape === 'fixed64' || shape === 'double' ? 1 : shape === 'fixed32' ? 5 : 2;
     if ((tag & 7) !== wire) throw new Error(`${name} has wire type ${tag & 7}`);
