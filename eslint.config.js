@@ -1,7 +1,7 @@
 import tseslint from 'typescript-eslint';
 
 /** The rooms, and what each may import of the others (docs/architecture.md). Everyone may import errors/, which imports nothing. */
-const ROOMS = ['errors', 'gateway', 'collector', 'alerts', 'cli', 'migrations', 'test'];
+const ROOMS = ['errors', 'gateway', 'collector', 'alerts', 'dashboards', 'cli', 'migrations', 'test'];
 
 const NO_ENUM = { selector: 'TSEnumDeclaration', message: 'A union of literals, or an `as const` table, instead of an enum.' };
 
@@ -67,4 +67,5 @@ export default tseslint.config(
   ...inRoom('gateway', ['errors/']),
   ...inRoom('collector', ['errors/', 'gateway/events/', 'gateway/config/', 'gateway/metrics/', 'gateway/whatif/']),
   ...inRoom('alerts', ['errors/', 'gateway/metrics/']),
+  ...inRoom('dashboards', ['errors/', 'gateway/metrics/']),
 );

@@ -42,6 +42,7 @@ function newEnvironment(): readonly Group[] {
     [['CLICKHOUSE_ADMIN_PASSWORD', secret()]],
     [['CLICKHOUSE_PASSWORD', secret()]],
     [['REDIS_PASSWORD', secret()]],
+    [['CLICKHOUSE_GRAFANA_PASSWORD', secret()]],
     [['GRAFANA_PASSWORD', secret()]],
     [['DEMO_KEY', key], ['DEMO_KEY_SHA256', hashKey(key)]],
   ];

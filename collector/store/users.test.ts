@@ -17,10 +17,10 @@ test('the statements that make the users are SQL as ClickHouse reads it', { skip
   for (const statement of statements) await opened.store.query('SELECT formatQuery({statement:String})', { statement });
 });
 
-test('the user that docker-compose.yml makes is the owner as documented', () => {
+test('the users that docker-compose.yml makes are the owner and the boards\' as documented', () => {
   const [, sql = ''] = /<<SQL\n([^]*?)^SQL$/m.exec(readFileSync(join(packageRoot(), 'deploy', 'clickhouse', 'users.sh'), 'utf8')) ?? [];
-  const made = splitStatements(sql.replace('$TIDEGATE_OWNER_PASSWORD', 'change me'));
-  const owner = documented().filter((statement) => /^CREATE DATABASE|tidegate_owner\b/.test(statement) && !/CLUSTER|system\.(?:clusters|macros)/.test(statement));
+  const made = splitStatements(sql.replace(/\$TIDEGATE_(?:OWNER|GRAFANA)_PASSWORD/g, 'change me'));
+  const owner = documented().filter((statement) => /^CREATE DATABASE|tidegate_(?:owner|grafana)\b/.test(statement) && !/CLUSTER|system\.(?:clusters|macros)/.test(statement));
   assert.deepEqual(made, owner);
 });
 

@@ -18,7 +18,7 @@ const documents: readonly string[] = [
     .filter((name) => name.endsWith('.md')).map((name) => `${folder}/${name}`)),
 ].sort();
 
-const sources: readonly string[] = ['eslint.config.js', ...['errors', 'gateway', 'collector', 'alerts', 'cli', 'migrations', 'test'].flatMap((folder) =>
+const sources: readonly string[] = ['eslint.config.js', ...['errors', 'gateway', 'collector', 'alerts', 'dashboards', 'cli', 'migrations', 'test'].flatMap((folder) =>
   readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' }).filter((name) => /\.(?:ts|sql)$/.test(name)).map((name) => `${folder}/${name}`))];
 const sourceNames: ReadonlySet<string> = new Set(sources.map((path) => basename(path)));
 /** The data directory has a folder of the same name as a room. */
@@ -92,7 +92,7 @@ test('files and npm scripts that the documents name exist', () => {
     const text = read(document);
     for (const [, script = ''] of text.matchAll(/\bnpm (?:run )?(start|test|(?<=run )[a-z:]+)/g)) if (!(script in scripts)) missing.push(`${document}: npm run ${script}`);
     // written from the root, anywhere, in a command as well; or by their name alone
-    for (const [, path = '', name = ''] of text.matchAll(/(?<![\w./@-])((?:errors|gateway|cli|alerts|deploy|migrations|test|examples|docs|collector)\/[\w./-]*\w\/?)|`([\w-]+\.ts)`/g)) {
+    for (const [, path = '', name = ''] of text.matchAll(/(?<![\w./@-])((?:errors|gateway|cli|alerts|dashboards|deploy|migrations|test|examples|docs|collector)\/[\w./-]*\w\/?)|`([\w-]+\.ts)`/g)) {
       if (!(name === '' ? existsSync(join(root, path)) : sourceNames.has(name)) && !inDataDirectory(path)) missing.push(`${document}: ${path}${name}`);
     }
   }

@@ -1,0 +1,131 @@
+/**
+ * PromQL of the panels, built with @grafana/promql-builder over the table of metrics: a name or a label that does not exist does not compile. What an error is,
+ * and which requests a service is judged by, is said as alerts/ says it.
+ */
+import * as promql from '@grafana/promql-builder';
+import { METRICS, type LabelOf, type MetricName, type MetricOf } from '../../gateway/metrics/catalogue.js';
+
+export type Expr = promql.Builder<promql.Expr>;
+
+/** Label to what it must match: a regular expression where it has a character of one, or a variable of the board. */
+type Matches<Name extends MetricName> = { readonly [Label in LabelOf<Name> | 'instance']?: string };
+
+/** By it a window fits the scrape interval and the picture's width. */
+const RATE_WINDOW = '$__rate_interval';
+/** Of Prometheus itself, of each scrape. */
+export const NODES_UP = 'up{job="tidegate", instance=~"$instance"}';
+
+/** Refused because the gateway itself failed: these are its errors; all others are the client's. */
+const OWN_FAILURES = 'draining|internal_error|ledger_unavailable';
+
+function selector(metric: string, matches: Readonly<Record<string, string | undefined>>): promql.VectorExprBuilder {
+  const built = new promql.VectorExprBuilder().metric(metric);
+  // other programs have names such as process_open_fds, too
+  const own = metric.startsWith('tidegate_') ? {} : { job: 'tidegate' };
+  for (const [label, value] of Object.entries({ ...own, instance: '$instance', ...matches })) {
+    if (value?.startsWith('!') === true) built.labelNotMatchRegexp(label, value.slice(1));
+    else if (value !== undefined && /[$|.*+]/.test(value)) built.labelMatchRegexp(label, value);
+    else if (value !== undefined) built.label(label, value);
+  }
+  return built;
+}
+
+/** The metric's newest value, of the nodes that the board shows. `!` before a value: all others. */
+export function gauge<Name extends MetricOf<'gauge' | 'summary'>>(name: Name, matches: Matches<Name> = {}): promql.VectorExprBuilder {
+  return selector(name, matches);
+}
+
+/** A second's share of what a counter grew by. */
+export function rate<Name extends MetricOf<'counter'>>(name: Name, matches: Matches<Name> = {}, window = RATE_WINDOW): Expr {
+  return promql.rate(selector(name, matches).range(window));
+}
+
+/** What a counter grew by. */
+export function increase<Name extends MetricOf<'counter'>>(name: Name, matches: Matches<Name> = {}, window = RATE_WINDOW): Expr {
+  return promql.increase(selector(name, matches).range(window));
+}
+
+/** Observations a second of a histogram's buckets, `le` among `by`, or its count or sum. */
+export function histogramRate<Name extends MetricOf<'histogram'>>(
+  name: Name, part: 'bucket' | 'count' | 'sum', matches: Matches<Name> = {}, window = RATE_WINDOW,
+): Expr {
+  return promql.rate(selector(`${name}_${part}`, matches).range(window));
+}
+
+/** Interpolated between two bounds of the buckets. */
+export function quantile<Name extends MetricOf<'histogram'>>(q: number, name: Name, matches: Matches<Name> = {}, by: readonly (LabelOf<Name> | 'instance')[] = []): Expr {
+  return promql.histogramQuantile(q, sum(histogramRate(name, 'bucket', matches), ['le', ...by]));
+}
+
+/** Requests in each bucket of the time between two points, for a heatmap. */
+export function heat<Name extends MetricOf<'histogram'>>(name: Name, matches: Matches<Name> = {}): Expr {
+  return sum(promql.increase(selector(`${name}_bucket`, matches).range(RATE_WINDOW)), ['le']);
+}
+
+export function sum(expr: Expr, by: readonly string[] = []): promql.AggregationExprBuilder {
+  return promql.sum(expr).by([...by]);
+}
+
+export function max(expr: Expr, by: readonly string[] = []): promql.AggregationExprBuilder {
+  return promql.max(expr).by([...by]);
+}
+
+export function min(expr: Expr, by: readonly string[] = []): promql.AggregationExprBuilder {
+  return promql.min(expr).by([...by]);
+}
+
+export const divide = (left: Expr, right: Expr): Expr => promql.div(left, right);
+export const times = (left: Expr, right: number): Expr => promql.mul(left, promql.n(right));
+/** 0 instead of nothing where `expr` has no series of the labels of `of`. */
+export const orZero = (expr: Expr, of: Expr): Expr => promql.or(expr, promql.mul(promql.n(0), of));
+export const orNumber = (expr: Expr, value: number): Expr => promql.or(expr, promql.vect(value));
+
+/** Of a service's requests a second: those that it was to answer, without what the gateway refused for what the client is or did. */
+export function judged(service: string, by: readonly ('service' | 'instance')[], window = RATE_WINDOW): Expr {
+  const all = sum(rate('tidegate_requests_total', { service }, window), by);
+  return promql.sub(all, orZero(sum(rate('tidegate_refused_total', { service, reason: `!${OWN_FAILURES}` }, window), by), all));
+}
+
+/** Of a service's requests a second: those answered with 5xx; 0, and not nothing, where none was. */
+export function failed(service: string, by: readonly ('service' | 'instance')[], window = RATE_WINDOW): Expr {
+  return orZero(sum(rate('tidegate_requests_total', { service, code: '5..' }, window), by), sum(rate('tidegate_requests_total', { service }, window), by));
+}
+
+/** 0 to 1; no value where there was nothing to judge. */
+export function errorRatio(service: string, by: readonly ('service' | 'instance')[] = [], window = RATE_WINDOW): Expr {
+  return divide(failed(service, by, window), promql.gt(judged(service, by, window), promql.n(0)));
+}
+
+/** What is left of the error budget of 30 days of each service with an objective: 1 all of it, below 0 it is overdrawn. */
+export function budgetLeft(service: string): Expr {
+  const objective = max(gauge('tidegate_slo_availability_ratio', { service }), ['service']);
+  const used = promql.div(errorRatio(service, ['service'], '30d'), promql.sub(promql.n(1), objective)).on(['service']);
+  return promql.sub(promql.n(1), used);
+}
+
+/**
+ * The share of a service's requests that took no longer than its objective, by the bucket that ends there: a quantile is interpolated, and lies. Prometheus 2 has le="2" or "2.0" as the scrape
+ * had it, Prometheus 3 always "2.0"; `bound` has "2".
+ */
+export function withinObjective(service: string): Expr {
+  // promql-builder 0.0.6 writes a function's texts as they are: the quotation marks are ours
+  const byBound = promql.labelReplace(histogramRate('tidegate_request_duration_seconds', 'bucket', { service }), '"bound"', '"$1"', '"le"', '"(.+?)(?:\\\\.0)?"');
+  const within = promql.and(sum(byBound, ['service', 'bound']), gauge('tidegate_slo_latency_threshold_seconds', { service })).on(['service', 'bound']);
+  return promql.div(max(within, ['service']), sum(histogramRate('tidegate_request_duration_seconds', 'count', { service }), ['service']));
+}
+
+/** How many services fail more than their own threshold allows. */
+export function servicesOverThreshold(): Expr {
+  const over = promql.gt(errorRatio('$service', ['service']), max(gauge('tidegate_alert_error_ratio', { service: '$service' }), ['service'])).on(['service']);
+  return orNumber(promql.count(over), 0);
+}
+
+/** As PromQL, without the parentheses that the builder sets around numbers. */
+export function text(expr: Expr): string {
+  return promql.toString(expr.build()).replaceAll(/(?<![\w)])\((-?\d+(?:\.\d+)?)\)/g, '$1');
+}
+
+/** Of the metric, for a panel's description. */
+export const helpOf = (name: MetricName): string => METRICS[name].help;
+
+export { promql };
