@@ -143,8 +143,8 @@ test('while another\'s insert is under way nothing is put back, and then what is
   await mended(range, log);
   assert.deepEqual(await storedRows(store), before, 'nothing was put anywhere');
   assert.deepEqual(said.map((fields) => ({ ...fields, remedy: '' })), [
-    { code: 'store_unsettled', remedy: '', table: 'traffic_minute', partition: '20261130', token: range.plan.token },
-    { code: 'store_unsettled', remedy: '', table: 'traffic_quarter_hour', partition: '202611', token: range.plan.token },
+    { code: 'store_unsettled', remedy: '', table: 'traffic_minute', partition: '20261130', range: range.plan.token },
+    { code: 'store_unsettled', remedy: '', table: 'traffic_quarter_hour', partition: '202611', range: range.plan.token },
   ]);
   const waiting = mended(range, log, 10_000);
   await eventually('it has looked', async () => (await server.statements()).filter((statement) => statement.startsWith('SELECT countIf(c.is_own)')).length > 5 || null, 30_000);
