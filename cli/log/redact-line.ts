@@ -12,7 +12,7 @@ const MOST_DEEP = 8;
 const MOST_ITEMS = 100;
 
 /** `args`: ioredis' errors carry the command that failed, and so the password of AUTH. Never `key_id`, `keys`. */
-const SECRET_NAME = /^(?:(?:proxy[-_]?)?authorization|(?:set-?)?cookies?|x-api-key|args|credentials?|bearer|jwt|sasl|sig(?:nature)?|(?:\w+[-_])?(?:api[-_]?key|token|secret|password|passwd|pwd|private[-_]?key))$/i;
+const SECRET_NAME = /^(?:(?:proxy[-_]?)?authorization|(?:set-?)?cookies?|x-api-key|args|credentials?|bearer|jwt|sasl|sig(?:nature)?|[\w-]*(?:api[-_]?key|token|secret|password|passwd|pwd|private[-_]?key))$/i;
 
 const SECRET_IN_NAME = /key|token|secret|password|passwd|pwd|auth|sig|credential|session|jwt/i;
 
@@ -25,7 +25,7 @@ const IN_TEXT: readonly (readonly [RegExp, string | ((match: string, name: strin
   [/(?<![\w.-])([\w.-]+=)[^\s&#"'<>,;)\]]+/g, (match, name) => (SECRET_IN_NAME.test(name) ? `${name}${HIDDEN}` : match)],
   // Authorization: …, and what else a head or a JSON text may name
   [/\b((?:proxy-)?authorization|(?:set-)?cookie|x-api-key)(["']?\s*[:=]\s*)[^\r\n]+/gi, `$1$2${HIDDEN}`],
-  [/("(?:[\w-]*(?:api_?key|token|secret|password|passwd))"\s*:\s*)"[^"]*"/gi, `$1"${HIDDEN}"`],
+  [/("(?:[\w-]*(?:api[-_]?key|token|secret|password|passwd))"\s*:\s*)"(?:[^"\\]|\\.)*"/gi, `$1"${HIDDEN}"`],
   [/\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{8,}/gi, `$1 ${HIDDEN}`],
   // a JWT, and this gateway's own keys
   [/(?<![\w-])eyJ[\w-]{5,}\.[\w-]+(?:\.[\w-]*)?/g, HIDDEN],

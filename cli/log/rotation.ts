@@ -17,6 +17,8 @@ import { LOOK_EVERY_MS } from './log-file.js';
 const SETTLED_MS = 10 * LOOK_EVERY_MS;
 const STAMP = /^\.(\d{4}-\d\d-\d\dT\d{6}\.\d{3}Z)(\.gz)?$/;
 
+const NOT_SEEN = { inode: -1, sinceMs: 0 };
+
 interface Aside { readonly path: string; readonly atMs: number; readonly compressed: boolean }
 
 export interface RotationOptions {
@@ -30,6 +32,8 @@ export class LogRotation {
   readonly #nowMs: () => number;
   #settings: RotationOptions['settings'];
   #compressing: Promise<void> | null = null;
+  /** Since when the file is known; its age on a file system that keeps no times of birth (they read as 0). */
+  #seen = NOT_SEEN;
   /** What the last look failed with, so that it is said once. */
   #fault = '';
 
@@ -64,11 +68,15 @@ export class LogRotation {
   #putAside(file: string): void {
     const { bytes, ageMs } = this.#settings.rotate;
     const found = statSync(file, { throwIfNoEntry: false });
-    if (found === undefined || found.size === 0 || (found.size < bytes && this.#nowMs() - found.birthtimeMs < ageMs)) return;
+    if (found === undefined || found.size === 0) return;
+    if (this.#seen.inode !== found.ino) this.#seen = { inode: found.ino, sinceMs: this.#nowMs() };
+    const bornMs = found.birthtimeMs > 0 ? found.birthtimeMs : this.#seen.sinceMs;
+    if (found.size < bytes && this.#nowMs() - bornMs < ageMs) return;
     const aside = `${file}.${new Date(this.#nowMs()).toISOString().replaceAll(':', '')}`;
     // a clock that was set back: at the next look
     if (existsSync(aside) || existsSync(`${aside}.gz`)) return;
     renameSync(file, aside);
+    this.#seen = NOT_SEEN;
     this.#fault = '';
   }
 

@@ -32,6 +32,8 @@ export interface MetricEntry {
   readonly labels: readonly string[];
   /** Of a histogram: upper bounds, rising, without +Inf. */
   readonly buckets?: readonly number[];
+  /** Counted by a process that outlives the supervisor: what is heard of it for the first time may be its whole life, and is no birth. */
+  readonly outlives?: true;
 }
 
 export const METRICS = {
@@ -72,12 +74,12 @@ export const METRICS = {
   tidegate_alert_latency_p99_seconds: { type: 'gauge', labels: ['service', 'bound'], help: 'What 99 % of requests shall take at most. `bound`: the bucket that ends there.' },
 
   // -- events
-  tidegate_events_total: { type: 'counter', labels: ['stage'], help: 'Events by the stage they have reached: recorded, shipped (to Kafka), stored.' },
+  tidegate_events_total: { type: 'counter', outlives: true, labels: ['stage'], help: 'Events by the stage they have reached: recorded, shipped (to Kafka), stored.' },
   tidegate_events_dropped_total: { type: 'counter', labels: ['reason'], help: 'Events that could not be written, by reason; tallied by app in the spool.' },
-  tidegate_events_quarantined_total: { type: 'counter', labels: [], help: 'Pieces of the spool that could not be read.' },
-  tidegate_event_gaps_total: { type: 'counter', labels: [], help: 'Events found missing from their streams; some may have come since.' },
+  tidegate_events_quarantined_total: { type: 'counter', outlives: true, labels: [], help: 'Pieces of the spool that could not be read.' },
+  tidegate_event_gaps_total: { type: 'counter', outlives: true, labels: [], help: 'Events found missing from their streams; some may have come since.' },
   tidegate_events_missing: { type: 'gauge', labels: [], help: 'Events of today and yesterday (UTC) that are missing from their streams now.' },
-  tidegate_event_repeats_total: { type: 'counter', labels: [], help: 'Events met more than once: left out, or, where GET /v1/completeness says so, stored twice.' },
+  tidegate_event_repeats_total: { type: 'counter', outlives: true, labels: [], help: 'Events met more than once: left out, or, where GET /v1/completeness says so, stored twice.' },
   tidegate_event_lag_seconds: {
     type: 'gauge', labels: [],
     help: 'How long ago everything that was recorded was stored; it grows while the collector is away. Absent until a collector has answered, and on a node without one.',
@@ -91,9 +93,9 @@ export const METRICS = {
 
   // -- the collector and its store: absent on a node without one
   tidegate_collector_up: { type: 'gauge', labels: [], help: '1 where the collector answers, 0 where it does not. Absent on a node without one.' },
-  tidegate_inserts_total: { type: 'counter', labels: ['result'], help: 'Inserts into the store by result; unknown: nobody answered, so it is made again, and counts once.' },
-  tidegate_insert_rows_total: { type: 'counter', labels: [], help: 'Events that inserts have brought into the store.' },
-  tidegate_insert_duration_seconds: { type: 'histogram', labels: [], buckets: INSERT_BUCKETS_S, help: 'What an insert into the store took, failed ones too.' },
+  tidegate_inserts_total: { type: 'counter', outlives: true, labels: ['result'], help: 'Inserts into the store by result; unknown: nobody answered, so it is made again, and counts once.' },
+  tidegate_insert_rows_total: { type: 'counter', outlives: true, labels: [], help: 'Events that inserts have brought into the store.' },
+  tidegate_insert_duration_seconds: { type: 'histogram', outlives: true, labels: [], buckets: INSERT_BUCKETS_S, help: 'What an insert into the store took, failed ones too.' },
   tidegate_store_failing: { type: 'gauge', labels: [], help: '1 while the collector cannot store, 0 where it can.' },
   tidegate_billing_days_closing: { type: 'gauge', labels: [], help: 'Days of apps that are over and not closed.' },
   tidegate_billing_closing_age_seconds: { type: 'gauge', labels: [], help: 'How long the oldest of them is over; 0 where there is none.' },
@@ -121,9 +123,9 @@ export const METRICS = {
   tidegate_log_lines_suppressed_total: { type: 'counter', labels: [], help: 'Lines of the log, of all processes, that were left out because they had been written often enough, or that could not be written.' },
   tidegate_worker_resident_memory_bytes: { type: 'gauge', labels: ['worker'], help: 'Resident memory of a worker.' },
   tidegate_worker_heap_used_bytes: { type: 'gauge', labels: ['worker'], help: 'JavaScript heap in use in a worker.' },
-  tidegate_worker_cpu_seconds_total: { type: 'counter', labels: ['worker'], help: 'Processor time of a worker since its start.' },
+  tidegate_worker_cpu_seconds_total: { type: 'counter', outlives: true, labels: ['worker'], help: 'Processor time of a worker since its start.' },
   tidegate_worker_event_loop_delay_seconds: { type: 'summary', labels: ['worker', 'quantile'], help: 'Delay of a worker\'s event loop since its counts were asked before, a second or less.' },
-  tidegate_worker_gc_seconds_total: { type: 'counter', labels: ['worker', 'kind'], help: 'Time that a worker stood still for garbage collection since its start, by kind: minor, major, incremental, weakcb.' },
+  tidegate_worker_gc_seconds_total: { type: 'counter', outlives: true, labels: ['worker', 'kind'], help: 'Time that a worker stood still for garbage collection since its start, by kind: minor, major, incremental, weakcb.' },
   tidegate_worker_sockets: { type: 'gauge', labels: ['worker', 'side'], help: 'Open sockets of a worker: client, upstream.' },
 
   // -- the supervisor's own process, under the names that every exporter has

@@ -49,11 +49,12 @@ export class Exposition {
   }
 
   add<Name extends Scalar>(name: Name, samples: Iterable<Sample<Name>>): void {
-    const { type } = this.#begin(name);
+    const { type, outlives } = this.#begin(name);
+    const canBeNew = type === 'counter' && outlives !== true;
     const names = LABELS[name];
     for (const [values, value] of samples) {
       const series = name + labelText(names, values);
-      this.#text += `${series} ${numberText(type === 'counter' && this.#births.isNew(series) ? 0 : value)}\n`;
+      this.#text += `${series} ${numberText(canBeNew && this.#births.isNew(series) ? 0 : value)}\n`;
     }
   }
 
@@ -63,13 +64,13 @@ export class Exposition {
   }
 
   histogram<Name extends MetricOf<'histogram'>>(name: Name, samples: Iterable<readonly [labels: LabelValues<Name>, value: HistogramValue]>): void {
-    this.#begin(name);
+    const { outlives } = this.#begin(name);
     const names = LABELS[name];
     const bounds = (this.#isOpen ? OPEN_BOUNDS : BOUNDS)[name];
     let text = '';
     for (const [values, { buckets, sum, exemplars = [] }] of samples) {
       const labels = labelText(names, values);
-      const isNew = this.#births.isNew(name + labels);
+      const isNew = outlives !== true && this.#births.isNew(name + labels);
       const begin = `${name}_bucket${labels === '' ? '{' : `${labels.slice(0, -1)},`}`;
       let count = 0;
       for (let i = 0; i < bounds.length; i++) {

@@ -78,10 +78,14 @@ export class NodeLog {
 
   #take(override: Override | null): LogLevelStatus {
     this.#override = override;
-    if (override === null) rmSync(this.#path, { force: true });
-    else {
-      writeFileSync(`${this.#path}.new`, JSON.stringify(override), { mode: 0o600 });
-      renameSync(`${this.#path}.new`, this.#path);
+    try {
+      if (override === null) rmSync(this.#path, { force: true });
+      else {
+        writeFileSync(`${this.#path}.new`, JSON.stringify(override), { mode: 0o600 });
+        renameSync(`${this.#path}.new`, this.#path);
+      }
+    } catch {
+      // a disk that is full or read-only: the level holds all the same, and the next supervisor may not know of it
     }
     this.#arm();
     this.tell();
@@ -123,7 +127,7 @@ function logSettings(inForce: ConfigInForce): Omit<LogSettings, 'level'> {
 function readOverride(path: string): Override | null {
   try {
     const { level, untilMs } = JSON.parse(readFileSync(path, 'utf8')) as Override;
-    return LOG_LEVELS.includes(level) && Number.isFinite(untilMs) ? { level, untilMs } : null;
+    return LOG_LEVELS.includes(level) && untilMs > Date.now() ? { level, untilMs } : null;
   } catch {
     return null;
   }

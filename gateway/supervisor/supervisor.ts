@@ -304,7 +304,7 @@ export class Supervisor {
     // before the workers: they may ask for a new limit at once
     this.#ledger.configure(inForce.config);
     this.#webhooks.configure(inForce);
-    void this.#tracing.configure(inForce);
+    this.#tracing.configure(inForce).catch((error: unknown) => { this.#log.error({ err: error }, 'spans go nowhere: their exporter could not be made'); });
     this.#hub.setConfig(messageOf(inForce));
     sayDoubts(this.#options.part, inForce.config, this.#log);
     this.#options.onReload();

@@ -97,7 +97,7 @@ const TRACE_ID = /^(?:[0-9a-f]{16}|[0-9a-f]{32})$/;
 const SPAN_ID = /^[0-9a-f]{16}$/;
 
 function severalB3(fields: ReadonlyMap<string, string>): TraceContext | null {
-  const decision = fields.get('x-b3-flags') === '1' ? 'd' : DECISIONS[fields.get('x-b3-sampled') ?? ''];
+  const decision = fields.get('x-b3-flags') === '1' ? 'd' : DECISIONS.get(fields.get('x-b3-sampled') ?? '');
   const [traceId = '', spanId = ''] = [fields.get('x-b3-traceid'), fields.get('x-b3-spanid')];
   if (TRACE_ID.test(traceId) && SPAN_ID.test(spanId)) return b3Context(traceId, spanId, decision);
   // ids that are malformed spoil what stands beside them
@@ -105,7 +105,7 @@ function severalB3(fields: ReadonlyMap<string, string>): TraceContext | null {
 }
 
 /** Early senders wrote it out. */
-const DECISIONS: Readonly<Record<string, string | undefined>> = { '0': '0', '1': '1', 'false': '0', 'true': '1' };
+const DECISIONS: ReadonlyMap<string, string> = new Map([['0', '0'], ['1', '1'], ['false', '0'], ['true', '1']]);
 
 function b3Context(traceId: string, spanId: string, decision: string | undefined): TraceContext | null {
   if (traceId !== '' && (ZEROS.test(traceId) || ZEROS.test(spanId))) return null;

@@ -56,6 +56,8 @@ test('exactly one at 80 % and one at 100 %, with the supervisor killed in betwee
   all(await call(node, 'acme', 4), 200);
   all(await call(node, 'acme', 2), 429);
   await eventually('the end of the quota is told', () => (receiver.ids.includes(idOf('acme', 100, 20)) ? true : null), 60_000);
+  // killed between the answer and its note, the next one would tell it again
+  await eventually('both are noted', async () => (/^tidegate_webhooks_total\{result="delivered"\} 2$/m.test(await node.metrics()) ? true : null), 30_000);
   await node.kill(again);
   await node.ready();
   all(await call(node, 'globex', 6), 200);

@@ -33,7 +33,7 @@ export class Tracing {
     const settings = exportSettings(config, secrets, this.#version);
     if (JSON.stringify(settings) !== JSON.stringify(this.#settings)) {
       this.#settings = settings;
-      this.#changing = this.#changing.then(() => this.#replace(settings));
+      this.#changing = this.#changing.catch(() => undefined).then(() => this.#replace(settings));
     }
     return this.#changing;
   }

@@ -188,10 +188,11 @@ export class World implements AsyncDisposable {
     process.kill(collector, 'SIGSTOP');
     // what stands still does not see its node end
     this.#closers.push(async () => { if (!isGone(collector)) process.kill(collector, 'SIGCONT'); });
+    const read = this.#segments();
     await this.#fillSegments();
-    this.#damageSpool();
+    this.#damageSpool(read);
     // segments that are not stored yet: the spool is full, and events are dropped
-    const ballast = join(this.#largestSegment(), '..', '99999999.seg');
+    const ballast = join([...this.#segments().keys()][0] ?? '', '..', '99999999.seg');
     writeFileSync(ballast, Buffer.alloc(9 * 1024 * 1024));
     // an edit that applies, then one that does not
     for (const node of [many, one]) {
@@ -231,20 +232,20 @@ export class World implements AsyncDisposable {
     await node.control('/v1/reload', { method: 'POST' }).catch(() => {});
   }
 
-  /** Bits of events that the collector has not read yet. */
-  #damageSpool(): void {
-    const file = this.#largestSegment();
-    const bytes = readFileSync(file);
-    bytes.fill(0x55, bytes.length >> 1, (bytes.length >> 1) + 64);
-    writeFileSync(file, bytes);
+  /** Bits of events that the collector has not read yet. @param read what it may have read: segments and their bytes */
+  #damageSpool(read: ReadonlyMap<string, number>): void {
+    const [most] = [...this.#segments()].map(([file, bytes]) => ({ file, from: read.get(file) ?? 0, added: bytes - (read.get(file) ?? 0) })).sort((a, b) => b.added - a.added);
+    if (most === undefined || most.added < 10_000) throw new Error(`no segment has grown: ${JSON.stringify(most)}`);
+    const bytes = readFileSync(most.file);
+    const at = most.from + (most.added >> 1);
+    bytes.fill(0x55, at, at + 64);
+    writeFileSync(most.file, bytes);
   }
 
-  #largestSegment(): string {
+  /** Those of `one`, and their bytes. */
+  #segments(): ReadonlyMap<string, number> {
     const spool = join(this.one.dataDir, 'spool');
-    const segments = readdirSync(spool, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.seg')).map((name) => join(spool, name));
-    const [largest] = segments.map((file) => ({ file, bytes: statSync(file).size })).sort((a, b) => b.bytes - a.bytes);
-    if (largest === undefined || largest.bytes < 20_000) throw new Error(`no segment of some size in ${spool}`);
-    return largest.file;
+    return new Map(readdirSync(spool, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.seg')).map((name) => [join(spool, name), statSync(join(spool, name)).size]));
   }
 
   /** Another collector closes a day of another app, and an operator the one that is not whole. */
