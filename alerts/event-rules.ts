@@ -47,10 +47,17 @@ export function eventGroup(windows: Windows): RuleGroup {
         description: 'tidegate_store_failing is {{ $value }}: inserts into the store fail. Events wait in the spool, or in Kafka.',
       },
       {
-        alert: 'QuarantineGrowing', severity: 'ticket',
+        alert: 'QuarantineGrowing', severity: 'ticket', labels: { log: 'spool' },
         expr: `tidegate_quarantine_bytes - min_over_time(tidegate_quarantine_bytes[${windows.of('1h')}]) > 0`,
         summary: '{{ $labels.instance }}: events could not be read, and were set aside',
         description: '{{ $value | humanize1024 }}B have gone into quarantine within an hour. The events in them are missing until they are replayed.',
+      },
+      {
+        // Kafka's quarantine is a topic: its bytes are not known to the node
+        alert: 'QuarantineGrowing', severity: 'ticket', labels: { log: 'kafka' },
+        expr: `increase(tidegate_events_quarantined_total[${windows.of('1h')}]) > 0 unless on (instance) tidegate_quarantine_bytes`,
+        summary: '{{ $labels.instance }}: messages could not be read, and were set aside',
+        description: '{{ $value | humanize }} pieces of the log have gone into the topic of quarantine within an hour. The events in them are missing until they are replayed.',
       },
       {
         alert: 'BillingDayStuck', severity: 'ticket', for: windows.of('15m'), labels: { reason: 'incomplete' },

@@ -106,7 +106,9 @@ export function serviceGroup(windows: Windows): RuleGroup {
       }),
       ofService({
         alert: 'AllTargetsDown', severity: 'page', for: windows.of('30s'), keepFiringFor: windows.of('10m'),
-        expr: 'count by (service) (tidegate_targets_healthy == 0 and tidegate_targets > 0)',
+        // a target counts as out until it is asked again: without requests that are answered so, nothing is known to be down now
+        expr: 'count by (service) (\n  (tidegate_targets_healthy == 0 and tidegate_targets > 0)\n  and on (service, instance)\n'
+          + `  sum by (service, instance) (rate(tidegate_requests_total{code=~"50[23]"}[${w2m}])) > 0\n)`,
         summary: '{{ $labels.service }}: no target takes connections',
         description: 'Every target of {{ $labels.service }} is out, on {{ $value }} node(s): its requests are answered 502 or 503.',
       }),

@@ -34,12 +34,12 @@ const heatColumn = (power: number, index: number): string => {
   return `sum(arraySum(mapValues(mapFilter((bucket, count) -> ${within}, t.latency))))`;
 };
 
-const IN_MONTH = 'toYYYYMM(t.day) = toYYYYMM($__toTime)';
+const IN_MONTH = 'toYYYYMM(t.day) = toYYYYMM($__toTime, \'UTC\')';
 /** A credit is noted for a day that is open: until that is closed, it is on no bill. */
 const CLOSED = "(t.app, t.day) IN (SELECT app, day FROM tidegate.billing_days WHERE kind = 'usage')";
 const one = (columns: Readonly<Record<string, string>>, ...where: readonly string[]): ClickHouseQuery => new ClickHouseQuery(select({ columns, from: 'billing_days', where: [IN_MONTH, CLOSED, ...where] }), 'table');
 const days = (by: readonly [name: string, expression: string], columns: Readonly<Record<string, string>>, where: readonly string[] = []): ClickHouseQuery => new ClickHouseQuery(select({
-  columns: { time: 'toDateTime(t.day)', [by[0]]: by[1], ...columns }, from: 'billing_days', where: [IN_MONTH, CLOSED, ...where], groupBy: ['time', by[0]], orderBy: ['time'],
+  columns: { time: 'toDateTime(t.day, \'UTC\')', [by[0]]: by[1], ...columns }, from: 'billing_days', where: [IN_MONTH, CLOSED, ...where], groupBy: ['time', by[0]], orderBy: ['time'],
 }), 'time_series');
 
 /** The newest terms of each app that the configuration names. */
