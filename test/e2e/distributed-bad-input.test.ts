@@ -48,7 +48,7 @@ async function readyz(node: TestNode): Promise<{ readonly status: number; readon
 
 /** It is not ready, and for each code says so, with a reason that fits, on `/readyz` and, with what to do, in its log. */
 async function saysWhy(node: TestNode, wanted: readonly (readonly [ErrorCode, RegExp])[]): Promise<void> {
-  await eventually(wanted.map(([code]) => code).join(), async () => {
+  await eventually(() => `${wanted.map(([code]) => code).join()} in:\n${node.output.slice(-4000)}`, async () => {
     const { status, ready, reasons } = await readyz(node);
     for (const [code, words] of wanted) assert.ok(reasons.some((reason) => reason.endsWith(`(${code})`) && words.test(reason)), `${code} ${String(words)} in ${JSON.stringify(reasons)}`);
     assert.deepEqual([status, ready], [503, false]);
@@ -61,7 +61,7 @@ async function saysWhy(node: TestNode, wanted: readonly (readonly [ErrorCode, Re
   assert.doesNotMatch(node.output, new RegExp(GUESS), 'what was tried as a password is not told');
 }
 
-const isReady = (node: TestNode): Promise<true> => eventually(`ready\n${node.output.slice(-2000)}`, async () => ((await readyz(node)).ready ? true : null), WITHIN_MS, 100);
+const isReady = (node: TestNode): Promise<true> => eventually(() => `ready\n${node.output.slice(-2000)}`, async () => ((await readyz(node)).ready ? true : null), WITHIN_MS, 100);
 
 test('wrong credentials for Kafka and for Redis', { skip, timeout: 300_000 }, async () => {
   await redis.with((client) => client.call('ACL', ['SETUSER', 'shared', 'on', '>its-password', '~*', '&*', '+@all']));

@@ -2,8 +2,10 @@
  * A whole node for a test: its own folder, free ports, real processes. `await using node = await TestNode.start({…})` leaves none behind.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
+import { randomInt } from 'node:crypto';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -150,16 +152,34 @@ export function tidegateCommand(args: readonly string[]): { readonly command: st
   return { command: process.execPath, args: [...(compiled ? [] : ['--import', 'tsx']), main, ...args] };
 }
 
-/** Ports that were free a moment ago, all different. */
+/** No system takes a port below this one for a connection, or for who asks for any: on Linux they begin at 32,768, elsewhere at 49,152 (RFC 6335, section 6). */
+const EPHEMERAL_FROM = 32_768;
+const OWN_FROM = 10_000;
+const handedOut = new Set<number>();
+
+/** Ports that were free a moment ago, all different. A connection that another test makes in the meantime cannot have taken them. */
 export async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(Array.from({ length: count }, async () => {
-    const server = createServer();
-    await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve); });
-    return server;
-  }));
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => { server.close(resolve); })));
+  const ports: number[] = [];
+  while (ports.length < count) {
+    const port = randomInt(OWN_FROM, EPHEMERAL_FROM);
+    if (handedOut.has(port) || !await isFree(port)) continue;
+    handedOut.add(port);
+    ports.push(port);
+  }
   return ports;
+}
+
+async function isFree(port: number): Promise<boolean> {
+  const server = createServer();
+  try {
+    server.listen(port, '127.0.0.1');
+    await once(server, 'listening');
+    return true;
+  } catch {
+    return false;
+  } finally {
+    await new Promise((resolve) => { server.close(resolve); });
+  }
 }
 
 /** The processes that this one has made and that are its own. Linux. */
