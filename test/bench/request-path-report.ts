@@ -42,20 +42,20 @@ export function peerMarks(arms: readonly Arm[], references: readonly [nginx: str
   return `Marks, everything on: at most ${MARK_NGINX} times nginx: ${atMost(times(nginx), MARK_NGINX)}; Go's and @fastify/http-proxy's CPU at least ${MARK_BEATEN} times Tidegate's: ${beaten(go)}; ${beaten(fastify)}.`;
 }
 
-export function recordingTable(recording: readonly Sample[], without: readonly Sample[], lives: number): string {
+/** The data path whole, beside itself with something left out. The mark is of all of recording. */
+export function recordingTable(leftOut: 'recording' | 'metrics', whole: readonly Sample[], without: readonly Sample[], lives: number): string {
   const cpu = (samples: readonly Sample[]): number[] => samples.map((sample) => sample.cpuUs);
-  const added = spreadOf(ratios(cpu(recording), cpu(without)).map((ratio) => (ratio - 1) * 100));
+  const added = spreadOf(ratios(cpu(whole), cpu(without)).map((ratio) => (ratio - 1) * 100));
   const row = (name: string, samples: readonly Sample[]): string[] => {
     const { median, least, most } = spreadOf(cpu(samples));
     return [name, median.toFixed(2), `${least.toFixed(2)}-${most.toFixed(2)}`];
   };
+  const [what, left] = leftOut === 'recording' ? ['Recording adds', 'answers together at the turn\'s end, not recorded'] : ['The metrics alone add', 'recorded before answered, counted in no metric'];
+  const line = `${what} ${added.median.toFixed(1)} % of CPU a request (median of ${whole.length} pairs of ${lives} processes each, ${added.least.toFixed(1)} to ${added.most.toFixed(1)} %).`;
   return [
-    markdownTable(['the data path alone, both at once', 'CPU a request, us', 'least-most'], [
-      row('answers together at the turn\'s end, not recorded', without),
-      row('recorded before answered, counted in metrics', recording),
-    ]),
+    markdownTable(['the data path alone, both at once', 'CPU a request, us', 'least-most'], [row(left, without), row('recorded before answered, counted in metrics', whole)]),
     '',
-    `Recording adds ${added.median.toFixed(1)} % of CPU a request (median of ${recording.length} pairs of ${lives} processes each, ${added.least.toFixed(1)} to ${added.most.toFixed(1)} %). Mark: at most 3 %: ${atMost(added.median, 3)}.`,
+    leftOut === 'recording' ? `${line} Mark: at most 3 %: ${atMost(added.median, 3)}.` : line,
   ].join('\n');
 }
 
