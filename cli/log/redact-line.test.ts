@@ -18,13 +18,14 @@ test('what stands under a secret\'s name is not written, however deep, and whate
 test('what looks like a credential within a text is not written', () => {
   for (const said of [
     `GET /a?api_key=${CANARY}&b=1`, `https://a.example/x?b=1&access_token=${CANARY}#f`, `/x?X-Amz-Signature=${CANARY}`, `failed: password=${CANARY}; retry`, `/login;session_id=${CANARY}/x`,
-    `redis://:${CANARY}@127.0.0.1:6379/0`, `connect to https://user:${CANARY}@a.example:8443/x failed`, `https://${CANARY}@a.example/`, `clickhouse http://u:p${CANARY}%40@c?user=x`,
+    `redis://:${CANARY}@127.0.0.1:6379/0`, `connect to https://user:${CANARY}@a.example:8443/x failed`, `https://${CANARY}@a.example/`, `https://user:a/b${CANARY}@a.example/x`, `password: ${CANARY}`, `{ user: 'ana', redis_password: '${CANARY}' }`, `client_secret: ${CANARY}, a: 1`, `clickhouse http://u:p${CANARY}%40@c?user=x`,
     `Authorization: Bearer ${CANARY}`, `authorization: ${CANARY}`, `"cookie": "sid=${CANARY}; b=${CANARY}"`, `Cookie: a=${CANARY}`, `set-cookie: a=${CANARY}; Path=/`, `X-Api-Key: ${CANARY}`, `basic ${CANARY}=`,
     `the token ${JWT} has expired`, `{"password": "${CANARY}", "a": 1}`, `-----BEGIN PRIVATE KEY-----\n${CANARY}\n-----END PRIVATE KEY-----`, `-----BEGIN RSA PRIVATE KEY-----\n${CANARY}`,
   ]) {
     assert.doesNotMatch(text({ msg: said }), /CANARY/, said);
     assert.doesNotMatch(text({ err: { type: 'Error', message: said, stack: `Error: ${said}\n    at x` } }), /CANARY/, `as an error: ${said}`);
   }
+  assert.doesNotMatch(text({ msg: `${'x'.repeat(3985)} https://u:${CANARY}@a` }), /CANARY/, 'where the text is cut');
   const key = newKey();
   assert.ok(!text({ msg: `the key ${key} of acme` }).includes(key));
 });
@@ -32,9 +33,9 @@ test('what looks like a credential within a text is not written', () => {
 test('what leads an operator to the fault stays', () => {
   const line = {
     level: 'error', code: 'shared_state_access', key_id: 'k-1', keys: 3, app: 'acme', service: 'keys', request_id: '0123456789abcdef-7', file: '/etc/tidegate/control.token', tokens: 2,
-    msg: 'control.token: is shorter than 16 characters; see docs/authentication.md', url: 'http://127.0.0.1:9001/@scope/x?page=2', detail: 'qpd:app:acme:2026-11-23 has no basic auth, and author=ana',
+    msg: 'control.token: is shorter than 16 characters; see docs/authentication.md', url: 'http://127.0.0.1:9001/@scope/x?page=2', detail: 'qpd:app:acme:2026-11-23 has no basic auth, and author=ana; http://10.0.0.1:80/@x, password of ana',
   };
-  assert.deepEqual(redactLine(line), { ...line, detail: 'qpd:app:acme:2026-11-23 has no basic auth, and author=***' }, 'a name that holds `auth` is taken for one, to be sure');
+  assert.deepEqual(redactLine(line), { ...line, detail: 'qpd:app:acme:2026-11-23 has no basic auth, and author=***; http://10.0.0.1:80/@x, password of ana' }, 'a name that holds `auth` is taken for one, to be sure');
   assert.equal(redactLine({ msg: 'redis://user:x@127.0.0.1:6379/0 refused' })['msg'], 'redis://***@127.0.0.1:6379/0 refused');
 });
 
