@@ -28,6 +28,8 @@ export class TestUpstream {
       upstream.#server.once('error', reject);
       upstream.#server.listen(options.port ?? 0, '127.0.0.1', resolve);
     });
+    // a test that fails before it stops its upstream ends all the same, and the file with it
+    upstream.#server.unref();
     return upstream;
   }
 
