@@ -24,7 +24,7 @@ const UNIT_FILES_AT_ONCE = 4;
 
 const GROUPS: readonly Group[] = [
   { name: 'house', folders: ['test/house', 'test/bench'], concurrency: 2, timeoutMs: 300_000 },
-  { name: 'unit', folders: ['errors', 'gateway', 'alerts', 'cli', 'test/harness'], concurrency: UNIT_FILES_AT_ONCE, timeoutMs: 300_000 },
+  { name: 'unit', folders: ['errors', 'gateway', 'alerts', 'dashboards', 'cli', 'test/harness'], concurrency: UNIT_FILES_AT_ONCE, timeoutMs: 300_000 },
   { name: 'collector', folders: ['collector'], concurrency: UNIT_FILES_AT_ONCE, timeoutMs: 300_000 },
   // half of their time is waiting for time-outs
   { name: 'conformance', folders: ['test/conformance'], concurrency: 2, timeoutMs: 900_000 },

@@ -70,6 +70,19 @@ export function reloads(): dashboard.AnnotationQueryBuilder {
     .step('60s').useValueForTime(true).titleFormat('Configuration applied').textFormat('{{version}} on {{instance}}');
 }
 
+/** For so long a version is new on a node. Longer than the step of a picture of 30 days, which has at most 11,000 points. */
+const NEW_FOR = '5m';
+
+/** When a node was started with a version that it, or a node of its name, had not before. A start with the same one is none. */
+export function deploys(): dashboard.AnnotationQueryBuilder {
+  const before = promql.lastOverTime(gauge('tidegate_build_info').range(NEW_FOR).offset(NEW_FOR));
+  const appeared = promql.unless(gauge('tidegate_build_info'), before).on(['instance', 'version']);
+  const started = promql.mul(gauge('process_start_time_seconds'), promql.n(1000));
+  return new dashboard.AnnotationQueryBuilder().name('Deployed').datasource(PROMETHEUS).enable(true).iconColor('purple')
+    .expr(text(promql.mul(started, appeared).on(['instance']).groupRight([])))
+    .step('60s').useValueForTime(true).titleFormat('Deployed').textFormat('{{version}} on {{instance}}');
+}
+
 /** A link to another board, for the same time and variables. `extra`: further variables, such as `var-service=…`. */
 export function linkTo(name: BoardName, title: string, extra: string): dashboard.DashboardLinkBuilder {
   return new dashboard.DashboardLinkBuilder(title).url(`/d/${uidOf(name)}?\${datasource:queryparam}&\${instance:queryparam}&${extra}&\${__url_time_range}`);

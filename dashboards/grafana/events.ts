@@ -1,9 +1,9 @@
 /** Event pipeline: is every answered request recorded, shipped, stored, and how far behind. */
 import type { Dashboard } from '@grafana/grafana-foundation-sdk/dashboard';
 import * as units from '@grafana/grafana-foundation-sdk/units';
-import { board, nodes, prometheusSource, reloads } from './board.js';
+import { board, deploys, nodes, prometheusSource, reloads } from './board.js';
 import { ask, atLeast, atMost, graph, number, states } from './panels.js';
-import { divide, gauge, histogramRate, increase, max, min, promql, quantile, rate, sum } from './promql.js';
+import { divide, gauge, histogramRate, increase, lag, max, min, promql, quantile, rate, sum } from './promql.js';
 
 const UP_DOWN = { 0: 'down', 1: 'up' } as const;
 
@@ -11,13 +11,13 @@ export function events(): Dashboard {
   const spoolUsed = promql.div(gauge('tidegate_spool_bytes'), gauge('tidegate_spool_limit_bytes'));
   return board({
     name: 'events', title: 'Event pipeline', description: 'Is every answered request recorded, shipped and stored, and how far behind is it?',
-    variables: [prometheusSource(), nodes()], annotations: [reloads()],
+    variables: [prometheusSource(), nodes()], annotations: [reloads(), deploys()],
   }, [
     { title: 'Now', panels: [
       number({
         id: 1, title: 'Lag', unit: units.Seconds, width: 3, thresholds: atMost(30, 300),
-        description: 'How long ago everything that was recorded was stored, on the node furthest behind. Reports and quotas of `over: bill` are that far behind; requests are served all the same.',
-      }, ask(max(gauge('tidegate_event_lag_seconds')))),
+        description: 'How long ago everything that was recorded was stored, or taken by Kafka, on the node furthest behind. Reports and quotas of `over: bill` are that far behind; requests are served all the same.',
+      }, ask(lag())),
       number({
         id: 2, title: 'Missing', unit: units.Short, width: 3, thresholds: atMost(1, 1),
         description: 'Events of today and yesterday (UTC) that are known to be missing from their streams now. Such a day is not complete, and closes only by an operator\'s word; GET /v1/completeness names the streams.',
@@ -27,9 +27,9 @@ export function events(): Dashboard {
         description: 'Events, over the time shown, that could not be written because the spool was full or its disk failed. They are tallied by app; their day is not complete.',
       }, ask(sum(increase('tidegate_events_dropped_total', {}, '$__range')))),
       number({
-        id: 4, title: 'Set aside', unit: units.BytesSI, width: 3, thresholds: atMost(1, 1),
-        description: 'Bytes of the log that could not be read and are in quarantine now. `tidegate quarantine list` names them, `replay` tries again.',
-      }, ask(sum(gauge('tidegate_quarantine_bytes')))),
+        id: 4, title: 'Set aside', unit: units.Short, width: 3, decimals: 0, thresholds: atMost(1, 1),
+        description: 'Pieces of the log, spool or Kafka, that could not be read over the time shown, and went into quarantine. `tidegate quarantine list` names all that is there, `replay` tries again.',
+      }, ask(sum(increase('tidegate_events_quarantined_total', {}, '$__range')))),
       number({
         id: 5, title: 'Spool used', unit: units.PercentUnit, decimals: 1, width: 3, thresholds: atMost(0.5, 0.8),
         description: 'Share of the spool\'s room that is taken, on the fullest node. At 100 % events are dropped, requests are not.',
@@ -47,8 +47,8 @@ export function events(): Dashboard {
     { title: 'From request to store', panels: [
       graph({ id: 10, title: 'Events by stage', unit: units.EventsPerSecond, width: 12, description: 'Events a second that reached each stage: recorded (in the spool, before the answer), shipped (acknowledged by Kafka; without Kafka there is none), stored. They lie on each other where all is well.' },
         [ask(sum(rate('tidegate_events_total'), ['stage']), '{{stage}}')]),
-      graph({ id: 11, title: 'Lag', unit: units.Seconds, width: 12, thresholds: atMost(30, 300), description: 'How long ago everything that was recorded was stored, by node. It rises by a second a second while nothing is stored.' },
-        [ask(max(gauge('tidegate_event_lag_seconds'), ['instance']), '{{instance}}')]),
+      graph({ id: 11, title: 'Lag', unit: units.Seconds, width: 12, thresholds: atMost(30, 300), description: 'How long ago everything that was recorded was stored, or taken by Kafka, whichever is longer, by node. It rises by a second a second while nothing is.' },
+        [ask(lag(['instance']), '{{instance}}')]),
       graph({ id: 12, title: 'Spool', unit: units.BytesSI, width: 12, description: 'Bytes of the spool by node, and where it is full (dashed, the smallest). It falls when what it holds is stored, or shipped.' },
         [ask(max(gauge('tidegate_spool_bytes'), ['instance']), '{{instance}}'), ask(min(gauge('tidegate_spool_limit_bytes')), 'full')], { limits: ['full'] }),
       states({ id: 13, title: 'Collectors', unit: units.Short, width: 12, height: 8, description: 'Whether the collector of each node that has one answers.' }, [ask(min(gauge('tidegate_collector_up'), ['instance']), '{{instance}}')], UP_DOWN),

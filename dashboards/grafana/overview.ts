@@ -1,9 +1,9 @@
 /** Overview: is anything wrong, and with which service. */
 import type { Dashboard } from '@grafana/grafana-foundation-sdk/dashboard';
 import * as units from '@grafana/grafana-foundation-sdk/units';
-import { board, linkTo, nodes, prometheusSource, reloads, services } from './board.js';
+import { board, deploys, linkTo, nodes, prometheusSource, reloads, services } from './board.js';
 import { ask, atLeast, atMost, graph, number, rows } from './panels.js';
-import { budgetLeft, divide, errorRatio, gauge, histogramRate, increase, max, min, NODES_UP, orNumber, orZero, promql, quantile, rate, servicesOverThreshold, sum } from './promql.js';
+import { budgetLeft, divide, errorRatio, gauge, histogramRate, increase, lag, max, min, NODES_UP, orNumber, orZero, promql, quantile, rate, servicesOverThreshold, sum } from './promql.js';
 
 const SERVICE = '$service';
 
@@ -11,7 +11,7 @@ export function overview(): Dashboard {
   const toService = linkTo('service', 'Open the service', 'var-service=${__field.labels.service}');
   return board({
     name: 'overview', title: 'Overview', description: 'Is anything wrong, and with which service?',
-    variables: [prometheusSource(), nodes(), services()], annotations: [reloads()],
+    variables: [prometheusSource(), nodes(), services()], annotations: [reloads(), deploys()],
   }, [
     { title: 'Now', panels: [
       number({
@@ -25,7 +25,7 @@ export function overview(): Dashboard {
       }, ask(quantile(0.99, 'tidegate_request_duration_seconds', { service: SERVICE }))),
       number({
         id: 4, title: 'Least error budget left', unit: units.PercentUnit, decimals: 0, width: 4, thresholds: atLeast(0.25, 0),
-        description: 'Of the service that has the least left of its objective\'s (slo.availability) room for errors in 30 days. Below 0 the objective is missed. – where no service has an objective.',
+        description: 'Of the service that has the least left of its objective\'s (slo.availability) room for errors in 30 days, on all nodes. Below 0 the objective is missed. – where no service has an objective, or Prometheus has not the rules of alerts/.',
       }, ask(min(budgetLeft(SERVICE)))),
       number({
         id: 5, title: 'Services over threshold', unit: units.Short, width: 3, thresholds: atMost(1, 1),
@@ -41,16 +41,16 @@ export function overview(): Dashboard {
       }, ask(`avg(${NODES_UP})`)),
       number({
         id: 8, title: 'Event lag', unit: units.Seconds, width: 2, thresholds: atMost(30, 300),
-        description: 'How long ago everything that was recorded was stored, on the node furthest behind. The board Event pipeline says why.',
-      }, ask(max(gauge('tidegate_event_lag_seconds')))),
+        description: 'How long ago everything that was recorded was stored, or taken by Kafka, on the node furthest behind. The board Event pipeline says why.',
+      }, ask(lag())),
     ] },
     { title: 'Services', panels: [
       graph({ id: 10, title: 'Requests by service', unit: units.RequestsPerSecond, width: 8, description: 'Requests ended a second, refused ones too.' },
         [ask(sum(rate('tidegate_requests_total', { service: SERVICE }), ['service']), '{{service}}')], { link: toService }),
       graph({ id: 11, title: 'Errors by service', unit: units.PercentUnit, width: 8, description: 'Share of the requests to be answered that were answered with 5xx. The dashed line is the lowest threshold of the services shown (alerts.error_ratio).' },
         [ask(errorRatio(SERVICE, ['service']), '{{service}}'), ask(min(gauge('tidegate_alert_error_ratio', { service: SERVICE })), 'threshold')], { link: toService, limits: ['threshold'] }),
-      graph({ id: 12, title: 'p95 by service', unit: units.Seconds, width: 8, description: 'What 95 of 100 requests took at most, estimated within the bounds of the histogram. The dashed line is the lowest threshold of the services shown (alerts.latency_p95).' },
-        [ask(quantile(0.95, 'tidegate_request_duration_seconds', { service: SERVICE }, ['service']), '{{service}}'), ask(min(gauge('tidegate_alert_latency_p95_seconds', { service: SERVICE })), 'threshold')], { link: toService, limits: ['threshold'] }),
+      graph({ id: 12, title: 'p95 by service', unit: units.Seconds, width: 8, description: 'What 95 of 100 requests took at most, estimated within the bounds of the histogram. A diamond is a traced request. The dashed line is the lowest threshold of the services shown (alerts.latency_p95).' },
+        [ask(quantile(0.95, 'tidegate_request_duration_seconds', { service: SERVICE }, ['service']), '{{service}}').exemplar(true), ask(min(gauge('tidegate_alert_latency_p95_seconds', { service: SERVICE })), 'threshold')], { link: toService, limits: ['threshold'] }),
       rows({ id: 13, title: 'Services now', unit: units.Short, width: 24, height: 7, description: 'The last minutes of each service, those with the most errors first. A click opens the service.' }, [
         ask(sum(rate('tidegate_requests_total', { service: SERVICE }), ['service'])), ask(errorRatio(SERVICE, ['service'])),
         ask(quantile(0.95, 'tidegate_request_duration_seconds', { service: SERVICE }, ['service'])), ask(quantile(0.99, 'tidegate_request_duration_seconds', { service: SERVICE }, ['service'])),

@@ -1,8 +1,9 @@
 /**
- * PromQL of the panels, built with @grafana/promql-builder over the table of metrics: a name or a label that does not exist does not compile. What an error is,
- * and which requests a service is judged by, is said as alerts/ says it.
+ * PromQL of the panels, built with @grafana/promql-builder over the table of metrics and what alerts/ records: a name or a label that does not exist does not compile. What an
+ * error is, and which requests a service is judged by, is said as alerts/ says it.
  */
 import * as promql from '@grafana/promql-builder';
+import { ERRORS, JUDGED, OWN_FAILURES } from '../../alerts/service-rules.js';
 import { METRICS, type LabelOf, type MetricName, type MetricOf } from '../../gateway/metrics/catalogue.js';
 
 export type Expr = promql.Builder<promql.Expr>;
@@ -15,14 +16,16 @@ const RATE_WINDOW = '$__rate_interval';
 /** Of Prometheus itself, of each scrape. */
 export const NODES_UP = 'up{job="tidegate", instance=~"$instance"}';
 
-/** Refused because the gateway itself failed: these are its errors; all others are the client's. */
-const OWN_FAILURES = 'draining|internal_error|ledger_unavailable';
-
+/** Of the nodes that the board shows. */
 function selector(metric: string, matches: Readonly<Record<string, string | undefined>>): promql.VectorExprBuilder {
-  const built = new promql.VectorExprBuilder().metric(metric);
   // other programs have names such as process_open_fds, too
   const own = metric.startsWith('tidegate_') ? {} : { job: 'tidegate' };
-  for (const [label, value] of Object.entries({ ...own, instance: '$instance', ...matches })) {
+  return matching(metric, { ...own, instance: '$instance', ...matches });
+}
+
+function matching(metric: string, matches: Readonly<Record<string, string | undefined>>): promql.VectorExprBuilder {
+  const built = new promql.VectorExprBuilder().metric(metric);
+  for (const [label, value] of Object.entries(matches)) {
     if (value?.startsWith('!') === true) built.labelNotMatchRegexp(label, value.slice(1));
     else if (value !== undefined && /[$|.*+]/.test(value)) built.labelMatchRegexp(label, value);
     else if (value !== undefined) built.label(label, value);
@@ -83,7 +86,7 @@ export const orNumber = (expr: Expr, value: number): Expr => promql.or(expr, pro
 /** Of a service's requests a second: those that it was to answer, without what the gateway refused for what the client is or did. */
 export function judged(service: string, by: readonly ('service' | 'instance')[], window = RATE_WINDOW): Expr {
   const all = sum(rate('tidegate_requests_total', { service }, window), by);
-  return promql.sub(all, orZero(sum(rate('tidegate_refused_total', { service, reason: `!${OWN_FAILURES}` }, window), by), all));
+  return promql.sub(all, orZero(sum(rate('tidegate_refused_total', { service, reason: `!${OWN_FAILURES.join('|')}` }, window), by), all));
 }
 
 /** Of a service's requests a second: those answered with 5xx; 0, and not nothing, where none was. */
@@ -96,22 +99,35 @@ export function errorRatio(service: string, by: readonly ('service' | 'instance'
   return divide(failed(service, by, window), promql.gt(judged(service, by, window), promql.n(0)));
 }
 
-/** What is left of the error budget of 30 days of each service with an objective: 1 all of it, below 0 it is overdrawn. */
+/**
+ * What is left of the error budget of 30 days of each service with an objective: 1 all of it, below 0 it is overdrawn. Of what the rules record, which is two series of each service: 30 days of what
+ * nodes tell, of each route, status and node, would be read anew each time that a board is looked at. Both are recorded at the same times, so that their sums compare, and are of all nodes.
+ */
 export function budgetLeft(service: string): Expr {
+  const total = (record: typeof ERRORS | typeof JUDGED): Expr => promql.sumOverTime(matching(`${record}:rate2m`, { service }).range('30d'));
   const objective = max(gauge('tidegate_slo_availability_ratio', { service }), ['service']);
-  const used = promql.div(errorRatio(service, ['service'], '30d'), promql.sub(promql.n(1), objective)).on(['service']);
-  return promql.sub(promql.n(1), used);
+  const failedShare = promql.div(total(ERRORS), promql.gt(total(JUDGED), promql.n(0)));
+  return promql.sub(promql.n(1), promql.div(failedShare, promql.sub(promql.n(1), objective)).on(['service']));
 }
 
 /**
- * The share of a service's requests that took no longer than its objective, by the bucket that ends there: a quantile is interpolated, and lies. Prometheus 2 has le="2" or "2.0" as the scrape
- * had it, Prometheus 3 always "2.0"; `bound` has "2".
+ * The share of a service's requests that took no longer than its objective, by the bucket that ends there: a quantile is interpolated, and lies. As LatencyBudgetBurn has it: those that took longer, of
+ * those that the service was to answer, or a flood of refusals, which take no time, would hide them. Prometheus 2 has le="2" or "2.0" as the scrape had it, Prometheus 3 always "2.0"; `bound` has "2".
  */
 export function withinObjective(service: string): Expr {
   // promql-builder 0.0.6 writes a function's texts as they are: the quotation marks are ours
   const byBound = promql.labelReplace(histogramRate('tidegate_request_duration_seconds', 'bucket', { service }), '"bound"', '"$1"', '"le"', '"(.+?)(?:\\\\.0)?"');
   const within = promql.and(sum(byBound, ['service', 'bound']), gauge('tidegate_slo_latency_threshold_seconds', { service })).on(['service', 'bound']);
-  return promql.div(max(within, ['service']), sum(histogramRate('tidegate_request_duration_seconds', 'count', { service }), ['service']));
+  const longer = promql.sub(sum(histogramRate('tidegate_request_duration_seconds', 'count', { service }), ['service']), max(within, ['service']));
+  return promql.sub(promql.n(1), promql.div(longer, promql.gt(judged(service, ['service']), promql.n(0))));
+}
+
+/**
+ * How long ago what was recorded was stored, and how long ago it was taken by Kafka: the worse of both. A node that only ships knows nothing of the store. `or` leaves out what has the labels of
+ * something on its left, so the one has a label more.
+ */
+export function lag(by: readonly 'instance'[] = []): Expr {
+  return max(promql.or(gauge('tidegate_event_lag_seconds'), promql.labelReplace(gauge('tidegate_shipping_lag_seconds'), '"to"', '"kafka"', '"instance"', '".*"')), by);
 }
 
 /** How many services fail more than their own threshold allows. */

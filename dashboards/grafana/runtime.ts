@@ -1,7 +1,7 @@
 /** Runtime: the processes of the nodes, their limits' ledger, and the configuration in force. */
 import type { Dashboard } from '@grafana/grafana-foundation-sdk/dashboard';
 import * as units from '@grafana/grafana-foundation-sdk/units';
-import { board, nodes, prometheusSource, reloads } from './board.js';
+import { board, deploys, nodes, prometheusSource, reloads } from './board.js';
 import { ask, atLeast, atMost, graph, number, rows, states } from './panels.js';
 import { gauge, histogramRate, increase, max, min, NODES_UP, promql, rate, sum } from './promql.js';
 
@@ -11,7 +11,7 @@ const OF_WORKER = ['instance', 'worker'];
 export function runtime(): Dashboard {
   return board({
     name: 'runtime', title: 'Runtime', description: 'The processes of the nodes, the ledger of limits, and the configuration in force.',
-    variables: [prometheusSource(), nodes()], annotations: [reloads()],
+    variables: [prometheusSource(), nodes()], annotations: [reloads(), deploys()],
   }, [
     { title: 'Now', panels: [
       number({ id: 1, title: 'Nodes answering', unit: units.Short, width: 3, thresholds: atLeast(1, 1), description: 'Nodes that Prometheus could scrape the last time. Red at 0; whether all of them answer says the state of each, below.' }, ask(`sum(${NODES_UP})`)),
@@ -58,7 +58,7 @@ export function runtime(): Dashboard {
         [ask(max(gauge('process_open_fds'), ['instance']), '{{instance}}'), ask(min(gauge('process_max_fds')), 'most')], { limits: ['most'] }),
     ] },
     { title: 'Limits and configuration', panels: [
-      graph({ id: 30, title: 'Leases asked of the ledger', unit: units.CountsPerSecond, width: 8, description: 'A second, by result. Refused ones are limits that are used up; failed ones, a ledger that did not answer.' }, [ask(sum(rate('tidegate_quota_leases_total'), ['result']), '{{result}}')]),
+      graph({ id: 30, title: 'Leases asked of the ledger', unit: units.CountsPerSecond, width: 8, description: 'A second: asked (a request had to wait for the ledger), and what it answered: granted, empty (the limit is used up), unavailable (Redis could not be asked, or the ledger did not answer in time).' }, [ask(sum(rate('tidegate_quota_leases_total'), ['result']), '{{result}}')]),
       states({ id: 31, title: 'Ledger', unit: units.Short, width: 8, height: 8, description: 'Whether limits can be lent, by node.' }, [ask(min(gauge('tidegate_ledger_up'), ['instance']), '{{instance}}')], { 0: 'away', 1: 'lends' }),
       graph({ id: 32, title: 'Webhooks of quotas', unit: units.Short, width: 8, description: 'What became of them, in each step of the picture: delivered, retried, failed (given up), dropped.' }, [ask(sum(increase('tidegate_webhooks_total'), ['result']), '{{result}}')], { bars: true, stacked: true }),
       graph({ id: 33, title: 'Reloads, by result', unit: units.Short, width: 8, description: 'Configurations read again, in each step of the picture.' }, [ask(sum(increase('tidegate_config_reloads_total'), ['result']), '{{result}}')], { bars: true, stacked: true }),

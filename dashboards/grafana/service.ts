@@ -1,7 +1,7 @@
 /** Service: one service's routes, latency, targets and refusals, beside what is promised of it. */
 import type { Dashboard } from '@grafana/grafana-foundation-sdk/dashboard';
 import * as units from '@grafana/grafana-foundation-sdk/units';
-import { board, nodes, oneService, prometheusSource, reloads, routes } from './board.js';
+import { board, deploys, nodes, oneService, prometheusSource, reloads, routes } from './board.js';
 import { ask, atLeast, atMost, graph, heat, number, states } from './panels.js';
 import { budgetLeft, divide, errorRatio, gauge, heat as heatOf, histogramRate, increase, min, orZero, promql, quantile, rate, sum, withinObjective, type Expr } from './promql.js';
 
@@ -11,7 +11,7 @@ const ROUTES = { service: '$service', route: '$route' } as const;
 export function service(): Dashboard {
   return board({
     name: 'service', title: 'Service', description: 'One service: its routes, latency, targets and refusals.',
-    variables: [prometheusSource(), nodes(), oneService(), routes()], annotations: [reloads()],
+    variables: [prometheusSource(), nodes(), oneService(), routes()], annotations: [reloads(), deploys()],
   }, [
     { title: 'Now', panels: [
       number({ id: 1, title: 'Requests', unit: units.RequestsPerSecond, width: 3, description: 'Requests ended a second, refused ones too.' }, ask(sum(rate('tidegate_requests_total', OF)))),
@@ -26,11 +26,11 @@ export function service(): Dashboard {
       }, ask(quantile(0.99, 'tidegate_request_duration_seconds', OF))),
       number({
         id: 5, title: 'Within latency objective', unit: units.PercentUnit, decimals: 2, width: 4, thresholds: atLeast(0.99, 0.95),
-        description: 'Share of requests that took no longer than slo.latency.threshold: counted, not estimated. Green from 99 % on; – where the service has no such objective.',
+        description: 'Share of the requests to be answered that took no longer than slo.latency.threshold: counted, not estimated, and without those refused for what the client did, as the alerts have it. Green from 99 % on; – where the service has no such objective.',
       }, ask(withinObjective(OF.service))),
       number({
         id: 6, title: 'Error budget left', unit: units.PercentUnit, decimals: 0, width: 3, thresholds: atLeast(0.25, 0),
-        description: 'What is left of the room for errors that slo.availability leaves in 30 days. Below 0 the objective is missed; – where the service has none.',
+        description: 'What is left of the room for errors that slo.availability leaves in 30 days, on all nodes. Below 0 the objective is missed; – where the service has none, or Prometheus has not the rules of alerts/.',
       }, ask(budgetLeft(OF.service))),
       number({ id: 7, title: 'Targets well', unit: units.PercentUnit, decimals: 0, width: 3, thresholds: atLeast(1, 0.5), description: 'Share of the service\'s targets that no worker passes over, on the node that sees fewest.' },
         ask(min(promql.div(gauge('tidegate_targets_healthy', OF), gauge('tidegate_targets', OF))))),
@@ -46,16 +46,16 @@ export function service(): Dashboard {
       ], { limits: ['threshold'] }),
     ] },
     { title: 'Latency', panels: [
-      heat({ id: 20, title: 'How long requests take', unit: units.Seconds, width: 12, description: 'Requests by how long they took, from the first byte to the answer\'s end, in the buckets of the histogram. Two bands are two kinds of requests: choose a route.' }, ask(heatOf('tidegate_request_duration_seconds', ROUTES)), 'le'),
-      graph({ id: 21, title: 'Percentiles', unit: units.Seconds, width: 12, height: 9, description: 'What 50, 95 and 99 of 100 requests took at most, estimated within the bounds of the histogram. The dashed line is the service\'s threshold for the p99 (alerts.latency_p99).' }, [
-        ...[0.5, 0.95, 0.99].map((q) => ask(quantile(q, 'tidegate_request_duration_seconds', ROUTES), `p${q * 100}`)),
+      heat({ id: 20, title: 'How long requests take', unit: units.Seconds, width: 12, description: 'Requests by how long they took, from the first byte to the answer\'s end, in the buckets of the histogram. Two bands are two kinds of requests: choose a route. A diamond is a traced request, and leads to its trace.' }, ask(heatOf('tidegate_request_duration_seconds', ROUTES)).exemplar(true), 'le'),
+      graph({ id: 21, title: 'Percentiles', unit: units.Seconds, width: 12, height: 9, description: 'What 50, 95 and 99 of 100 requests took at most, estimated within the bounds of the histogram. The dashed line is the service\'s threshold for the p99 (alerts.latency_p99). A diamond is a traced request.' }, [
+        ...[0.5, 0.95, 0.99].map((q) => ask(quantile(q, 'tidegate_request_duration_seconds', ROUTES), `p${q * 100}`).exemplar(true)),
         ask(min(gauge('tidegate_alert_latency_p99_seconds', OF)), 'p99 threshold'),
       ], { limits: ['p99 threshold'] }),
-      graph({ id: 22, title: 'p95 by route', unit: units.Seconds, width: 8, description: 'What 95 of 100 requests of each route took at most, estimated within the bounds of the histogram.' }, [ask(quantile(0.95, 'tidegate_request_duration_seconds', ROUTES, ['route']), '{{route}}')]),
+      graph({ id: 22, title: 'p95 by route', unit: units.Seconds, width: 8, description: 'What 95 of 100 requests of each route took at most, estimated within the bounds of the histogram. A diamond is a traced request.' }, [ask(quantile(0.95, 'tidegate_request_duration_seconds', ROUTES, ['route']), '{{route}}').exemplar(true)]),
       graph({ id: 23, title: 'In the gateway, and in the upstream', unit: units.Seconds, width: 8, description: 'Means: what the gateway itself took of a request, and what an attempt at the upstream took. Together they are about the duration.' }, [
         ask(mean('tidegate_gateway_duration_seconds'), 'gateway'), ask(mean('tidegate_upstream_duration_seconds'), 'upstream'),
       ], { stacked: true }),
-      graph({ id: 24, title: 'Within latency objective', unit: units.PercentUnit, width: 8, description: 'Share of requests that took no longer than slo.latency.threshold, and the share that shall (dashed). Empty where the service has no such objective.' },
+      graph({ id: 24, title: 'Within latency objective', unit: units.PercentUnit, width: 8, description: 'Share of the requests to be answered that took no longer than slo.latency.threshold, and the share that shall (dashed). Empty where the service has no such objective.' },
         [ask(withinObjective(OF.service), 'within'), ask(min(gauge('tidegate_slo_latency_share_ratio', OF)), 'objective')], { limits: ['objective'], axisMax: 1 }),
     ] },
     { title: 'Targets', panels: [

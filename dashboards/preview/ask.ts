@@ -46,6 +46,7 @@ export interface TargetJson {
   readonly datasource: { readonly type: string };
   readonly expr?: string;
   readonly instant?: boolean;
+  readonly exemplar?: boolean;
   readonly legendFormat?: string;
   readonly rawSql?: string;
   readonly format?: string | number;

@@ -1,6 +1,6 @@
 /**
  * Every panel of every board on live data: what it asks is answered with data by a real Prometheus, by ClickHouse's engine, by the report API; and its number moves, the
- * right way, when what it shows is made to happen. Tells each panel with what it answered.
+ * right way, when what it shows is made to happen. Reloads, deploys and closed days are there beside them, and traced requests in pictures of latency. Tells each panel with what it answered.
  */
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -9,7 +9,7 @@ import { test } from 'node:test';
 import { packageRoot } from '../../cli/version.js';
 import { BOARDS_FOLDER } from '../../dashboards/grafana/boards.js';
 import { ask, type Answer, type BoardJson, type PanelJson, type TargetJson } from '../../dashboards/preview/ask.js';
-import type { Shown } from '../../dashboards/preview/expand.js';
+import { expandPromql, type Shown } from '../../dashboards/preview/expand.js';
 import { variablesOf } from '../../dashboards/preview/variables.js';
 import { eventually } from '../harness/deadline.js';
 import { requires } from '../harness/requires.js';
@@ -75,6 +75,34 @@ function told(answers: readonly Answer[]): string {
   return parts.join('; ').slice(0, 160);
 }
 
+/** What stands there beside the panels: reloads, deploys, closed days. */
+async function assertAnnotated(world: World, fromMs: number): Promise<void> {
+  for (const file of files) {
+    const board = JSON.parse(readFileSync(join(root, file), 'utf8')) as BoardJson;
+    for (const { name, expr, target } of board.annotations.list ?? []) {
+      // the month of the day that is billed, where a month is asked for
+      const toMs = target?.url === undefined ? Date.now() : world.billedMs;
+      const asked: TargetJson = target ?? { refId: 'A', datasource: { type: 'prometheus' }, legendFormat: '{{instance}} {{version}}', ...(expr === undefined ? {} : { expr }) };
+      const answer = await ask(asked, { fromMs, toMs, stepS: 1, rateWindowS: 4, variables: new Map([['instance', ['.*']]]) }, world.stores);
+      console.log(`${file} ${name}: ${told([answer])}`);
+      assert.ok((answer.kind === 'rows' ? answer.rows : answer.series).length > 0, `${file}: ${name}`);
+    }
+  }
+}
+
+async function assertTraced(world: World, all: readonly Shot[], shown: (shot: Shot) => Shown, fromMs: number): Promise<void> {
+  for (const shot of all) {
+    for (const { expr, exemplar } of shot.targets) {
+      if (exemplar !== true || expr === undefined) continue;
+      const [labels] = await eventually(`exemplars: ${shot.name}`, async () => {
+        const found = await world.prometheus.exemplars(expandPromql(expr, shown(shot)), fromMs);
+        return found.length > 0 ? found : null;
+      }, 20_000, 500);
+      assert.match(labels?.['trace_id'] ?? '', /^[0-9a-f]{32}$/, shot.name);
+    }
+  }
+}
+
 test('every panel has data, and moves when its cause is made', { skip: requires('prometheus', 'kafka', 'redis', 'chdb', 'linux'), timeout: 400_000 }, async () => {
   await using world = await World.start();
   const all = shots();
@@ -119,9 +147,17 @@ test('every panel has data, and moves when its cause is made', { skip: requires(
     await each(all, async (shot) => { if (shot.expected.by === phase) shot.before = extremes(shot, await answersOf(shot, Date.now() - 6000, true)); });
     const fromMs = Date.now() + 500;
     switch (phase) {
-      case 'load': world.load(); await seen(phase, fromMs, 60_000); break;
+      case 'load':
+        world.load();
+        await seen(phase, fromMs, 60_000);
+        await assertTraced(world, all, (shot) => shown(fromMs, shot), fromMs);
+        break;
       case 'faults': await world.faults(() => seen(phase, fromMs, 60_000)); break;
-      case 'closing': await world.closing(); await seen(phase, fromMs, 60_000); break;
+      case 'closing':
+        await world.closing();
+        await seen(phase, fromMs, 60_000);
+        await assertAnnotated(world, startMs);
+        break;
       case 'away': await world.away(); await seen(phase, fromMs, 60_000); break;
     }
     console.log(`${phase}: ${Math.round((Date.now() - startMs) / 1000)} s`, waiting(phase).map(({ name, before }) => `${name} ${JSON.stringify(before)}`));

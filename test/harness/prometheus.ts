@@ -107,6 +107,7 @@ export class TestPrometheus extends ServerProcess {
     writeFileSync(join(folder, 'prometheus.yml'), stringify(config));
     const prometheus = new TestPrometheus(folder, 'prometheus', address, [
       '--config.file=prometheus.yml', `--web.listen-address=${address}`, `--storage.tsdb.path=${join(folder, 'data')}`, '--rules.alert.resend-delay=1s',
+      '--enable-feature=exemplar-storage',
     ]);
     await prometheus.ready();
     return prometheus;
@@ -116,6 +117,13 @@ export class TestPrometheus extends ServerProcess {
   async query(expr: string): Promise<readonly PrometheusSample[]> {
     const { data: { result } } = await this.ask<{ data: { result: { metric: Labels; value: [number, string] }[] } }>(`/api/v1/query?query=${encodeURIComponent(expr)}`);
     return result.map(({ metric, value: [, value] }) => ({ metric, value: Number(value) }));
+  }
+
+  /** Labels of the exemplars that an expression's series have had since then. */
+  async exemplars(expr: string, fromMs: number): Promise<readonly Labels[]> {
+    const range = new URLSearchParams({ query: expr, start: String(fromMs / 1000), end: String(Date.now() / 1000) });
+    const { data } = await this.ask<{ data: { exemplars: { labels: Labels }[] }[] }>(`/api/v1/query_exemplars?${range.toString()}`);
+    return data.flatMap(({ exemplars }) => exemplars.map(({ labels }) => labels));
   }
 
   async alerts(): Promise<readonly PrometheusAlert[]> {

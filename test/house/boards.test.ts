@@ -67,8 +67,15 @@ function selectors(expr: string): { readonly name: string; readonly labels: read
   return [...expr.matchAll(/\b([a-z_:][\w:]*)\{([^{}]*)\}/g)].map(([, name = '', inner = '']) => ({ name, labels: [...inner.matchAll(/(\w+)\s*(?:=~|!~|!=|=)/g)].map(([, label = '']) => label) }));
 }
 
-test('no panel names a metric or a label that is not in the table of metrics', () => {
-  const known = new Map<string, ReadonlySet<string>>([['up', new Set(['job', 'instance'])]]);
+/** What the rules record, each with its labels: a name is level:metric:operations, and its level is of its labels. */
+function recorded(): ReadonlyMap<string, ReadonlySet<string>> {
+  const folder = join(packageRoot(), 'alerts', 'rules');
+  const groups = readdirSync(folder).flatMap((file) => (parse(readFileSync(join(folder, file), 'utf8')) as { groups: { rules: { record?: string }[] }[] }).groups);
+  return new Map(groups.flatMap(({ rules }) => rules.flatMap(({ record }) => (record === undefined ? [] : [[record, new Set(record.split(':')[0]?.split('_'))] as const]))));
+}
+
+test('no panel names a metric or a label that is neither in the table of metrics nor recorded by a rule', () => {
+  const known = new Map<string, ReadonlySet<string>>([['up', new Set(['job', 'instance'])], ...recorded()]);
   for (const name of Object.keys(METRICS) as MetricName[]) {
     for (const series of seriesNames(name)) known.set(series, new Set([...METRICS[name].labels, 'job', 'instance', ...(series.endsWith('_bucket') && METRICS[name].type === 'histogram' ? ['le'] : [])]));
   }
@@ -91,10 +98,41 @@ test('no panel names a metric or a label that is not in the table of metrics', (
     const legend = [...(target.legendFormat ?? '').matchAll(/\{\{(\w+)\}\}/g)].map(([, label = '']) => label);
     for (const label of [...listed, ...legend]) if (!labels.has(label)) faults.push(`${where}: nothing in it has a label ${label}`);
     // what has no selector would be asked of everything
-    for (const [, name = ''] of expr.matchAll(/\b((?:tidegate|process|nodejs)_\w+)(?!\w*\{)/g)) if (!named.some((one) => one.name === name)) faults.push(`${where}: ${name} without a selector`);
+    for (const [, name = ''] of expr.matchAll(/(?<![\w:])((?:tidegate|process|nodejs)_\w+|\w+:[\w:]+)(?![\w:]*\{)/g)) if (!named.some((one) => one.name === name)) faults.push(`${where}: ${name} without a selector`);
   }
   assert.deepEqual(faults, []);
   assert.ok(expressions > 100, String(expressions));
+});
+
+test('a traced request in a picture of latency leads to its trace', () => {
+  let pictures = 0;
+  for (const file of files) {
+    for (const panel of panelsOf(read(file))) {
+      for (const { expr = '', exemplar = false } of panel.targets ?? []) {
+        // the time itself, over time: an exemplar's value stands nowhere else
+        const isLatency = expr.includes('tidegate_request_duration_seconds_bucket{') && panel.fieldConfig?.defaults?.unit === 's' && (panel.type === 'timeseries' || panel.type === 'heatmap');
+        assert.equal(exemplar, isLatency, `${file}: ${panel.title}`);
+        if (exemplar) pictures++;
+      }
+    }
+  }
+  assert.ok(pictures >= 6, String(pictures));
+  const { datasources } = parse(readFileSync(join(packageRoot(), 'deploy/grafana/datasources/datasources.yaml'), 'utf8')) as {
+    datasources: { uid: string; type: string; jsonData?: { exemplarTraceIdDestinations?: { name: string; datasourceUid: string }[] } }[];
+  };
+  const [to, ...more] = datasources.find(({ type }) => type === 'prometheus')?.jsonData?.exemplarTraceIdDestinations ?? [];
+  assert.deepEqual([to?.name, more], ['trace_id', []], 'the label that an exemplar has: gateway/metrics/exposition.ts');
+  assert.equal(datasources.find(({ uid }) => uid === to?.datasourceUid)?.type, 'jaeger');
+  const { services } = parse(readFileSync(join(packageRoot(), 'docker-compose.yml'), 'utf8'), { merge: true }) as { services: Readonly<Record<string, { command?: readonly string[] }>> };
+  assert.ok(services['prometheus']?.command?.includes('--enable-feature=exemplar-storage'));
+});
+
+test('reloads, deploys and closed days are on every board that can ask for them', () => {
+  for (const file of files) {
+    const asksPrometheus = file.startsWith('prometheus/');
+    const names = (read(file).annotations.list ?? []).map(({ name }) => name);
+    assert.deepEqual(names, asksPrometheus ? ['Configuration applied', 'Deployed'] : [file.startsWith('clickhouse/') ? 'Days closed' : 'Days over'], file);
+  }
 });
 
 test('every statement of a ClickHouse panel is one that the store\'s schema answers', { skip: requires('chdb') }, async () => {

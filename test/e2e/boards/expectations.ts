@@ -17,7 +17,7 @@ export const EXPECTATIONS: Readonly<Record<string, ReadonlyMap<number, Expectati
   'tidegate-service': new Map([...up('load', 1, 2, 4, 8, 10, 11, 12, 20, 21, 22, 23, 31, 32, 34, 35, 40, 41, 42), ...down('load', 5, 6, 24), ...up('faults', 33), ...down('faults', 3, 7, 30)]),
   'tidegate-events': new Map([...up('load', 8, 10, 30, 32), ...up('faults', 1, 2, 3, 4, 5, 7, 11, 12, 20, 21, 22, 23, 31, 40, 41, 42), ...down('faults', 6, 13)]),
   'tidegate-runtime': new Map([
-    ...up('load', 12, 13, 14, 15, 16, 17, 30, 32), ...up('faults', 3, 4, 6, 10, 11, 18, 22, 24, 25, 33), ...down('faults', 7, 8, 31, 34, 35), ...down('away', 1, 2, 5, 20, 21, 23),
+    ...up('load', 12, 13, 15, 16, 17, 30, 32), ...up('faults', 3, 4, 6, 10, 11, 18, 22, 24, 25, 33), ...down('faults', 7, 8, 31, 34, 35), ...down('away', 1, 2, 5, 14, 20, 21, 23),
   ]),
   'tidegate-tenants': new Map([...up('load', 1, 2, 10, 11, 12, 13, 14, 15, 16)]),
   'tidegate-billing': new Map([...up('load', 5, 6), ...up('faults', 4), ...up('closing', 10, 11, 12, 13, 20, 21, 22, 23), ...down('closing', 1, 2, 3)]),

@@ -2,9 +2,12 @@
  * Both shapes beside each other under one Prometheus: `many` stores into a ClickHouse through Kafka and shares limits through Redis, `one` has all of it on its own
  * disk. What can go wrong with them, each cause by itself.
  */
-import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { DEFAULT_BOARDS_URL, DEFAULT_DOCS_URL, ruleFiles } from '../../../alerts/files.js';
+import { Windows } from '../../../alerts/windows.js';
 import { entryChecksum, entryId } from '../../../collector/billing/entry-checksum.js';
 import { Ledger } from '../../../collector/billing/ledger.js';
 import { ClickHouseStore } from '../../../collector/store/clickhouse-store.js';
@@ -14,6 +17,7 @@ import { hashKey } from '../../../gateway/config/keys.js';
 import { eventually } from '../../harness/deadline.js';
 import { TestClickHouse } from '../../harness/clickhouse-server.js';
 import { TestKafka } from '../../harness/kafka.js';
+import { OtlpReceiver } from '../../harness/otlp-receiver.js';
 import { TestPrometheus } from '../../harness/prometheus.js';
 import { TestRedis } from '../../harness/redis.js';
 import { isGone, OPERATOR_TOKEN, TestNode, type TestConfig } from '../../harness/tidegate.js';
@@ -24,6 +28,8 @@ import type { Stores } from '../../../dashboards/preview/ask.js';
 const KEY = 'key-of-acme-0123456789abcdef';
 const HOOK_SECRET = `whsec_${Buffer.from('a-secret-of-32-bytes-for-a-webhook').toString('base64')}`;
 const DAY_MS = 86_400_000;
+/** The rules record each second, over four. */
+const WINDOWS = new Windows(30);
 /** Of a day, so that load uses it up. */
 const QUOTA = 60;
 /** So long that some dozens of them fill a segment. */
@@ -76,22 +82,32 @@ export class World implements AsyncDisposable {
     };
     this.#targets = [await TestUpstream.start(), await TestUpstream.start()];
     for (const target of this.#targets) this.#closers.push(() => target.stop().catch(() => {}));
-    const [kafka, redis, clickhouse, hook] = await allOf([TestKafka.start().then(keep), TestRedis.start().then(keep), TestClickHouse.start().then(keep), WebhookReceiver.start(HOOK_SECRET).then(keep)]);
+    const [kafka, redis, clickhouse, hook, spans] = await allOf([
+      TestKafka.start().then(keep), TestRedis.start().then(keep), TestClickHouse.start().then(keep), WebhookReceiver.start(HOOK_SECRET).then(keep), OtlpReceiver.start().then(keep),
+    ]);
     [this.kafka, this.redis, this.clickhouse] = [kafka, redis, clickhouse];
     await this.#billedBefore();
     const [many, one] = await allOf([
-      TestNode.start(this.#config(hook.url, {
+      TestNode.start(this.#config(hook.url, spans.url, {
         node: 'many', event_log: { kafka: { brokers: kafka.brokers, partitions: 2 } }, store: { clickhouse: { url: clickhouse.url, timeout: '5s' } }, shared_state: { redis: { url: redis.url } },
       })).then(keep),
-      TestNode.start(this.#config(hook.url, { node: 'one', event_log: { spool: { max_bytes: '8MiB', segment_bytes: '64KiB' } } })).then(keep),
+      TestNode.start(this.#config(hook.url, spans.url, { node: 'one', event_log: { spool: { max_bytes: '8MiB', segment_bytes: '64KiB' } } })).then(keep),
     ]);
     [this.many, this.one] = [many, one];
-    this.prometheus = keep(await TestPrometheus.start({ nodes: [many, one].map(({ controlUrl }) => controlUrl.slice('http://'.length)), every: '1s' }));
+    this.prometheus = keep(await TestPrometheus.start({ nodes: [many, one].map(({ controlUrl }) => controlUrl.slice('http://'.length)), rules: this.#rules(), every: '1s' }));
   }
 
-  #config(hook: string, more: TestConfig): TestConfig {
+  /** Those of the repository, in a folder of their own. */
+  #rules(): string {
+    const folder = mkdtempSync(join(tmpdir(), 'tidegate-rules-'));
+    this.#closers.push(async () => { rmSync(folder, { recursive: true }); });
+    for (const [name, text] of ruleFiles({ windows: WINDOWS, docsUrl: DEFAULT_DOCS_URL, boardsUrl: DEFAULT_BOARDS_URL })) writeFileSync(join(folder, name), text);
+    return folder;
+  }
+
+  #config(hook: string, spans: string, more: TestConfig): TestConfig {
     return {
-      workers: 2, billing: { grace: '6s' },
+      workers: 2, tracing: { otlp: { url: spans }, ratio: 0.1 }, billing: { grace: '6s' },
       services: [{
         name: 'shop', team: 'storefront', record_path: 'full', slo: { availability: 99.9, latency: { threshold: '100ms', share: 99 } },
         upstream: { targets: this.#targets.map(({ url }) => ({ url })), skip_refused: '500ms', timeouts: { headers: '4s', total: '5s' } },
