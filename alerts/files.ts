@@ -5,7 +5,7 @@ import { objectiveGroup } from './objective-rules.js';
 import { renderGroups, type RuleOptions } from './rule.js';
 import { serviceGroup } from './service-rules.js';
 
-/** Of the repository: runbooks by their path in it, Grafana where docker-compose.yml publishes it. */
+/** Of the repository, which has no address of its own: runbooks by their path in it; Grafana where docker-compose.yml publishes it. */
 export const DEFAULT_DOCS_URL = 'docs/runbooks';
 export const DEFAULT_BOARDS_URL = 'http://127.0.0.1:3000';
 

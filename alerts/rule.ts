@@ -37,7 +37,7 @@ export interface RuleGroup {
 
 export interface RuleOptions {
   readonly windows: Windows;
-  /** Folder or URL of the runbooks, without the last slash. */
+  /** URL of the runbooks, or their folder in the repository, without the last slash. */
   readonly docsUrl: string;
   /** Where Grafana is, without the last slash. */
   readonly boardsUrl: string;

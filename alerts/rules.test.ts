@@ -3,7 +3,7 @@
  * needs, and tests of both kinds. What they do is told by the tests of promtool, alerts/tests, and end to end by test/faults/incident.test.ts.
  */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -31,6 +31,7 @@ const here = dirname(fileURLToPath(import.meta.url));
 const root = here.endsWith(join('dist', 'alerts')) ? join(here, '..', '..') : join(here, '..');
 const rulesFolder = join(root, 'alerts', 'rules');
 const testsFolder = join(root, 'alerts', 'tests');
+const main = here === join(root, 'alerts') ? ['--import', 'tsx', join(here, 'main.ts')] : [join(here, 'main.js')];
 const filesOf = (folder: string): string[] => readdirSync(folder).filter((name) => name.endsWith('.yml')).sort();
 
 const rules: readonly Rule[] = filesOf(rulesFolder).flatMap((name) => (parse(readFileSync(join(rulesFolder, name), 'utf8')) as { groups: { rules: Rule[] }[] }).groups.flatMap((group) => group.rules));
@@ -132,6 +133,21 @@ test('every rule has tests: alerts that fire, with labels and annotations, and t
   for (const { record = '' } of recordings) assert.ok(asked.some((expr) => expr.includes(record)), `${record}: no test asks for it`);
 });
 
+test('links of runbooks and boards are URLs where one is given, and what is none is refused', (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'tidegate-rules-'));
+  t.after(() => { rmSync(folder, { recursive: true }); });
+  execFileSync(process.execPath, [...main, '--out', folder, '--docs-url', 'https://docs.example.com/runbooks/', '--boards-url', 'https://grafana.example.com'], { stdio: 'pipe' });
+  const written = filesOf(folder).map((name) => readFileSync(join(folder, name), 'utf8')).join('');
+  const links = [...written.matchAll(/(?:runbook|dashboard)_url: (.+)/g)].map(([, link = '']) => link);
+  assert.ok(links.length > alerts.length);
+  assert.deepEqual(links.filter((link) => !/^https:\/\/(?:docs\.example\.com\/runbooks\/\w+\.md|grafana\.example\.com\/d\/[\w-]+)$/.test(link)), []);
+  for (const [option, value] of [['--docs-url', 'docs.example.com/runbooks'], ['--docs-url', '../runbooks'], ['--boards-url', 'grafana:3000']] as const) {
+    const { status, stderr } = spawnSync(process.execPath, [...main, '--out', folder, option, value], { encoding: 'utf8' });
+    assert.equal(status, 1, value);
+    assert.ok(stderr.includes(`option '${option} <url>' argument '${value}' is invalid. Give a URL`), stderr);
+  }
+});
+
 test('promtool takes the rules, shortened ones too, and their tests pass', { skip: requires('prometheus'), timeout: 120_000 }, (t) => {
   const promtool = programPath('promtool') ?? '';
   const run = (...args: readonly string[]): void => {
@@ -146,7 +162,6 @@ test('promtool takes the rules, shortened ones too, and their tests pass', { ski
   run('test', 'rules', ...filesOf(testsFolder).map((name) => join(testsFolder, name)));
   const folder = mkdtempSync(join(tmpdir(), 'tidegate-rules-'));
   t.after(() => { rmSync(folder, { recursive: true }); });
-  const main = here === join(root, 'alerts') ? ['--import', 'tsx', join(here, 'main.ts')] : [join(here, 'main.js')];
   execFileSync(process.execPath, [...main, '--out', folder, '--factor', '60'], { stdio: 'pipe' });
   run('check', 'rules', ...filesOf(folder).map((name) => join(folder, name)));
 });
