@@ -57,6 +57,15 @@ function meant(matchers: readonly string[]): readonly Alert[] {
   }));
 }
 
+test('what an outage takes of a budget is said while it lasts: nothing silences the page of a budget, and its ticket only that page', () => {
+  const { inhibit_rules: inhibitions } = parse(text) as Alertmanager;
+  for (const budget of alerts.filter(({ alert = '' }) => alert.endsWith('BudgetBurn'))) {
+    const silencers = inhibitions.filter(({ target_matchers: targets }) => meant(targets).includes(budget)).flatMap(({ source_matchers: sources }) => meant(sources));
+    const expected = budget.labels['severity'] === 'page' ? [] : alerts.filter(({ alert, labels }) => alert === budget.alert && labels['severity'] === 'page');
+    assert.deepEqual(silencers, expected, `${budget.alert} ${budget.labels['burn']}`);
+  }
+});
+
 test('inhibition names alerts that exist, and labels that each of them always has', () => {
   const { inhibit_rules: inhibitions } = parse(text) as Alertmanager;
   assert.ok(inhibitions.length > 0);

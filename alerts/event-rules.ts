@@ -1,4 +1,8 @@
-/** What is recorded of requests, and what becomes of it: spool, collector, store, bills, quotas. */
+/**
+ * What is recorded of requests, and what becomes of it: spool, collector, store, bills, quotas. Collectors that share a store each tell what is missing in it, and which
+ * days wait: such an alert is one for all, with the most that any of them tells (a sum would count the same event once for each). `cluster` is a label of the
+ * scrape, for several fleets under one Prometheus; where there is none, all nodes are one fleet.
+ */
 import type { RuleGroup } from './rule.js';
 import type { Windows } from './windows.js';
 
@@ -18,9 +22,9 @@ export function eventGroup(windows: Windows): RuleGroup {
       },
       {
         alert: 'EventGap', severity: 'page', for: windows.of('30s'),
-        expr: 'tidegate_events_missing > 0',
-        summary: '{{ $labels.instance }}: recorded events are missing',
-        description: '{{ $value | humanize }} events of today and yesterday are missing from their streams: their day cannot be proven complete, and is not closed.',
+        expr: 'max by (cluster) (tidegate_events_missing) > 0',
+        summary: 'Recorded events are missing',
+        description: '{{ $value | humanize }} events of today and yesterday are missing from their streams in a store: their day cannot be proven complete, and is not closed.',
       },
       {
         alert: 'SpoolFilling', severity: 'page', for: w5m,
@@ -35,13 +39,14 @@ export function eventGroup(windows: Windows): RuleGroup {
         description: 'What was recorded {{ $value | humanizeDuration }} ago is not stored, or not taken by Kafka, yet: reports are that late. Nothing is lost while the spool has room.',
       },
       {
-        alert: 'CollectorStalled', severity: 'page', for: w5m, labels: { reason: 'away' },
+        // it explains EventLag, which lasts while what has waited is stored
+        alert: 'CollectorStalled', severity: 'page', for: w5m, keepFiringFor: windows.of('10m'), labels: { reason: 'away' },
         expr: 'tidegate_collector_up == 0',
         summary: '{{ $labels.instance }}: the collector does not answer',
         description: 'tidegate_collector_up is {{ $value }}: nothing is stored, and reports answer 503. Events wait in the spool, or in Kafka.',
       },
       {
-        alert: 'CollectorStalled', severity: 'page', for: w5m, labels: { reason: 'store' },
+        alert: 'CollectorStalled', severity: 'page', for: w5m, keepFiringFor: windows.of('10m'), labels: { reason: 'store' },
         expr: 'tidegate_store_failing == 1',
         summary: '{{ $labels.instance }}: the collector cannot store',
         description: 'tidegate_store_failing is {{ $value }}: inserts into the store fail. Events wait in the spool, or in Kafka.',
@@ -61,15 +66,15 @@ export function eventGroup(windows: Windows): RuleGroup {
       },
       {
         alert: 'BillingDayStuck', severity: 'ticket', for: windows.of('15m'), labels: { reason: 'incomplete' },
-        expr: 'tidegate_billing_days_incomplete > 0',
-        summary: '{{ $labels.instance }}: a billing day waits for an operator\'s word',
+        expr: 'max by (cluster) (tidegate_billing_days_incomplete) > 0',
+        summary: 'A billing day waits for an operator\'s word',
         description: '{{ $value }} billing day(s) are over, and their record is not whole: they are not closed, nor exported, until somebody decides.',
       },
       {
         alert: 'BillingDayStuck', severity: 'ticket', for: windows.of('15m'), labels: { reason: 'failing' },
-        expr: 'tidegate_billing_failing == 1',
-        summary: '{{ $labels.instance }}: no billing day can be closed',
-        description: 'tidegate_billing_failing is {{ $value }}: every attempt to close a day fails.',
+        expr: 'count by (cluster) (tidegate_billing_failing == 1)',
+        summary: 'Collectors do not close billing days as they should',
+        description: '{{ $value }} collector(s) cannot close days, or have another configuration of the apps than the one that bills follow. Where it is all of them that share a store, no day may be closed.',
       },
       {
         alert: 'LedgerUnreachable', severity: 'page', for: w1m,
@@ -80,7 +85,7 @@ export function eventGroup(windows: Windows): RuleGroup {
       {
         // no label names an app; who they are is on the board, and in the live numbers
         alert: 'QuotaNearlyUsed', severity: 'ticket', for: w5m, board: 'tidegate-tenants',
-        expr: 'max(tidegate_quota_apps{used="80"}) > 0',
+        expr: 'max by (cluster) (tidegate_quota_apps{used="80"}) > 0',
         summary: 'Apps have nearly used up their day\'s quota',
         description: '{{ $value }} app(s) have used 80% or more of their requests a day. When all are used, they get 429, or pay for what is over.',
       },

@@ -2,7 +2,7 @@
 import type { SyntaxNode } from '@lezer/common';
 import { parser } from '@prometheus-io/lezer-promql';
 
-/** Labels of each name that may be asked for, Prometheus's own (`job`, `instance`) among them. */
+/** Labels of each name that may be asked for, those that Prometheus adds (`job`, `instance`, of several fleets `cluster`) among them. */
 export type KnownSeries = ReadonlyMap<string, ReadonlySet<string>>;
 
 export interface Inferred {
@@ -51,8 +51,9 @@ export function inferLabels(expr: string, known: KnownSeries): Inferred {
     const args = expressions(node.getChild('FunctionCallBody') as SyntaxNode);
     // a histogram's quantile would take the bound away; no rule asks for one
     if (name === 'histogram_quantile') throw new Error('no rule compares a quantile: see service-rules.ts');
-    // time() has none
-    const labels = args[0] === undefined ? NONE : labelsOf(args[0]);
+    // quantile_over_time's first is a number; time() has none
+    const series = args.find((arg) => arg.name !== 'NumberDurationLiteral');
+    const labels = series === undefined ? NONE : labelsOf(series);
     if (name === 'absent') {
       return new Set(descendants(node, 'UnquotedLabelMatcher').filter((matcher) => /^\w+="/.test(textOf(matcher))).map((matcher) => textOf(matcher.getChild('LabelName') as SyntaxNode)));
     }

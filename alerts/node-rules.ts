@@ -32,10 +32,11 @@ export function nodeGroup(windows: Windows): RuleGroup {
         description: 'Workers were started again {{ $value | humanize }} times in 15 minutes. Each takes the requests under way with it.',
       },
       {
-        alert: 'EventLoopBlocked', severity: 'ticket', for: w5m,
-        expr: 'tidegate_worker_event_loop_delay_seconds{quantile="0.99"} > 0.1',
+        // the median of the scrapes: one good one ends nothing, and one long stop, which would lift a mean, begins nothing
+        alert: 'EventLoopBlocked', severity: 'ticket', for: windows.of('2m'),
+        expr: `quantile_over_time(0.5, tidegate_worker_event_loop_delay_seconds{quantile="0.99"}[${w5m}]) > 0.1`,
         summary: '{{ $labels.instance }}: worker {{ $labels.worker }} is late',
-        description: 'The event loop of worker {{ $labels.worker }} is {{ $value | humanizeDuration }} late at its 99th percentile: every request that it serves waits that long.',
+        description: 'The event loop of worker {{ $labels.worker }} is {{ $value | humanizeDuration }} late at its 99th percentile, by the median of 5 minutes: requests that it serves wait that long.',
       },
       {
         alert: 'ConfigRejected', severity: 'ticket', for: w1m,
@@ -45,7 +46,8 @@ export function nodeGroup(windows: Windows): RuleGroup {
       },
       {
         alert: 'ConfigDrift', severity: 'ticket', for: w5m,
-        expr: 'count(count by (version) (tidegate_config_info)) > 1',
+        // a label of the scrape, which need not be there: fleets under one Prometheus have files of their own
+        expr: 'count by (cluster) (count by (cluster, version) (tidegate_config_info)) > 1',
         summary: 'Nodes have different configurations in force',
         description: '{{ $value }} different configurations have been in force for 5 minutes: the same request is not treated the same everywhere.',
       },
