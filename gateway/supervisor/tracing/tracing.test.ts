@@ -1,5 +1,6 @@
 /** What workers tell reaches a receiver of OTLP, or is counted as dropped; whatever the receiver does, memory and time stay bounded. */
 import assert from 'node:assert/strict';
+import { createServer as createHttpServer, type ServerResponse } from 'node:http';
 import { createServer, type AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { eventually } from '../../../test/harness/deadline.js';
@@ -61,14 +62,15 @@ test('a receiver that is away costs spans beyond a bound and a word; when it is 
   tracing.take({ type: 'spans', requests: flood, dropped: 0 });
   assert.deepEqual(tracing.counts, { exported: 0, dropped: 20_000 - 4096 }, 'no more than so many wait');
   await eventually('all are given up', () => (tracing.counts.dropped === 20_000 ? true : null), 30_000);
-  assert.equal(said.length, 1, said.join('\n'));
-  assert.match(said[0] ?? '', /spans_not_taken.*tracing\.otlp\.url/);
+  assert.equal(said.length, 2, said.join('\n'));
+  assert.match(said[0] ?? '', /spans_not_taken.*4096 wait already/);
+  assert.match(said[1] ?? '', /spans_not_taken.*ECONNREFUSED.*tracing\.otlp\.url/);
   await using receiver = await OtlpReceiver.start(port);
   const last = tracedRequest();
   tracing.take({ type: 'spans', requests: [last], dropped: 0 });
   await receiver.trace(last.traceId, 2);
-  await eventually('it is said', () => (said.length === 2 ? true : null));
-  assert.match(said[1] ?? '', /taken again/);
+  await eventually('it is said', () => (said.length === 3 ? true : null));
+  assert.match(said[2] ?? '', /taken again/);
   await tracing.close();
   assert.deepEqual(tracing.counts, { exported: 2, dropped: 20_000 });
 });
@@ -88,6 +90,37 @@ test('a receiver that refuses is told of, and one that never answers does not ho
   tracing.take({ type: 'spans', requests: [tracedRequest()], dropped: 0 });
   await tracing.close();
   assert.match(said.join('\n'), /"spans":2,.*not take them in time/);
+});
+
+test('a receiver that answers a byte now and then, and never whole, holds nothing up for longer than the time-out', { timeout: 60_000 }, async (t) => {
+  let status = 503;
+  let whole = false;
+  const open = new Set<ServerResponse>();
+  const trickling = createHttpServer((request, response) => {
+    request.resume();
+    response.writeHead(status);
+    if (whole) return void response.end();
+    open.add(response.once('close', () => { open.delete(response); }));
+    const drip = setInterval(() => { response.write('.'); }, 20);
+    response.once('close', () => { clearInterval(drip); });
+  });
+  await new Promise<void>((resolve) => { trickling.listen(0, '127.0.0.1', resolve); });
+  t.after(() => { trickling.close(); trickling.closeAllConnections(); });
+  const { tracing, said } = begin();
+  await tracing.configure(to(`http://127.0.0.1:${(trickling.address() as AddressInfo).port}`, ', timeout: 100ms'));
+  const flood = Array.from({ length: 3000 }, () => tracedRequest());
+  tracing.take({ type: 'spans', requests: flood, dropped: 0 });
+  assert.match(said.join('\n'), /^[^\n]*spans_not_taken[^\n]*4096 wait already[^\n]*$/, 'said, and once');
+  await eventually('the first batch is given up', () => (tracing.counts.dropped >= 6000 - 4096 + 512 ? true : null), 20_000);
+  status = 200;
+  await eventually('the next one is taken: its status is known', () => (tracing.counts.exported > 0 ? true : null), 20_000);
+  assert.ok(open.size <= 1, 'no more than the one under way is open');
+  whole = true;
+  const last = tracedRequest();
+  tracing.take({ type: 'spans', requests: [last], dropped: 0 });
+  await eventually('the rest is taken', () => (tracing.counts.exported + tracing.counts.dropped === 6002 ? true : null), 20_000);
+  assert.ok(tracing.counts.exported >= 4096 - 2 * 512 + 2, JSON.stringify(tracing.counts));
+  await tracing.close();
 });
 
 test('a reload that changes the receiver loses nothing that was taken; one that changes nothing of it changes nothing', async () => {
