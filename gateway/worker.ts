@@ -51,7 +51,7 @@ type ConfigMessage = Extract<SupervisorMessage, { type: 'config' }>;
 export class GatewayWorker {
   readonly #log: WorkerLog;
   readonly #deadlines = new Deadlines();
-  readonly #targets = new TargetRegistry(this.#deadlines);
+  readonly #targets: TargetRegistry;
   readonly #recorder: Recorder;
   readonly #accessLog: AccessLog;
   readonly #leases: LeaseBook;
@@ -70,6 +70,7 @@ export class GatewayWorker {
   constructor(options: GatewayWorkerOptions) {
     const { log } = options;
     this.#log = log;
+    this.#targets = new TargetRegistry(this.#deadlines, log);
     const recorder = Recorder.open(options);
     this.#recorder = recorder;
     this.#accessLog = new AccessLog(options.access);

@@ -13,11 +13,11 @@ import { TargetRegistry } from '../upstream/target.js';
  * @throws TidegateError as compile does
  */
 export function trialCompile({ config, version, secrets }: Pick<LoadedConfig, 'config' | 'version' | 'secrets'>): void {
-  const log = { warn: () => {} };
+  const log = { info: () => {}, warn: () => {} };
   const metrics = new WorkerMetrics({ recorded: () => 0, dropped: () => [], leases: () => [], connections: () => [], targets: () => [], inFlight: () => [], sockets: () => ({ client: 0, upstream: 0 }) });
   try {
     compile(config, version, secrets, {
-      targets: new TargetRegistry(new Deadlines()), clientIpTable: new ClientIpTable(), remoteKeySets: new RemoteKeySets(log), log,
+      targets: new TargetRegistry(new Deadlines(), log), clientIpTable: new ClientIpTable(), remoteKeySets: new RemoteKeySets(log), log,
       leases: new LeaseBook({ send: () => {}, clock: systemClock, lastWrittenSeq: () => -1 }),
       attachMetrics: (names) => metrics.attach(names),
     });

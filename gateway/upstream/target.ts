@@ -23,6 +23,12 @@ interface Waiting {
   readonly untilMs: number;
 }
 
+/** Is told when a target takes no connections any more, and when it does again: not of each request that meets it. */
+export interface TargetLog {
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+}
+
 export class Target implements ConnectionOwner, Deadlined {
   deadlineMs = Number.POSITIVE_INFINITY;
   deadlineSlot = -1;
@@ -41,9 +47,14 @@ export class Target implements ConnectionOwner, Deadlined {
   #refusedUntilMs = 0;
   #tried = false;
   #lastRefused = false;
+  #saidRefused = false;
   #retired = false;
+  readonly #service: string;
+  readonly #log: TargetLog;
 
-  constructor(url: string, settings: TargetSettings, deadlines: Deadlines) {
+  constructor(service: string, url: string, settings: TargetSettings, deadlines: Deadlines, log: TargetLog) {
+    this.#service = service;
+    this.#log = log;
     this.url = url;
     this.address = parseTargetUrl(url);
     this.label = encodeLabels(url);
@@ -100,6 +111,10 @@ export class Target implements ConnectionOwner, Deadlined {
     this.#tried = true;
     this.#lastRefused = false;
     this.#refusedUntilMs = 0;
+    if (this.#saidRefused) {
+      this.#saidRefused = false;
+      this.#log.info({ service: this.#service, target: this.url }, 'the target takes connections again');
+    }
     this.#serveOrPool(connection);
   }
 
@@ -117,6 +132,10 @@ export class Target implements ConnectionOwner, Deadlined {
     this.#tried = true;
     this.#lastRefused = true;
     this.#refusedUntilMs = monotonicMs() + this.#settings.skipRefusedMs;
+    if (!this.#saidRefused) {
+      this.#saidRefused = true;
+      this.#log.warn({ service: this.#service, target: this.url, failure, detail }, 'the target takes no connection');
+    }
     if (this.#waiting.length > this.#connecting) this.#waiting.shift()?.sink.onAttemptFailed(failure, detail);
     this.#connectForWaiting();
   }
@@ -174,10 +193,13 @@ export class Target implements ConnectionOwner, Deadlined {
 export class TargetRegistry {
   readonly #targets = new Map<string, Target>();
   readonly #deadlines: Deadlines;
+  readonly #log: TargetLog;
   #used = new Set<string>();
 
-  constructor(deadlines: Deadlines) {
+
+  constructor(deadlines: Deadlines, log: TargetLog) {
     this.#deadlines = deadlines;
+    this.#log = log;
   }
 
   /** The target of `url` for `service`: the one there is, with these settings, or a new one. */
@@ -190,7 +212,7 @@ export class TargetRegistry {
       known.revive();
       return known;
     }
-    const target = new Target(url, settings, this.#deadlines);
+    const target = new Target(service, url, settings, this.#deadlines, this.#log);
     this.#targets.set(key, target);
     return target;
   }

@@ -1,6 +1,7 @@
 /** What upstreams answer, and how it reaches the client: framing, order, ends and cuts; and what is held back until it is recorded. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { freePorts } from '../harness/tidegate.js';
 import { answerEach, oneService, RawClient, startDataPath, startRawUpstream, until } from './data-path.js';
 
 const GET = 'GET /x HTTP/1.1\r\nHost: a\r\n\r\n';
@@ -217,6 +218,23 @@ test('no target can be reached: 502, not counted, not billable', async (t) => {
   await client.until('HTTP/1.1 502 ');
   const [row] = await path.rowsOf(1);
   assert.deepEqual([row?.outcome, row?.counted, row?.billable], ['upstream_unavailable', 0, 0]);
+});
+
+test('a target that takes no connection is told of once, and once when it takes them again', async (t) => {
+  const [port = 0] = await freePorts(1);
+  const path = await startDataPath(t, oneService(port));
+  const client = await RawClient.connect(t, path.port);
+  for (let i = 1; i <= 3; i++) {
+    client.send(GET);
+    await until(() => client.received.split('HTTP/1.1 502').length === i + 1, `answer ${i}`);
+  }
+  assert.equal(path.said.length, 1, path.said.join('\n'));
+  assert.match(path.said[0] ?? '', new RegExp(`^\\{"service":"\\w+","target":"http://127\\.0\\.0\\.1:${port}","failure":"refused","detail":"ECONNREFUSED"\\} the target takes no connection$`));
+  await startRawUpstream(t, (socket, sofar) => { if (sofar.endsWith('\r\n\r\n')) socket.write(lengthOk('done')); }, port);
+  client.send(GET);
+  await client.until('HTTP/1.1 200 ');
+  assert.match(path.said[1] ?? '', /"target":.* takes connections again$/);
+  assert.equal(path.said.length, 2);
 });
 
 test('Expect: 100-continue is answered once the request is let through, never before', async (t) => {

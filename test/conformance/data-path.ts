@@ -34,6 +34,8 @@ export interface DataPath {
   readonly pipeline: Pipeline;
   readonly recorder: Recorder;
   readonly targets: TargetRegistry;
+  /** What was said of targets. */
+  readonly said: readonly string[];
   /** What has ended and is to be seen as spans. */
   readonly traced: readonly TracedRequest[];
   /** Every row in the spool, in order. */
@@ -56,7 +58,9 @@ export async function startDataPath(t: TestContext, yaml: string, http = '', wat
   const leases = new LeaseBook({
     send: () => {}, clock: systemClock, lastWrittenSeq: () => recorder.lastWrittenSeq,
   });
-  const targets = new TargetRegistry(deadlines);
+  const said: string[] = [];
+  const say = (fields: object, message: string): void => { said.push(`${JSON.stringify(fields)} ${message}`); };
+  const targets = new TargetRegistry(deadlines, { info: say, warn: say });
   const context: CompileContext = {
     targets, leases, clientIpTable: new ClientIpTable(), remoteKeySets: new RemoteKeySets(QUIET),
     attachMetrics: (names) => metrics.attach(names), log: QUIET,
@@ -87,7 +91,7 @@ export async function startDataPath(t: TestContext, yaml: string, http = '', wat
     return found;
   };
   return {
-    port, listener, pipeline, recorder, targets, traced, rows,
+    port, listener, pipeline, recorder, targets, said, traced, rows,
     rowsOf: async (count) => {
       await until(() => rows().length >= count, `${count} rows`);
       return rows();
@@ -208,7 +212,7 @@ export interface RawUpstream {
 }
 
 /** An upstream that speaks bytes: `answer` is called for every piece a connection sends, with all that it has sent so far. */
-export async function startRawUpstream(t: TestContext, answer: (socket: net.Socket, sofar: string, connection: number) => void): Promise<RawUpstream> {
+export async function startRawUpstream(t: TestContext, answer: (socket: net.Socket, sofar: string, connection: number) => void, port = 0): Promise<RawUpstream> {
   const seen: string[] = [];
   const sockets: net.Socket[] = [];
   const server = net.createServer({ noDelay: true }, (socket) => {
@@ -221,7 +225,7 @@ export async function startRawUpstream(t: TestContext, answer: (socket: net.Sock
       answer(socket, seen[index] as string, index);
     });
   });
-  await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve); });
+  await new Promise<void>((resolve) => { server.listen(port, '127.0.0.1', resolve); });
   t.after(() => {
     for (const socket of sockets) socket.destroy();
     server.close();

@@ -66,7 +66,7 @@ const recorder = Recorder.open({ spoolDir: join(folder, 'spool'), node: 'bench',
 const metrics = new (leftOut === 'metrics' ? NoMetrics : WorkerMetrics)({ recorded: () => 0, dropped: () => [], leases: () => [], connections: () => [], targets: () => [], inFlight: () => [], sockets: () => ({ client: 0, upstream: 0 }) });
 const leases = new LeaseBook({ send: () => {}, clock: systemClock, lastWrittenSeq: () => recorder.lastWrittenSeq });
 const context: CompileContext = {
-  targets: new TargetRegistry(deadlines), leases, clientIpTable: new ClientIpTable(), remoteKeySets: new RemoteKeySets(QUIET),
+  targets: new TargetRegistry(deadlines, QUIET), leases, clientIpTable: new ClientIpTable(), remoteKeySets: new RemoteKeySets(QUIET),
   attachMetrics: (names) => metrics.attach(names), log: QUIET,
 };
 const pipeline = new Pipeline({ snapshot: compile(config, version, secrets, context), recorder, metrics, log: QUIET, quotas: leases, spans: [] });
