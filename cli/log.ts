@@ -86,6 +86,7 @@ export function makeLog(fields: Readonly<Record<string, string | number>>, setti
   }, LOOK_EVERY_MS).unref();
   process.once('exit', () => {
     output.flush();
+    sayFault();
     sayLeftOut(true);
   });
   return {
@@ -97,5 +98,5 @@ export function makeLog(fields: Readonly<Record<string, string | number>>, setti
 
 /** What the client has written freely; the rest is the gateway's own, or has no query. */
 function withoutSecrets(row: AccessFields): LogLine {
-  return { ...row, path: redactText(row.path), ...(row.user_agent === undefined ? {} : { user_agent: redactText(row.user_agent) }), ...(row.referer === undefined ? {} : { referer: redactText(row.referer) }) };
+  return { ...row, host: redactText(row.host), path: redactText(row.path), ...(row.user_agent === undefined ? {} : { user_agent: redactText(row.user_agent) }), ...(row.referer === undefined ? {} : { referer: redactText(row.referer) }) };
 }

@@ -146,7 +146,7 @@ export const ERROR_CODES = {
   webhook_refused: entry(0, 'A webhook\'s receiver does not take it', 'Have it answer 2xx itself (redirects are not followed), and check that it has the secret of apps[].webhook.'),
   webhook_unreachable: entry(0, 'A webhook\'s receiver does not answer', 'Check apps[].webhook.url and that it answers there within 15 s.'),
   log_level: entry(0, 'There is no such level of the log', 'Set TIDEGATE_LOG_LEVEL to silent, fatal, error, warn, info, debug or trace, or unset it.'),
-  log_file: entry(0, 'The log file cannot be written', 'Check log.file: its folder, permissions and room. Lines go to standard output meanwhile; the file is tried again each second.'),
+  log_file: entry(0, 'The log file cannot be written', 'Check log.file: its folder, permissions and room, and that it is a regular file. At the start, and in a reload, it is refused; while the node runs lines go to standard output, and the file is tried again each second.'),
   spans_not_taken: entry(0, 'The receiver of spans does not take them', 'Check tracing.otlp.url, that OTLP over HTTP is spoken there (port 4318), and tracing.otlp.headers; requests go on, and the spans are counted as dropped.'),
   control_unreachable: entry(0, 'The control origin does not answer', 'Start the gateway, or give its address with --url.'),
   open_files_low: entry(0, 'The limit of open files is low', 'Raise it: ulimit -n 65536, or LimitNOFILE= in the unit.'),

@@ -20,7 +20,9 @@ export class LineOutput {
   /** Whole lines, no longer than what is written in one piece. */
   #waiting: string[] = [];
   #waitingBytes = 0;
-  #writing = false;
+  /** What the file did not take: for standard output, before what waits. */
+  #refused: string[] = [];
+  #writing: 'nothing' | 'file' | 'stdout' = 'nothing';
   #writingSinceMs = 0;
   #stdoutGone = false;
   /** Standard output, where that is a pipe or a socket: a write of the thread pool to a full one would hold up the process's end. Null: a file or terminal. */
@@ -47,8 +49,8 @@ export class LineOutput {
 
   /** At once: it is written when this returns, whatever becomes of the process. */
   write(line: string): void {
-    if (this.#file?.append(line) === true) return;
-    if (!this.#toStdout(line)) this.#lost++;
+    const left = this.#file === null ? line : this.#file.append(line);
+    if (left !== '' && !this.#toStdout(left)) this.#lost += linesIn(left);
   }
 
   /** Soon, without holding anybody up: in the order given, as many at a time as go in one piece. */
@@ -65,34 +67,48 @@ export class LineOutput {
       if (last !== undefined && last.length + ascii.length <= most) this.#waiting[this.#waiting.length - 1] = last + ascii;
       else this.#waiting.push(ascii);
     }
-    if (!this.#writing) this.#next();
+    if (this.#writing === 'nothing') this.#next();
   }
 
   /** What waits, at once: the process ends. Not where nobody takes it. */
   flush(): void {
-    if (this.#writing && this.#file === null && performance.now() - this.#writingSinceMs > STUCK_MS) return;
+    const isStuck = this.#writing === 'stdout' && performance.now() - this.#writingSinceMs > STUCK_MS;
+    if (isStuck && (this.#file === null || this.fault !== null)) return;
+    if (!isStuck) for (const text of this.#refused) if (!this.#toStdout(text)) this.#lost += linesIn(text);
     for (const text of this.#waiting) this.write(text);
+    this.#refused = [];
     this.#waiting = [];
   }
 
   #next(): void {
-    const text = this.#waiting.shift();
-    this.#writing = text !== undefined;
-    if (text === undefined) return;
     this.#writingSinceMs = performance.now();
-    this.#write(text);
+    if (this.#refused.length === 0) {
+      const text = this.#waiting.shift();
+      if (text === undefined) {
+        this.#writing = 'nothing';
+        return;
+      }
+      if (this.#file !== null) {
+        this.#writing = 'file';
+        this.#file.appendLater(text, (left) => {
+          this.#waitingBytes -= text.length - left.length;
+          this.#refused = piecesOf(left);
+          this.#next();
+        });
+        return;
+      }
+      this.#refused = piecesOf(text);
+    }
+    this.#writing = 'stdout';
+    this.#toStdoutLater(this.#refused.shift() ?? '');
   }
 
-  #write(text: string): void {
+  #toStdoutLater(text: string): void {
     const done = (written: boolean): void => {
       this.#waitingBytes -= text.length;
-      if (!written) this.#lost += text.split('\n').length - 1;
+      if (!written) this.#lost += linesIn(text);
       this.#next();
     };
-    if (this.#file !== null) {
-      this.#file.appendLater(text, done);
-      return;
-    }
     const pipe = this.#stdoutPipe === undefined ? this.#stdoutPipe = pipeOf(STDOUT) : this.#stdoutPipe;
     if (pipe !== null) pipe.write(text, (error) => { done(!(error instanceof Error)); });
     else write(STDOUT, text, (error, bytes) => { done(error === null && bytes === text.length); });
@@ -116,6 +132,20 @@ export class LineOutput {
     }
     return at === bytes.length;
   }
+}
+
+const linesIn = (text: string): number => text.split('\n').length - 1;
+
+/** Whole lines, as many as a pipe takes in one piece. */
+function piecesOf(lines: string): string[] {
+  const pieces: string[] = [];
+  for (let at = 0; at < lines.length;) {
+    const fits = lines.lastIndexOf('\n', at + PIPE_BYTES - 1);
+    const end = (fits < at ? lines.indexOf('\n', at) : fits) + 1 || lines.length;
+    pieces.push(lines.slice(at, end));
+    at = end;
+  }
+  return pieces;
 }
 
 /** Sets it so that it does not block, for all who share it: writeSync then has to try again. */

@@ -2,15 +2,17 @@
  * The file that all processes of a node write their lines to. Each has it open to append, and a line is one write, so lines stay whole; each
  * looks every second whether the file that has the name is still its own, so that whoever puts it aside (rotation.ts) tells nobody.
  */
-import { closeSync, fstatSync, openSync, statSync, write, writeSync } from 'node:fs';
-import { dirname } from 'node:path';
-import { makeFolder } from '../../gateway/events/make-folder.js';
+import { closeSync, fstatSync, statSync, write, writeSync } from 'node:fs';
+import { openLogFile } from '../../gateway/supervisor/open-log-file.js';
 
 export const LOOK_EVERY_MS = 1000;
-const MODE = 0o640;
+const LINE_END = 0x0a;
 
-/** A descriptor must not be closed under a write: its number may be another file's by the time that the write is made. */
-interface Opened { readonly fd: number; writing: number; leaving: boolean }
+/**
+ * `fd` must not be closed under a write: its number may be another file's by the time that the write is made. `torn`: the last write failed, here and so for others
+ * too, and half a line may be the file's end: the next begins with a line's end. Not cut off: others append, too.
+ */
+interface Opened { readonly fd: number; writing: number; leaving: boolean; torn: boolean }
 
 export class LogFile {
   readonly path: string;
@@ -22,35 +24,34 @@ export class LogFile {
     this.path = path;
   }
 
-  /** Why the last write, or the file's opening, failed; null: it did not. */
+  /** Why the last write, or the file's opening, failed: the system's code, or words; null: it did not. */
   get fault(): string | null { return this.#fault; }
 
-  /** False: it was not written, or not as a whole. */
-  append(text: string): boolean {
+  /** @returns the lines that it did not take as a whole; '': it took all */
+  append(text: string): string {
     const opened = this.#current();
-    if (opened === null) return false;
+    if (opened === null) return text;
+    const put = opened.torn ? `\n${text}` : text;
     try {
-      const whole = writeSync(opened.fd, text) === Buffer.byteLength(text);
-      this.#fault = whole ? null : 'ENOSPC';
-      return whole;
+      return this.#wrote(opened, put, text, null, writeSync(opened.fd, put));
     } catch (error) {
-      this.#fault = reason(error);
-      return false;
+      return this.#wrote(opened, put, text, error, 0);
     }
   }
 
   /** As `append`, and whoever calls goes on meanwhile. */
-  appendLater(text: string, done: (written: boolean) => void): void {
+  appendLater(text: string, done: (left: string) => void): void {
     const opened = this.#current();
     if (opened === null) {
-      done(false);
+      done(text);
       return;
     }
+    const put = opened.torn ? `\n${text}` : text;
     opened.writing++;
-    write(opened.fd, text, (error, bytes) => {
+    write(opened.fd, put, (error, bytes) => {
       opened.writing--;
       if (opened.leaving && opened.writing === 0) closeSync(opened.fd);
-      done(error === null && bytes === Buffer.byteLength(text));
+      done(this.#wrote(opened, put, text, error, bytes));
     });
   }
 
@@ -59,13 +60,9 @@ export class LogFile {
     this.#lookedAtMs = performance.now();
     if (this.#opened !== null && this.#isCurrent(this.#opened.fd)) return;
     this.close();
-    try {
-      makeFolder(dirname(this.path));
-      this.#opened = { fd: openSync(this.path, 'a', MODE), writing: 0, leaving: false };
-      this.#fault = null;
-    } catch (error) {
-      this.#fault = reason(error);
-    }
+    const opened = openLogFile(this.path);
+    if (opened.fd !== null) this.#opened = { fd: opened.fd, writing: 0, leaving: false, torn: false };
+    this.#fault = opened.fd === null ? opened.why : null;
   }
 
   close(): void {
@@ -80,6 +77,17 @@ export class LogFile {
     // by the time that has passed, not by the timer alone: a process that stood still looks before it writes
     if (performance.now() - this.#lookedAtMs >= LOOK_EVERY_MS) this.look();
     return this.#opened;
+  }
+
+  /** @param put what was to be written: `text`, maybe after a line's end */
+  #wrote(opened: Opened, put: string, text: string, error: unknown, written: number): string {
+    opened.torn = error !== null || written < Buffer.byteLength(put);
+    // a write that is short says no reason, and this is the usual one
+    this.#fault = error !== null ? reason(error) : opened.torn ? 'ENOSPC' : null;
+    if (!opened.torn) return '';
+    const bytes = Buffer.from(put);
+    const whole = bytes.subarray(0, written).lastIndexOf(LINE_END) + 1;
+    return whole === 0 ? text : bytes.toString('utf8', whole);
   }
 
   #isCurrent(fd: number): boolean {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { closeSync, constants, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -52,7 +53,7 @@ test('processes that have the file open go on in the new one, and no line is los
   const rotation = new LogRotation({ settings: { file, rotate: { bytes: 2000, ageMs: 1e9, keep: 100 } }, log: { warn: (fields) => { throw new Error(JSON.stringify(fields)); } }, nowMs: () => nowMs });
   let written = 0;
   for (let round = 0; round < 5; round++) {
-    for (let i = 0; i < 50; i++) for (const writer of writers) assert.ok(writer.append(`line ${String(written++).padStart(6, '0')} ${'x'.repeat(20)}\n`));
+    for (let i = 0; i < 50; i++) for (const writer of writers) assert.equal(writer.append(`line ${String(written++).padStart(6, '0')} ${'x'.repeat(20)}\n`), '');
     nowMs += round === 3 ? 0 : 1000;
     rotation.look();
     // as each does by itself every second
@@ -61,6 +62,27 @@ test('processes that have the file open go on in the new one, and no line is los
   const lines = readdirSync(folder).flatMap((name) => readFileSync(join(folder, name), 'utf8').split('\n')).filter((line) => line !== '');
   assert.ok(readdirSync(folder).length > 3, 'it was put aside several times');
   assert.deepEqual(lines.sort(), Array.from({ length: written }, (_, i) => `line ${String(i).padStart(6, '0')} ${'x'.repeat(20)}`));
+});
+
+test('a log file that somebody puts a FIFO or a folder in place of is not written, waited for or put aside, and is written again when it is one', (t) => {
+  const { folder, file } = logFolder(t);
+  const writer = new LogFile(file);
+  const rotation = new LogRotation({ settings: { file, rotate: { bytes: 1, ageMs: 1, keep: 3 } }, log: { warn: (fields) => { throw new Error(JSON.stringify(fields)); } } });
+  for (const [make, why] of [['mkfifo', 'it is not a regular file'], ['mkdir', 'it is a folder']] as const) {
+    assert.deepEqual([writer.append('one\n'), writer.fault], ['', null]);
+    rmSync(file);
+    assert.equal(spawnSync(make, [file]).status, 0);
+    // read by somebody, so that opening it would not wait
+    const reader = make === 'mkfifo' ? openSync(file, constants.O_RDWR | constants.O_NONBLOCK) : null;
+    writer.look();
+    assert.deepEqual([writer.append('two\n'), writer.fault], ['two\n', why]);
+    rotation.look();
+    assert.deepEqual(readdirSync(folder), ['tidegate.log']);
+    if (reader !== null) closeSync(reader);
+    rmSync(file, { recursive: true });
+    writer.look();
+  }
+  assert.deepEqual([writer.append('three\n'), readFileSync(file, 'utf8')], ['', 'three\n']);
 });
 
 test('a folder where nothing can be put aside is told once, and ends nothing', async (t) => {

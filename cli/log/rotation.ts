@@ -68,7 +68,8 @@ export class LogRotation {
   #putAside(file: string): void {
     const { bytes, ageMs } = this.#settings.rotate;
     const found = statSync(file, { throwIfNoEntry: false });
-    if (found === undefined || found.size === 0) return;
+    // what took the file's name meanwhile, a folder say, is not the log's to put aside
+    if (found === undefined || !found.isFile() || found.size === 0) return;
     if (this.#seen.inode !== found.ino) this.#seen = { inode: found.ino, sinceMs: this.#nowMs() };
     const bornMs = found.birthtimeMs > 0 ? found.birthtimeMs : this.#seen.sinceMs;
     if (found.size < bytes && this.#nowMs() - bornMs < ageMs) return;

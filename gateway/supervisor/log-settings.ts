@@ -2,14 +2,14 @@
  * How the node's processes write their log: what the configuration in force says, and for a while what an operator has said of the level.
  * The supervisor alone knows; the launcher hands it on to every process, and to each that it starts later.
  */
-import { closeSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, resolve } from 'node:path';
+import { closeSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { TidegateError } from '../../errors/tidegate-error.js';
 import { environmentLevel, LOG_LEVELS, type LogLevel } from '../config/log-level.js';
 import type { LogConfig } from '../config/schema.js';
 import { byteCount, durationMs } from '../config/units.js';
 import type { LogLevelStatus } from '../control/control-deps.js';
-import { makeFolder } from '../events/make-folder.js';
+import { openLogFile } from './open-log-file.js';
 import { logLevelFile, type ConfigInForce } from './run-files.js';
 
 /** For all processes of a node alike; plain JSON. */
@@ -109,12 +109,9 @@ export class NodeLog {
 export function tryLogFile(candidate: ConfigInForce, inForce: ConfigInForce | null): void {
   const path = logFile(candidate);
   if (path === null || (inForce !== null && path === logFile(inForce))) return;
-  try {
-    makeFolder(dirname(path));
-    closeSync(openSync(path, 'a', 0o640));
-  } catch (error) {
-    throw new TidegateError('log_file', `log.file: ${path} cannot be written: ${(error as NodeJS.ErrnoException).code ?? String(error)}`, { cause: error });
-  }
+  const opened = openLogFile(path);
+  if (opened.fd === null) throw new TidegateError('log_file', `log.file: ${path} cannot be written: ${opened.why}`);
+  closeSync(opened.fd);
 }
 
 const logFile = ({ config: { log: { file } }, baseDir }: ConfigInForce): string | null => (file === undefined ? null : resolve(baseDir, file));

@@ -140,5 +140,8 @@ test('one file for all processes, that is put aside and compressed without a lin
   await eventually('the refusal', () => (parsed(node.output).some((line) => /log\.level: must be/.test(String(line['message']))) ? true : null));
   node.rewriteConfig((config) => { config['log'] = { file: '/proc/no/such/tidegate.log' }; });
   await assert.rejects(node.control('/v1/reload', { method: 'POST' }), /log\.file: \/proc\/no\/such\/tidegate\.log cannot be written: ENOENT.*log_file/);
+  assert.equal(spawnSync('mkfifo', [join(folder, 'fifo')]).status, 0);
+  node.rewriteConfig((config) => { config['log'] = { file: 'fifo' }; });
+  await assert.rejects(node.control('/v1/reload', { method: 'POST' }), /log\.file: \S+\/fifo cannot be written: it is not a regular file.*log_file/);
   assert.ok(parsed(node.output).slice(written).every((line) => line['message'] !== 'request'), 'no access log by default');
 });
