@@ -27,7 +27,15 @@ test('what looks like a credential within a text is not written', () => {
   }
   assert.doesNotMatch(text({ msg: `${'x'.repeat(3985)} https://u:${CANARY}@a` }), /CANARY/, 'where the text is cut');
   const key = newKey();
-  assert.ok(!text({ msg: `the key ${key} of acme` }).includes(key));
+  for (const said of [`the key ${key} of acme`, `/x%20${key}`, `/_${key}/a`, `/a1${key}-b`]) assert.ok(!text({ msg: said }).includes(key), said);
+});
+
+test('what a path holds percent-encoded is looked at as it is meant, and stays as it was where that is no secret', () => {
+  for (const path of [`/x%20Bearer%20${CANARY}`, `/x%3Fpassword%3D${CANARY}`, `/x%3fa%3D1%26token%3d${CANARY}`, `/x%20${JWT}`, `/go/https%3A%2F%2Fuser%3A${CANARY}%40a.example`, `/x%253Fpassword%253D${CANARY}`, `/x;password%3A%20${CANARY}`]) {
+    assert.doesNotMatch(text({ path }), /CANARY/, path);
+  }
+  for (const path of ['/a%20b%2Fc%3Fpage%3D2', '/caf%C3%A9/100%25', '/%', '/%zz%2']) assert.deepEqual(redactLine({ path }), { path });
+  assert.deepEqual(redactLine({ path: '/x%3Fpassword%3Dx%26b=%C3%A9' }), { path: '/x?password=***&b=%C3%A9' });
 });
 
 test('what leads an operator to the fault stays', () => {

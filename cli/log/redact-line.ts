@@ -33,8 +33,13 @@ const IN_TEXT: readonly (readonly [RegExp, string | ((match: string, name: strin
   [/\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{8,}/gi, `$1 ${HIDDEN}`],
   // a JWT, and this gateway's own keys
   [/(?<![\w-])eyJ[\w-]{5,}\.[\w-]+(?:\.[\w-]*)?/g, HIDDEN],
-  [/\btg_[0-9A-Za-z]{16,}/g, HIDDEN],
+  [/tg_[0-9A-Za-z]{28,}|\btg_[0-9A-Za-z]{16,}/g, HIDDEN],
 ];
+
+/** What is printed, of percent-encoded ASCII: a path may hold `Bearer%20…`, `%3Fpassword%3D…`. */
+const ENCODED = /%(?:[2-6][0-9a-f]|7[0-9a-e])/gi;
+/** Encoded, and encoded once more. */
+const MOST_DECODED = 2;
 
 /** A copy without secrets, and without what would make it endless. */
 export function redactLine(line: LogLine): LogLine {
@@ -43,9 +48,21 @@ export function redactLine(line: LogLine): LogLine {
 
 export function redactText(text: string): string {
   // looked at beyond what is kept: a secret that is cut in two is not recognised any more
-  let clean = text.slice(0, 2 * MOST_CHARACTERS);
-  for (const [pattern, put] of IN_TEXT) clean = typeof put === 'string' ? clean.replace(pattern, put) : clean.replace(pattern, put);
+  let clean = hide(text.slice(0, 2 * MOST_CHARACTERS));
+  let decoded = clean;
+  for (let times = 0; times < MOST_DECODED && decoded.includes('%'); times++) {
+    decoded = decoded.replace(ENCODED, (code) => String.fromCharCode(Number.parseInt(code.slice(1), 16)));
+    const hidden = hide(decoded);
+    // it stays as the client wrote it where that hides nothing
+    if (hidden !== decoded) clean = decoded = hidden;
+  }
   return text.length > MOST_CHARACTERS ? `${clean.slice(0, MOST_CHARACTERS)}… (${text.length - MOST_CHARACTERS} more characters)` : clean;
+}
+
+function hide(text: string): string {
+  let clean = text;
+  for (const [pattern, put] of IN_TEXT) clean = typeof put === 'string' ? clean.replace(pattern, put) : clean.replace(pattern, put);
+  return clean;
 }
 
 function redactMap(map: LogLine, depth: number): LogLine {
