@@ -100,10 +100,9 @@ export abstract class ExchangeFacts implements PolicyExchange, EventFacts {
   abstract get client(): string;
   get recordedPath(): string { return this.route.recordPath ?? this.path; }
   get requestId(): string { return this.#requestId ??= this.pipeline.requestId(this.ordinal); }
-  /** What a log line about it is found by. */
+  /** What a log line about it is found by; the trace as the event has it, so that the line leads to one that is exported. */
   get logNames(): { readonly request_id: string; readonly trace_id?: string } {
-    const traceId = this.trace?.traceId ?? this.traceId;
-    return { request_id: this.requestId, ...(traceId === '' ? {} : { trace_id: traceId }) };
+    return { request_id: this.requestId, ...(this.traceId === '' ? {} : { trace_id: this.traceId }) };
   }
 
   setMethod(method: string): void {

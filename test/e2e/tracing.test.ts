@@ -55,7 +55,7 @@ test('a trace leads from the client through the gateway\'s retry to the upstream
   await using upstream = await tracedUpstream(receiver);
   const [dead = 0] = await freePorts(1);
   await using node = await TestNode.start({
-    tracing: { otlp: { url: receiver.url, headers: { 'X-Receiver-Key': '${RECEIVER_KEY}' }, compression: 'gzip' }, ratio: 0, always: { errors: true }, service_name: 'edge' },
+    log: { access: true }, tracing: { otlp: { url: receiver.url, headers: { 'X-Receiver-Key': '${RECEIVER_KEY}' }, compression: 'gzip' }, ratio: 0, always: { errors: true }, service_name: 'edge' },
     services: [{
       name: 'shop', record_path: 'full', upstream: { targets: [{ url: `http://127.0.0.1:${dead}` }, { url: upstream.url }], balancer: 'round_robin' },
       routes: [{ name: 'all', match: { path: '/*' }, authentication: [] }],
@@ -110,6 +110,11 @@ test('a trace leads from the client through the gateway\'s retry to the upstream
   const [good, bad] = await Promise.all(['/fine', '/fails'].map(async (path) => (await fetch(`${node.url}${path}`)).headers.get('x-request-id') ?? ''));
   assert.equal((await eventOf(node, good ?? ''))['trace_id'], '');
   const errorsTrace = String((await eventOf(node, bad ?? ''))['trace_id']);
+  const traceOfLine = (id: string | undefined): Promise<unknown> => eventually(`the line of ${String(id)}`, () => {
+    const found = node.output.split('\n').find((text) => text.includes('"msg":"request"') && text.includes(`"${String(id)}"`));
+    return found === undefined ? null : [(JSON.parse(found) as Record<string, unknown>)['trace_id']];
+  });
+  assert.deepEqual([await traceOfLine(good), await traceOfLine(bad)], [[undefined], [errorsTrace]], 'a line of a request leads to a trace where there is one');
   const [failed, ...tries] = await receiver.trace(errorsTrace, 2);
   const answered = tries.find(({ attributes: { 'http.response.status_code': status } }) => status === 503);
   assert.deepEqual([failed?.parentSpanId, failed?.attributes['tidegate.sampled_by'], failed?.attributes['error.type'], failed?.error], ['', 'error', '503', true]);
