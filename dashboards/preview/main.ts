@@ -1,45 +1,75 @@
 /**
  * `npm run boards:preview -- --prometheus http://127.0.0.1:9090 --out FOLDER [--clickhouse URL] [--reports URL] [--range 15m] [--var service=shop] [--png]`: draws the
- * boards, from the files that Grafana is given and live answers, as pages; with --png as pictures, too, by Chromium. The report API's token is $TIDEGATE_TOKEN.
+ * boards, from the files that Grafana is given and live answers, as pages; with --png as pictures, too, by Chromium. Exit 2: it was called wrongly.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { parseArgs } from 'node:util';
+import { Command, InvalidArgumentError } from 'commander';
 import { BOARDS_FOLDER } from '../grafana/boards.js';
 import { ask, type BoardJson, type Stores } from './ask.js';
 import type { Shown } from './expand.js';
 import { boardPage, type DrawnPanel } from './page.js';
 import { variablesOf } from './variables.js';
 
-const { values: options } = parseArgs({
-  options: {
-    prometheus: { type: 'string', default: 'http://127.0.0.1:9090' }, clickhouse: { type: 'string' }, reports: { type: 'string' }, range: { type: 'string', default: '1h' },
-    scrape: { type: 'string', default: '15s' }, var: { type: 'string', multiple: true, default: [] }, out: { type: 'string' }, png: { type: 'boolean', default: false },
-  },
-});
-
 const UNITS = { s: 1, m: 60, h: 3600, d: 86_400 } as const;
 /** Points across a picture. */
 const POINTS = 120;
 const WIDTH_PX = 1440;
 const GRID_ROW_PX = 44;
+const DURATION = /^(\d+)([smhd])$/;
 
-/** `15m` in seconds. @throws Error */
-function seconds(option: string, text: string): number {
-  const match = /^(\d+)([smhd])$/.exec(text);
-  if (match === null) throw new Error(`--${option} ${text}: a number and s, m, h or d, such as 15m`);
-  return Number(match[1]) * UNITS[match[2] as keyof typeof UNITS];
+const program = new Command('boards:preview')
+  .description('Draws the boards without a Grafana. The report API\'s token is $TIDEGATE_TOKEN.')
+  .requiredOption('--out <folder>', 'where the pages go')
+  .option('--prometheus <url>', 'whose answers are drawn', 'http://127.0.0.1:9090')
+  .option('--clickhouse <url>', 'for Tenants and Billing')
+  .option('--reports <url>', 'the report API, for Tenants and Billing without ClickHouse')
+  .option('--range <duration>', 'so much until now: s, m, h or d', duration, '1h')
+  .option('--scrape <duration>', 'how often Prometheus asks', duration, '15s')
+  .option('--var <name=value>', 'a choice of a board\'s variable; may be given again', chosen, [])
+  .option('--png', 'pictures, too, by Chromium', false)
+  .showHelpAfterError()
+  .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2));
+program.parse();
+
+interface Options {
+  readonly out: string;
+  readonly prometheus: string;
+  readonly clickhouse?: string;
+  readonly reports?: string;
+  readonly range: string;
+  readonly scrape: string;
+  readonly var: readonly (readonly [name: string, value: string])[];
+  readonly png: boolean;
+}
+const options = program.opts<Options>();
+
+function duration(text: string): string {
+  if (!DURATION.test(text)) throw new InvalidArgumentError('Give a number and s, m, h or d: 15m.');
+  return text;
+}
+
+/** `15m` in seconds. */
+function seconds(text: string): number {
+  const [, count, unit] = DURATION.exec(text) ?? [];
+  return Number(count) * UNITS[unit as keyof typeof UNITS];
+}
+
+function chosen(text: string, before: Options['var']): Options['var'] {
+  const at = text.indexOf('=');
+  if (at < 1) throw new InvalidArgumentError('Give a name and a value: service=shop.');
+  return [...before, [text.slice(0, at), text.slice(at + 1)]];
 }
 
 async function draw(file: string, stores: Stores, out: string): Promise<void> {
   const board = JSON.parse(readFileSync(file, 'utf8')) as BoardJson;
-  const [rangeS, scrapeS] = [seconds('range', options.range), seconds('scrape', options.scrape)];
+  const [rangeS, scrapeS] = [seconds(options.range), seconds(options.scrape)];
   const stepS = Math.max(scrapeS, Math.ceil(rangeS / POINTS));
   const toMs = Date.now();
   const blank: Shown = { fromMs: toMs - rangeS * 1000, toMs, stepS, rateWindowS: Math.max(4 * scrapeS, stepS + scrapeS), variables: new Map() };
-  const given = new Map(options.var.map((text): [string, string] => [text.slice(0, text.indexOf('=')), text.slice(text.indexOf('=') + 1)]));
+  const given = new Map(options.var);
   const shown = { ...blank, variables: await variablesOf(board, blank, stores, given) };
   const drawn: DrawnPanel[] = [];
   for (const panel of board.panels) {
@@ -66,10 +96,8 @@ function shoot(page: string, picture: string, height: number): void {
   console.log(picture);
 }
 
-if (options.out === undefined) throw new Error('--out FOLDER: where the pages go');
-const out = options.out;
+const { out, clickhouse, reports, prometheus } = options;
 mkdirSync(out, { recursive: true });
-const { clickhouse, reports, prometheus } = options;
 const stores: Stores = { prometheus, ...(clickhouse === undefined ? {} : { clickhouse }), ...(reports === undefined ? {} : { reports: { url: reports, token: process.env['TIDEGATE_TOKEN'] ?? '' } }) };
 const folders = ['prometheus', ...(clickhouse === undefined ? [] : ['clickhouse']), ...(clickhouse === undefined && reports !== undefined ? ['report-api'] : [])];
 for (const folder of folders) {

@@ -1,5 +1,6 @@
 /** The boards in the repository: what the generator writes, and nothing named that does not exist. That each panel has data, and moves, is test/e2e/boards.test.ts. */
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -41,6 +42,13 @@ function asked(file: string): Asked[] {
 test('a rebuild of the boards is what is in the repository, byte for byte', () => {
   assert.deepEqual([...boards().keys()].sort(), files, 'npm run boards');
   for (const [path, board] of boards()) assert.ok(render(board) === readFileSync(join(root, path), 'utf8'), `${path}: npm run boards`);
+});
+
+test('a preview that is called wrongly says how it is called, and ends with 2', () => {
+  for (const [args, said] of [[[], /required option '--out <folder>'/], [['--out', 'x', '--range', '5y'], /15m/], [['--out', 'x', '--var', 'shop'], /service=shop/]] as const) {
+    const { status, stderr } = spawnSync(process.execPath, [join(packageRoot(), 'dist/dashboards/preview/main.js'), ...args], { encoding: 'utf8' });
+    assert.deepEqual([status, said.test(stderr), stderr.includes('Usage: boards:preview'), stderr.includes('    at ')], [2, true, true, false], stderr);
+  }
 });
 
 test('every panel says what it shows, in which unit, and when it is bad; its id is its own', () => {
