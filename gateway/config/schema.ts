@@ -250,7 +250,7 @@ const Redis = Type.Object({
 const Log = Type.Object({
   level: optional(Type.Enum([...LOG_LEVELS], { description: 'What is written: this level and those before it. Absent: as TIDEGATE_LOG_LEVEL says, else `info`. `tidegate log level` changes it for a while.' })),
   format: optional(Type.Enum(['json', 'ecs', 'otlp', 'text'], { description: '`json`: a line of JSON each (docs/logs.md has its fields); `ecs`: Elastic Common Schema; `otlp`: JSON lines of OpenTelemetry\'s log data model; `text`: for people. Absent: `text` on a terminal, else `json`.' })),
-  access: Type.Boolean({ default: false, description: 'A line for each request, when it has ended. The record is the event, which has the same numbers: for those who collect lines.' }),
+  access: Type.Boolean({ default: false, description: 'A line for each request, when it has ended, with its whole path, whatever `record_path` keeps. The record is the event, which has the same numbers: for those who collect lines.' }),
   file: optional(Type.String({ minLength: 1, description: 'All processes of the node write there, and it is rotated. Relative to the configuration file. Absent: standard output.' })),
   rotate: Type.Object({
     size: Bytes('100MiB', 'The file is put aside, and compressed, when it is larger. 64KiB or more.'),
