@@ -67,6 +67,6 @@ export default tseslint.config(
   ...inRoom('gateway', ['errors/']),
   ...inRoom('collector', ['errors/', 'gateway/events/', 'gateway/config/', 'gateway/metrics/', 'gateway/whatif/']),
   ...inRoom('alerts', ['errors/', 'gateway/metrics/']),
-  // what the rules record has one name, and what counts as an error is said once
-  ...inRoom('dashboards', ['errors/', 'gateway/metrics/', 'alerts/service-rules']),
+  // what the rules record has one name, what counts as an error is said once, and a board turns red where an alert fires
+  ...inRoom('dashboards', ['errors/', 'gateway/metrics/', 'alerts/service-rules', 'alerts/event-rules', 'alerts/node-rules']),
 );

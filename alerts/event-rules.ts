@@ -7,7 +7,9 @@ import type { RuleGroup } from './rule.js';
 import type { Windows } from './windows.js';
 
 /** An event is in the reports within 2 s; a minute is no load, but something that stands still. */
-const LAG_S = 60;
+export const EVENT_LAG_S = 60;
+/** Of the spool's room. */
+export const SPOOL_SHARE = 0.5;
 
 export function eventGroup(windows: Windows): RuleGroup {
   const [w1m, w5m] = [windows.of('1m'), windows.of('5m')];
@@ -28,13 +30,13 @@ export function eventGroup(windows: Windows): RuleGroup {
       },
       {
         alert: 'SpoolFilling', severity: 'page', for: w5m,
-        expr: 'tidegate_spool_bytes / tidegate_spool_limit_bytes > 0.5',
+        expr: `tidegate_spool_bytes / tidegate_spool_limit_bytes > ${SPOOL_SHARE}`,
         summary: '{{ $labels.instance }}: the spool fills',
         description: 'The spool is {{ $value | humanizePercentage }} full. When it is full, events are dropped; requests go on.',
       },
       {
         alert: 'EventLag', severity: 'ticket', for: w5m,
-        expr: `tidegate_event_lag_seconds > ${LAG_S} or tidegate_shipping_lag_seconds > ${LAG_S}`,
+        expr: `tidegate_event_lag_seconds > ${EVENT_LAG_S} or tidegate_shipping_lag_seconds > ${EVENT_LAG_S}`,
         summary: '{{ $labels.instance }}: events arrive late',
         description: 'What was recorded {{ $value | humanizeDuration }} ago is not stored, or not taken by Kafka, yet: reports are that late. Nothing is lost while the spool has room.',
       },

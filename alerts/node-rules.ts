@@ -2,6 +2,9 @@
 import type { RuleGroup } from './rule.js';
 import type { Windows } from './windows.js';
 
+/** Later than that, at the 99th percentile, a worker has too much to do: requests wait for it as long as an answer takes elsewhere. */
+export const EVENT_LOOP_LATE_S = 0.1;
+
 export function nodeGroup(windows: Windows): RuleGroup {
   const [w1m, w5m] = [windows.of('1m'), windows.of('5m')];
   return {
@@ -34,7 +37,7 @@ export function nodeGroup(windows: Windows): RuleGroup {
       {
         // the median of the scrapes: one good one ends nothing, and one long stop, which would lift a mean, begins nothing
         alert: 'EventLoopBlocked', severity: 'ticket', for: windows.of('2m'),
-        expr: `quantile_over_time(0.5, tidegate_worker_event_loop_delay_seconds{quantile="0.99"}[${w5m}]) > 0.1`,
+        expr: `quantile_over_time(0.5, tidegate_worker_event_loop_delay_seconds{quantile="0.99"}[${w5m}]) > ${EVENT_LOOP_LATE_S}`,
         summary: '{{ $labels.instance }}: worker {{ $labels.worker }} is late',
         description: 'The event loop of worker {{ $labels.worker }} is {{ $value | humanizeDuration }} late at its 99th percentile, by the median of 5 minutes: requests that it serves wait that long.',
       },

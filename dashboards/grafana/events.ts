@@ -1,6 +1,7 @@
 /** Event pipeline: is every answered request recorded, shipped, stored, and how far behind. */
 import type { Dashboard } from '@grafana/grafana-foundation-sdk/dashboard';
 import * as units from '@grafana/grafana-foundation-sdk/units';
+import { EVENT_LAG_S, SPOOL_SHARE } from '../../alerts/event-rules.js';
 import { board, deploys, nodes, prometheusSource, reloads } from './board.js';
 import { ask, atLeast, atMost, graph, number, states } from './panels.js';
 import { divide, gauge, histogramRate, increase, lag, max, min, promql, quantile, rate, sum } from './promql.js';
@@ -15,8 +16,8 @@ export function events(): Dashboard {
   }, [
     { title: 'Now', panels: [
       number({
-        id: 1, title: 'Lag', unit: units.Seconds, width: 3, thresholds: atMost(30, 300),
-        description: 'How long ago everything that was recorded was stored, or taken by Kafka, on the node furthest behind. Reports and quotas of `over: bill` are that far behind; requests are served all the same.',
+        id: 1, title: 'Lag', unit: units.Seconds, width: 3, thresholds: atMost(EVENT_LAG_S, EVENT_LAG_S),
+        description: 'How long ago everything that was recorded was stored, or taken by Kafka, on the node furthest behind. Reports and quotas of `over: bill` are that far behind; requests are served all the same. Red from where EventLag fires, which waits five minutes.',
       }, ask(lag())),
       number({
         id: 2, title: 'Missing', unit: units.Short, width: 3, thresholds: atMost(1, 1),
@@ -31,8 +32,8 @@ export function events(): Dashboard {
         description: 'Pieces of the log, spool or Kafka, that could not be read over the time shown, and went into quarantine. `tidegate quarantine list` names all that is there, `replay` tries again.',
       }, ask(sum(increase('tidegate_events_quarantined_total', {}, '$__range')))),
       number({
-        id: 5, title: 'Spool used', unit: units.PercentUnit, decimals: 1, width: 3, thresholds: atMost(0.5, 0.8),
-        description: 'Share of the spool\'s room that is taken, on the fullest node. At 100 % events are dropped, requests are not.',
+        id: 5, title: 'Spool used', unit: units.PercentUnit, decimals: 1, width: 3, thresholds: atMost(SPOOL_SHARE, 0.8),
+        description: 'Share of the spool\'s room that is taken, on the fullest node. Orange from where SpoolFilling fires; at 100 % events are dropped, requests are not.',
       }, ask(max(spoolUsed))),
       number({
         id: 6, title: 'Collectors', unit: units.Short, width: 3, thresholds: atLeast(1, 1),
@@ -47,7 +48,7 @@ export function events(): Dashboard {
     { title: 'From request to store', panels: [
       graph({ id: 10, title: 'Events by stage', unit: units.EventsPerSecond, width: 12, description: 'Events a second that reached each stage: recorded (in the spool, before the answer), shipped (acknowledged by Kafka; without Kafka there is none), stored. They lie on each other where all is well.' },
         [ask(sum(rate('tidegate_events_total'), ['stage']), '{{stage}}')]),
-      graph({ id: 11, title: 'Lag', unit: units.Seconds, width: 12, thresholds: atMost(30, 300), description: 'How long ago everything that was recorded was stored, or taken by Kafka, whichever is longer, by node. It rises by a second a second while nothing is.' },
+      graph({ id: 11, title: 'Lag', unit: units.Seconds, width: 12, thresholds: atMost(EVENT_LAG_S, EVENT_LAG_S), description: 'How long ago everything that was recorded was stored, or taken by Kafka, whichever is longer, by node. It rises by a second a second while nothing is. Dashed: where EventLag fires.' },
         [ask(lag(['instance']), '{{instance}}')]),
       graph({ id: 12, title: 'Spool', unit: units.BytesSI, width: 12, description: 'Bytes of the spool by node, and where it is full (dashed, the smallest). It falls when what it holds is stored, or shipped.' },
         [ask(max(gauge('tidegate_spool_bytes'), ['instance']), '{{instance}}'), ask(min(gauge('tidegate_spool_limit_bytes')), 'full')], { limits: ['full'] }),
@@ -68,7 +69,7 @@ export function events(): Dashboard {
         [ask(divide(sum(rate('tidegate_insert_rows_total')), promql.gt(sum(histogramRate('tidegate_insert_duration_seconds', 'count')), promql.n(0))), 'events')]),
     ] },
     { title: 'Shipping to Kafka: empty on one machine', panels: [
-      graph({ id: 40, title: 'Not acknowledged for', unit: units.Seconds, width: 8, thresholds: atMost(30, 300), description: 'Age of the oldest event that Kafka has not acknowledged, by node.' }, [ask(max(gauge('tidegate_shipping_lag_seconds'), ['instance']), '{{instance}}')]),
+      graph({ id: 40, title: 'Not acknowledged for', unit: units.Seconds, width: 8, thresholds: atMost(EVENT_LAG_S, EVENT_LAG_S), description: 'Age of the oldest event that Kafka has not acknowledged, by node. Dashed: where EventLag fires.' }, [ask(max(gauge('tidegate_shipping_lag_seconds'), ['instance']), '{{instance}}')]),
       graph({ id: 41, title: 'Not acknowledged', unit: units.BytesSI, width: 8, description: 'Bytes of the spool that Kafka has not acknowledged, by node.' }, [ask(max(gauge('tidegate_shipping_lag_bytes'), ['instance']), '{{instance}}')]),
       graph({ id: 42, title: 'Failures, by code', unit: units.CountsPerSecond, width: 8, description: 'Connections and requests to Kafka that failed, a second. Codes: docs/reference/errors.md.' }, [ask(sum(rate('tidegate_shipping_failures_total'), ['code']), '{{code}}')], { stacked: true, sorted: true }),
     ] },

@@ -1,8 +1,9 @@
 /** Overview: is anything wrong, and with which service. */
 import type { Dashboard } from '@grafana/grafana-foundation-sdk/dashboard';
 import * as units from '@grafana/grafana-foundation-sdk/units';
+import { EVENT_LAG_S } from '../../alerts/event-rules.js';
 import { board, deploys, linkTo, nodes, prometheusSource, reloads, services } from './board.js';
-import { ask, atLeast, atMost, graph, number, rows } from './panels.js';
+import { ask, atLeast, atMost, graph, number, rows, statusColours } from './panels.js';
 import { budgetLeft, divide, errorRatio, gauge, histogramRate, increase, lag, max, min, NODES_UP, orNumber, orZero, promql, quantile, rate, servicesOverThreshold, sum } from './promql.js';
 
 const SERVICE = '$service';
@@ -40,8 +41,8 @@ export function overview(): Dashboard {
         description: 'Share of the nodes that Prometheus could scrape the last time.',
       }, ask(`avg(${NODES_UP})`)),
       number({
-        id: 8, title: 'Event lag', unit: units.Seconds, width: 2, thresholds: atMost(30, 300),
-        description: 'How long ago everything that was recorded was stored, or taken by Kafka, on the node furthest behind. The board Event pipeline says why.',
+        id: 8, title: 'Event lag', unit: units.Seconds, width: 2, thresholds: atMost(EVENT_LAG_S, EVENT_LAG_S),
+        description: 'How long ago everything that was recorded was stored, or taken by Kafka, on the node furthest behind. Red from where EventLag fires, which waits five minutes. The board Event pipeline says why.',
       }, ask(lag())),
     ] },
     { title: 'Services', panels: [
@@ -65,7 +66,7 @@ export function overview(): Dashboard {
     ] },
     { title: 'What is answered, and what it takes', panels: [
       graph({ id: 20, title: 'Answers by status', unit: units.RequestsPerSecond, width: 8, description: 'Requests ended a second, by the status sent; 0: none, the client had left.' },
-        [ask(sum(rate('tidegate_requests_total', { service: SERVICE }), ['code']), '{{code}}')], { stacked: true, sorted: true }),
+        [ask(sum(rate('tidegate_requests_total', { service: SERVICE }), ['code']), '{{code}}')], { stacked: true, sorted: true, colours: statusColours('shades') }),
       graph({ id: 21, title: 'Refused, by reason', unit: units.RequestsPerSecond, width: 8, description: 'Requests a second that went to no upstream, of all services and of none (route_not_found). Reasons: docs/reference/outcomes.md. Below ledger_unavailable, draining and internal_error the gateway itself failed.' },
         [ask(sum(rate('tidegate_refused_total'), ['reason']), '{{reason}}')], { stacked: true, sorted: true }),
       graph({ id: 22, title: 'Time in the gateway, and in upstreams', unit: units.Seconds, width: 8, description: 'What the gateway itself took of a request (reading, policies, writing), apart from what its upstream took. Where the gateway\'s p99 grows and the upstream\'s does not, look at the board Runtime.' }, [

@@ -98,6 +98,8 @@ export interface GraphLook {
   readonly bars?: boolean;
   /** Legends that name limits: drawn dashed and red, not as data. */
   readonly limits?: readonly string[];
+  /** Of series whose legend the regular expression matches. `shades`: there may be several, and each is told from the others. */
+  readonly colours?: readonly { readonly legend: string; readonly colour: string; readonly mode: 'fixed' | 'shades' }[];
   /** The label that names each series, of stores' answers. */
   readonly seriesLabel?: string;
   /** Where a click on a series leads. */
@@ -108,6 +110,10 @@ export interface GraphLook {
   readonly softMax?: number;
   readonly axisMax?: number;
 }
+
+/** By class: `502`, `5xx`, and `5` as ClickHouse has it, which is `{status_class="5"}` where Grafana matches before it names. */
+export const statusColours = (mode: 'fixed' | 'shades'): NonNullable<GraphLook['colours']> =>
+  ([['2', 'green'], ['3', 'blue'], ['4', ORANGE], ['5', RED]] as const).map(([first, colour]) => ({ legend: `\\b${first}(xx|\\d\\d)?\\b`, colour, mode }));
 
 const sortedLegend = (): common.VizLegendOptionsBuilder => new common.VizLegendOptionsBuilder().displayMode(common.LegendDisplayMode.Table).placement(common.LegendPlacement.Right).showLegend(true).calcs(['max']).sortBy('Max').sortDesc(true);
 
@@ -124,6 +130,7 @@ export function graph(texts: PanelTexts, queries: readonly Query[], look: GraphL
   if (look.axisMax !== undefined) built.max(look.axisMax);
   if (look.seriesLabel !== undefined) built.displayName(`\${__field.labels.${look.seriesLabel}}`);
   if (look.link !== undefined) built.dataLinks([look.link]);
+  for (const { legend, colour, mode } of look.colours ?? []) built.overrideByRegexp(`/${legend}/`, [{ id: 'color', value: { mode, fixedColor: colour } }]);
   for (const limit of look.limits ?? []) {
     built.overrideByName(limit, [
       { id: 'color', value: { mode: 'fixed', fixedColor: RED } }, { id: 'custom.fillOpacity', value: 0 },

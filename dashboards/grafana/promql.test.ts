@@ -10,7 +10,7 @@ import { stringify } from 'yaml';
 import { programPath, requires } from '../../test/harness/requires.js';
 import { expandPromql } from '../preview/expand.js';
 import { deploys } from './board.js';
-import { budgetLeft, lag, text, withinObjective } from './promql.js';
+import { budgetLeft, lag, sentToNone, text, withinObjective } from './promql.js';
 
 const SHOWN = { fromMs: 0, toMs: 3_600_000, stepS: 60, rateWindowS: 120, variables: new Map([['instance', ['.*']], ['service', ['.+']]]) };
 const skip = requires('prometheus');
@@ -76,6 +76,13 @@ test('requests within their objective are those that LatencyBudgetBurn does not 
   }));
   const judgedByAlert = '1 - service:tidegate_requests_over_objective:rate2m / service:tidegate_requests_judged:rate2m';
   answers(t, { ...SHOP, ...buckets }, [text(withinObjective('$service')), judgedByAlert].map((expr) => ({ at: '20m', expr, answer: { '{service="shop"}': 0.9 } })));
+});
+
+test('requests that no target was sent are those neither refused nor sent: some, all of an outage, none', { skip }, (t) => {
+  const sent = (perMinute: number): Readonly<Record<string, string>> =>
+    Object.fromEntries(['a', 'b'].map((instance) => [`tidegate_upstream_duration_seconds_count{service="shop",target="http://10.0.0.1",instance="${instance}",job="tidegate"}`, `0+${perMinute}x30`]));
+  const expr = text(sentToNone('$service'));
+  for (const [series, perSecond] of [[sent(2400), 20], [{}, 100], [sent(3000), 0], [sent(3600), 0]] as const) answers(t, { ...SHOP, ...series }, [{ at: '20m', expr, answer: { '{}': perSecond } }]);
 });
 
 test('a node lags by what is later, the store or Kafka; one that only ships is seen, too', { skip }, (t) => {

@@ -94,6 +94,17 @@ export function failed(service: string, by: readonly ('service' | 'instance')[],
   return orZero(sum(rate('tidegate_requests_total', { service, code: '5..' }, window), by), sum(rate('tidegate_requests_total', { service }, window), by));
 }
 
+/**
+ * Of a service's requests a second: those that no target was sent, though the gateway refused them for nothing. It counts neither attempts nor refused connections; what ended is either refused, or sent, or
+ * one of these. A connection that lasts is counted as sent anew with each of its rows, hence not below 0.
+ */
+export function sentToNone(service: string): Expr {
+  const all = sum(rate('tidegate_requests_total', { service }));
+  const refused = orZero(sum(rate('tidegate_refused_total', { service })), all);
+  const sent = orZero(sum(histogramRate('tidegate_upstream_duration_seconds', 'count', { service })), all);
+  return promql.clampMin(promql.sub(promql.sub(all, refused), sent), 0);
+}
+
 /** 0 to 1; no value where there was nothing to judge. */
 export function errorRatio(service: string, by: readonly ('service' | 'instance')[] = [], window = RATE_WINDOW): Expr {
   return divide(failed(service, by, window), promql.gt(judged(service, by, window), promql.n(0)));

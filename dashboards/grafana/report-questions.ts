@@ -26,6 +26,8 @@ const days = (by: string, name: string, jsonata: string): ReportQuery => new Rep
 const byDay = (by: string, rows: string, name: string, value: string): string =>
   `$each(${rows}{day & "\\n" & ${by}: {"time": day[0] & "T00:00:00Z", "${by}": ${by}[0], "${name}": ${value}}}, function($row) {$row})`;
 
+/** A row's field is found by a path, in which a dot of "1.02 ms" would lead into it: the label is the column's text alone. */
+const heatField = (power: number): string => `b${power}`;
 const heatSum = (fromMs: number, toMs: number): string =>
   `$reduce($d, function($sum, $row) {$sum + ($row[1] > ${fromMs} and $row[1] <= ${toMs} ? $row[2] : 0)}, 0)`;
 
@@ -58,8 +60,8 @@ export const REPORT_API: StoreQuestions = {
   percentiles: series([50, 90, 95, 99].map((p) => numberOf(`duration_ms.p${p}`, `p${p}`))),
   heat: new ReportQuery({
     path: '/v1/reports/latency', parameters: OF_APP,
-    rows: `rows.($d := durations; {"time": time, ${HEAT_COLUMNS.map(({ name, fromMs, toMs }) => `"${name}": ${heatSum(fromMs, toMs)}`).join(', ')}})`,
-    columns: [TIME, ...HEAT_COLUMNS.map(({ name }) => numberOf(name))],
+    rows: `rows.($d := durations; {"time": time, ${HEAT_COLUMNS.map(({ power, fromMs, toMs }) => `"${heatField(power)}": ${heatSum(fromMs, toMs)}`).join(', ')}})`,
+    columns: [TIME, ...HEAT_COLUMNS.map(({ name, power }) => numberOf(heatField(power), name))],
   }, 'timeseries'),
   bytes: series([numberOf('bytes_in'), numberOf('bytes_out')]),
 

@@ -1,6 +1,7 @@
 /** Runtime: the processes of the nodes, their limits' ledger, and the configuration in force. */
 import type { Dashboard } from '@grafana/grafana-foundation-sdk/dashboard';
 import * as units from '@grafana/grafana-foundation-sdk/units';
+import { EVENT_LOOP_LATE_S } from '../../alerts/node-rules.js';
 import { board, deploys, nodes, prometheusSource, reloads } from './board.js';
 import { ask, atLeast, atMost, graph, number, rows, states } from './panels.js';
 import { gauge, histogramRate, increase, max, min, NODES_UP, promql, rate, sum } from './promql.js';
@@ -19,8 +20,8 @@ export function runtime(): Dashboard {
       number({ id: 3, title: 'Worker restarts', unit: units.Short, width: 3, decimals: 0, thresholds: atMost(1, 3), description: 'Workers started again, over the time shown, because one had ended without being asked to. Counts are exact all the same; the log says why it ended.' },
         ask(sum(increase('tidegate_worker_restarts_total', {}, '$__range')))),
       number({
-        id: 4, title: 'Event loop, p99', unit: units.Seconds, width: 3, thresholds: atMost(0.05, 0.25),
-        description: 'The delay that 99 of 100 turns of the slowest worker\'s event loop stayed below in the last second. From 50 ms on requests wait for the processor, not for their upstream.',
+        id: 4, title: 'Event loop, p99', unit: units.Seconds, width: 3, thresholds: atMost(EVENT_LOOP_LATE_S, EVENT_LOOP_LATE_S),
+        description: 'The delay that 99 of 100 turns of the slowest worker\'s event loop stayed below in the last second: requests wait that long for the processor, not for their upstream. Red from where EventLoopBlocked fires, which goes by the median of five minutes.',
       }, ask(max(gauge('tidegate_worker_event_loop_delay_seconds', { quantile: '0.99' })))),
       number({ id: 5, title: 'Configurations in force', unit: units.Short, width: 3, thresholds: atMost(2, 2), description: 'How many different versions the nodes have in force: 1 where they agree. For some seconds after an edit two are usual; ConfigDrift fires where they stay.' },
         ask(promql.count(promql.count(gauge('tidegate_config_info')).by(['version'])))),
@@ -33,7 +34,7 @@ export function runtime(): Dashboard {
       number({ id: 8, title: 'Since the last change', unit: units.Seconds, width: 3, description: 'How long the newest configuration has been in force.' }, ask(promql.sub(promql.time(), max(gauge('tidegate_config_applied_timestamp_seconds'))))),
     ] },
     { title: 'Workers', panels: [
-      graph({ id: 10, title: 'Event loop delay, p99', unit: units.Seconds, width: 8, thresholds: atMost(0.05, 0.25), description: 'By worker, of the last second. Above 50 ms a worker has too much to do, or something blocks it.' },
+      graph({ id: 10, title: 'Event loop delay, p99', unit: units.Seconds, width: 8, thresholds: atMost(EVENT_LOOP_LATE_S, EVENT_LOOP_LATE_S), description: 'By worker, of the last second. Where it stays above the dashed line a worker has too much to do, or something blocks it, and EventLoopBlocked fires.' },
         [ask(max(gauge('tidegate_worker_event_loop_delay_seconds', { quantile: '0.99' }), OF_WORKER), BY_WORKER)]),
       graph({ id: 11, title: 'Event loop delay, longest', unit: units.Seconds, width: 8, description: 'By worker: the longest that its event loop stood still in the last second.' },
         [ask(max(gauge('tidegate_worker_event_loop_delay_seconds', { quantile: '1' }), OF_WORKER), BY_WORKER)]),

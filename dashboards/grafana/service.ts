@@ -2,10 +2,12 @@
 import type { Dashboard } from '@grafana/grafana-foundation-sdk/dashboard';
 import * as units from '@grafana/grafana-foundation-sdk/units';
 import { board, deploys, nodes, oneService, prometheusSource, reloads, routes } from './board.js';
-import { ask, atLeast, atMost, graph, heat, number, states } from './panels.js';
-import { budgetLeft, divide, errorRatio, gauge, heat as heatOf, histogramRate, increase, min, orZero, promql, quantile, rate, sum, withinObjective, type Expr } from './promql.js';
+import { ask, atLeast, atMost, graph, heat, number, states, statusColours } from './panels.js';
+import { budgetLeft, divide, errorRatio, gauge, heat as heatOf, histogramRate, increase, min, orZero, promql, quantile, rate, sentToNone, sum, withinObjective, type Expr } from './promql.js';
 
 const OF = { service: '$service' } as const;
+/** Legend of requests that went to no target. */
+const NO_TARGET = 'no target';
 const ROUTES = { service: '$service', route: '$route' } as const;
 
 export function service(): Dashboard {
@@ -26,7 +28,7 @@ export function service(): Dashboard {
       }, ask(quantile(0.99, 'tidegate_request_duration_seconds', OF))),
       number({
         id: 5, title: 'Within latency objective', unit: units.PercentUnit, decimals: 2, width: 4, thresholds: atLeast(0.99, 0.95),
-        description: 'Share of the requests to be answered that took no longer than slo.latency.threshold: counted, not estimated, and without those refused for what the client did, as the alerts have it. Green from 99 % on; – where the service has no such objective.',
+        description: 'Share of the requests to be answered that took no longer than slo.latency.threshold: counted, not estimated, and without those refused for what the client did, as LatencyBudgetBurn has it. A fast 502 is within it: errors are those of availability. Green from 99 % on; – where the service has no such objective.',
       }, ask(withinObjective(OF.service))),
       number({
         id: 6, title: 'Error budget left', unit: units.PercentUnit, decimals: 0, width: 3, thresholds: atLeast(0.25, 0),
@@ -39,7 +41,7 @@ export function service(): Dashboard {
     { title: 'Requests', panels: [
       graph({ id: 10, title: 'Requests by route', unit: units.RequestsPerSecond, width: 8, description: 'Requests ended a second, refused ones too.' }, [ask(sum(rate('tidegate_requests_total', ROUTES), ['route']), '{{route}}')], { stacked: true }),
       graph({ id: 11, title: 'Status classes', unit: units.RequestsPerSecond, width: 8, description: 'Requests ended a second by the class of the status sent; 0xx: none was sent, the client had left.' },
-        [ask(sum(promql.labelReplace(rate('tidegate_requests_total', ROUTES), '"class"', '"$1"', '"code"', '"(.).*"'), ['class']), '{{class}}xx')], { stacked: true }),
+        [ask(sum(promql.labelReplace(rate('tidegate_requests_total', ROUTES), '"class"', '"$1"', '"code"', '"(.).*"'), ['class']), '{{class}}xx')], { stacked: true, colours: statusColours('fixed') }),
       graph({ id: 12, title: 'Errors by route', unit: units.PercentUnit, width: 8, description: 'Share of each route\'s requests that were answered with 5xx, refused ones counted among the requests. The dashed line is the service\'s threshold (alerts.error_ratio).' }, [
         ask(divide(orZero(sum(rate('tidegate_requests_total', { ...ROUTES, code: '5..' }), ['route']), sum(rate('tidegate_requests_total', ROUTES), ['route'])), promql.gt(sum(rate('tidegate_requests_total', ROUTES), ['route']), promql.n(0))), '{{route}}'),
         ask(min(gauge('tidegate_alert_error_ratio', OF)), 'threshold'),
@@ -55,17 +57,17 @@ export function service(): Dashboard {
       graph({ id: 23, title: 'In the gateway, and in the upstream', unit: units.Seconds, width: 8, description: 'Means: what the gateway itself took of a request, and what an attempt at the upstream took. Together they are about the duration.' }, [
         ask(mean('tidegate_gateway_duration_seconds'), 'gateway'), ask(mean('tidegate_upstream_duration_seconds'), 'upstream'),
       ], { stacked: true }),
-      graph({ id: 24, title: 'Within latency objective', unit: units.PercentUnit, width: 8, description: 'Share of the requests to be answered that took no longer than slo.latency.threshold, and the share that shall (dashed). Empty where the service has no such objective.' },
+      graph({ id: 24, title: 'Within latency objective', unit: units.PercentUnit, width: 8, description: 'Share of the requests to be answered that took no longer than slo.latency.threshold, and the share that shall (dashed). An error that came fast is within it, as in LatencyBudgetBurn, so that it stays high in an outage: look at the errors beside it. Empty where the service has no such objective.' },
         [ask(withinObjective(OF.service), 'within'), ask(min(gauge('tidegate_slo_latency_share_ratio', OF)), 'objective')], { limits: ['objective'], axisMax: 1 }),
     ] },
     { title: 'Targets', panels: [
       states({ id: 30, title: 'Targets', unit: units.Short, width: 8, description: 'Whether the last connection that each worker tried was made; one worker on one node that is refused is enough for a target to be out.' },
         [ask(min(gauge('tidegate_target_healthy', OF), ['target']), '{{target}}')], { 0: 'out', 1: 'well' }),
-      graph({ id: 31, title: 'Attempts by target', unit: units.RequestsPerSecond, width: 8, height: 6, description: 'Attempts a second that came to an answer or broke. Where one target\'s falls to 0 and it is not out, look at the balancer.' },
-        [ask(sum(histogramRate('tidegate_upstream_duration_seconds', 'count', OF), ['target']), '{{target}}')]),
+      graph({ id: 31, title: 'Requests by target', unit: units.RequestsPerSecond, width: 8, height: 6, description: 'Requests a second that each target was sent, counted when they end; and those that none was sent, for no target took a connection (answered 502 or 503) or the client had left. Where one target\'s falls to 0 and it is not out, look at the balancer.' },
+        [ask(sum(histogramRate('tidegate_upstream_duration_seconds', 'count', OF), ['target']), '{{target}}'), ask(sentToNone(OF.service), NO_TARGET)], { colours: [{ legend: `^${NO_TARGET}$`, colour: 'red', mode: 'fixed' }] }),
       graph({ id: 32, title: 'p95 by target', unit: units.Seconds, width: 8, height: 6, description: 'What 95 of 100 attempts at each target took at most: one slow target among good ones shows here.' },
         [ask(quantile(0.95, 'tidegate_upstream_duration_seconds', OF, ['target']), '{{target}}')]),
-      graph({ id: 33, title: 'Retries, by reason', unit: units.Short, width: 8, description: 'Attempts made again at another connection or target, in each step of the picture; 0 where none was.' },
+      graph({ id: 33, title: 'Retries, by reason', unit: units.Short, width: 8, description: 'Attempts made again at another connection or target, in each step of the picture; 0 where none was, and where no other target was left to try.' },
         [ask(sum(increase('tidegate_retries_total', OF), ['reason']), '{{reason}}')], { bars: true, stacked: true, sorted: true }),
       graph({ id: 34, title: 'Refused, by reason', unit: units.RequestsPerSecond, width: 8, description: 'Requests a second of this service that went to no upstream. Reasons: docs/reference/outcomes.md.' }, [ask(sum(rate('tidegate_refused_total', OF), ['reason']), '{{reason}}')], { stacked: true, sorted: true }),
       graph({ id: 35, title: 'In flight', unit: units.Short, width: 8, description: 'Requests read and not answered yet, by node. It grows where an upstream slows down before its answers show it.' }, [ask(sum(gauge('tidegate_in_flight_requests', OF), ['instance']), '{{instance}}')]),

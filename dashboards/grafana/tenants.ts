@@ -2,7 +2,7 @@
 import * as dashboard from '@grafana/grafana-foundation-sdk/dashboard';
 import * as units from '@grafana/grafana-foundation-sdk/units';
 import { board } from './board.js';
-import { atMost, graph, heat, rows } from './panels.js';
+import { atMost, graph, heat, rows, statusColours } from './panels.js';
 import type { StoreQuestions } from './store-questions.js';
 
 export function tenants(store: StoreQuestions): dashboard.Dashboard {
@@ -23,7 +23,7 @@ export function tenants(store: StoreQuestions): dashboard.Dashboard {
     ] },
     { title: 'App ${app}', panels: [
       graph({ id: 10, title: 'Requests', unit: units.Short, width: 8, description: 'Requests in each step; of them errors (of the service or the gateway) and refused ones (by a policy: credential, limit, quota).' }, [store.traffic]),
-      graph({ id: 11, title: 'Status classes', unit: units.Short, width: 8, description: 'Requests in each step by the class of the status sent: 2 for 2xx; 0: none was sent, the client had left.' }, [store.statusClasses], { stacked: true, bars: true, seriesLabel: 'status_class' }),
+      graph({ id: 11, title: 'Status classes', unit: units.Short, width: 8, description: 'Requests in each step by the class of the status sent: 2 for 2xx; 0: none was sent, the client had left.' }, [store.statusClasses], { stacked: true, bars: true, seriesLabel: 'status_class', colours: statusColours('fixed') }),
       graph({ id: 12, title: 'Refused, by route', unit: units.Short, width: 8, description: 'Requests in each step that a policy did not let through, by route. Status 401 and 403: the credential; 429: a limit or the quota.' }, [store.refusedByRoute], { stacked: true, bars: true, seriesLabel: 'route' }),
       heat({ id: 13, title: 'How long requests take', unit: units.Milliseconds, width: 12, description: 'Requests let through, by how long they took from the first byte to the answer\'s end; each row is twice as long as the one below, named by its end.' }, store.heat, 'columns'),
       graph({ id: 14, title: 'Percentiles', unit: units.Milliseconds, width: 12, height: 9, description: 'Of requests let through, from counts that merge over any time: each within 5 %, no average of percentiles.' }, [store.percentiles]),

@@ -28,7 +28,7 @@ export interface PanelJson {
   readonly targets?: readonly TargetJson[];
   readonly options?: { readonly reduceOptions?: { readonly calcs: readonly string[] } };
   readonly transformations?: readonly { readonly id: string; readonly options: Readonly<Record<string, unknown>> }[];
-  readonly fieldConfig?: { readonly defaults: FieldJson; readonly overrides: readonly { readonly matcher: { readonly options: string }; readonly properties: readonly { readonly id: string; readonly value: unknown }[] }[] };
+  readonly fieldConfig?: { readonly defaults: FieldJson; readonly overrides: readonly { readonly matcher: { readonly id: string; readonly options: string }; readonly properties: readonly { readonly id: string; readonly value: unknown }[] }[] };
 }
 
 export interface FieldJson {
@@ -58,9 +58,12 @@ export interface TargetJson {
 
 export interface AnnotationJson {
   readonly name: string;
+  readonly iconColor: string;
   readonly expr?: string;
+  /** Between two points, in seconds: `60s`. */
+  readonly step?: string;
+  /** The value is the time, in milliseconds. */
   readonly useValueForTime?: boolean;
-  readonly textFormat?: string;
   readonly target?: TargetJson;
 }
 
@@ -128,18 +131,25 @@ export async function askClickHouse(sql: string, { clickhouse }: Stores): Promis
 }
 
 /** @throws Error with what the API said */
-export async function askReports({ url = '', url_options: options, root_selector: selector = '$', columns = [] }: TargetJson, shown: Shown, { reports }: Stores): Promise<Table> {
+export async function askReports(target: TargetJson, shown: Shown, { reports }: Stores): Promise<Table> {
+  const { url = '', url_options: options } = target;
   if (reports === undefined) throw new Error('no report API is given');
   const query = new URLSearchParams((options?.params ?? []).map(({ key, value }): [string, string] => [key, expandText(value, shown)]));
   const asked = `${reports.url}${url}${query.size === 0 ? '' : `?${query.toString()}`}`;
   const answer = await fetch(asked, { headers: { authorization: `Bearer ${reports.token}` } });
   const text = await answer.text();
   if (!answer.ok) throw new Error(`${asked}: ${answer.status} ${text}`);
-  const selected: unknown = await jsonata(selector).evaluate(JSON.parse(text));
+  return tableOf(target, JSON.parse(text));
+}
+
+/** What the plugin makes of an answer. @param body as JSON */
+export async function tableOf({ root_selector: selector = '$', columns = [] }: TargetJson, body: unknown): Promise<Table> {
+  const selected: unknown = await jsonata(selector).evaluate(body);
   const rows = (selected === undefined ? [] : [selected].flat()) as readonly object[];
   return { kind: 'rows', columns: columns.map(({ text: name }) => name), rows: rows.map((row) => columns.map(({ selector: path, type }) => typed(at(row, path), type))) };
 }
 
+/** A dot leads into what the name before it holds, as in the plugin. */
 function at(row: object, path: string): unknown {
   return path.split('.').reduce<unknown>((value, name) => (value as Readonly<Record<string, unknown>> | null | undefined)?.[name], row) ?? null;
 }

@@ -53,6 +53,8 @@ for (const [from, to, allowed] of [
   ['dashboards/grafana/promql.ts', '../../gateway/metrics/catalogue.js', true],
   ['dashboards/grafana/promql.ts', '../../gateway/config/schema.js', false],
   ['dashboards/grafana/promql.ts', '../../alerts/service-rules.js', true],
+  ['dashboards/grafana/events.ts', '../../alerts/event-rules.js', true],
+  ['dashboards/grafana/runtime.ts', '../../alerts/node-rules.js', true],
   ['dashboards/grafana/promql.ts', '../../alerts/files.js', false],
   ['gateway/metrics/catalogue.ts', '../../dashboards/grafana/boards.js', false],
   ['alerts/service-rules.ts', '../gateway/metrics/catalogue.js', true],
