@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
 import { BOARDS_FOLDER } from '../grafana/boards.js';
+import { marksOf } from './annotations.js';
 import { ask, type BoardJson, type Stores } from './ask.js';
 import type { Shown } from './expand.js';
 import { boardPage, type DrawnPanel } from './page.js';
@@ -77,7 +78,7 @@ async function draw(file: string, stores: Stores, out: string): Promise<void> {
     drawn.push({ panel, answers });
   }
   const page = join(out, `${board.uid}.html`);
-  writeFileSync(page, boardPage(board, drawn, shown, `Last ${options.range}`));
+  writeFileSync(page, boardPage(board, drawn, await marksOf(board, shown, stores), shown, `Last ${options.range}`));
   console.log(page);
   if (!options.png) return;
   const height = Math.max(...board.panels.map(({ gridPos: { y, h } }) => y + h)) * GRID_ROW_PX + 60;

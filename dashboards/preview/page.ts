@@ -1,6 +1,7 @@
 /** A board as a page: each panel drawn from its JSON and what the stores answered. Lines by uPlot; the rest is HTML. */
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import type { Mark } from './annotations.js';
 import type { Answer, BoardJson, FieldJson, PanelJson, Series } from './ask.js';
 import type { Shown } from './expand.js';
 import { formatValue } from './units.js';
@@ -16,16 +17,19 @@ const GRID_ROW_PX = 38;
 const GAP_PX = 6;
 const uplotFile = (name: string): string => readFileSync(createRequire(import.meta.url).resolve(`uplot/dist/${name}`), 'utf8');
 
-/** The whole page in one file. */
-export function boardPage(board: BoardJson, drawn: readonly DrawnPanel[], shown: Shown, shownText: string): string {
+/** The whole page in one file. @param marks those in the time shown are lines in the pictures of time series */
+export function boardPage(board: BoardJson, drawn: readonly DrawnPanel[], marks: readonly Mark[], shown: Shown, shownText: string): string {
   const { variables } = shown;
-  const chips = [...variables].filter(([, values]) => values.join('') !== '').map(([name, values]) => `<span class="chip">${escape(name)}: ${escape(values.join(', ').replace(/^\.[*+]$/, 'All'))}</span>`).join('');
+  const inTime = marks.filter(({ time }) => time * 1000 >= shown.fromMs && time * 1000 <= shown.toMs);
+  const kinds = new Map(inTime.map(({ name, colour }) => [name, colour]));
+  const chips = [...variables].filter(([, values]) => values.join('') !== '').map(([name, values]) => `<span class="chip">${escape(name)}: ${escape(values.join(', ').replace(/^\.[*+]$/, 'All'))}</span>`).join('')
+    + [...kinds].map(([name, colour]) => `<span class="chip"><i style="background:${COLOURS[colour]}"></i>${escape(name)}</span>`).join('');
   const replaced = (text: string): string => text.replaceAll(/\$\{(\w+)\}/g, (whole, name: string) => variables.get(name)?.join(', ') ?? whole);
   const panels = drawn.map(({ panel, answers }) => {
     const { x, y, w, h } = panel.gridPos;
     const place = `grid-column:${x + 1}/span ${w};grid-row:${y + 1}/span ${h}`;
     if (panel.type === 'row') return `<h2 style="${place}">${escape(replaced(panel.title))}</h2>`;
-    const body = typeof answers === 'string' ? `<div class="none">${escape(answers)}</div>` : drawPanel(panel, answers, h * (GRID_ROW_PX + GAP_PX) - 44, shown);
+    const body = typeof answers === 'string' ? `<div class="none">${escape(answers)}</div>` : drawPanel(panel, answers, h * (GRID_ROW_PX + GAP_PX) - 44, inTime, shown);
     return `<section style="${place}" title="${escape(panel.description ?? '')}"><h3>${escape(panel.title)}</h3>${body}</section>`;
   });
   return `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>${escape(board.title)}</title><style>${uplotFile('uPlot.min.css')}${STYLE}</style></head><body>
@@ -33,19 +37,19 @@ export function boardPage(board: BoardJson, drawn: readonly DrawnPanel[], shown:
 <script>${uplotFile('uPlot.iife.min.js')}</script><script>${SCRIPT}</script></body></html>\n`;
 }
 
-function drawPanel(panel: PanelJson, answers: readonly Answer[], heightPx: number, shown: Shown): string {
+function drawPanel(panel: PanelJson, answers: readonly Answer[], heightPx: number, marks: readonly Mark[], shown: Shown): string {
   switch (panel.type) {
     case 'stat': return drawNumber(panel, answers);
-    case 'timeseries': return drawLines(panel, answers, heightPx, shown);
-    case 'heatmap': return drawHeat(panel, answers, heightPx);
-    case 'state-timeline': return drawStates(panel, answers);
+    case 'timeseries': return drawLines(panel, answers, heightPx, marks, shown);
+    case 'heatmap': return drawHeat(panel, answers, heightPx, shown);
+    case 'state-timeline': return drawStates(panel, answers, shown);
     case 'table': return drawTable(panel, answers);
     default: throw new Error(`no picture of a panel of type ${panel.type}`);
   }
 }
 
 const fieldOf = (panel: PanelJson): FieldJson => panel.fieldConfig?.defaults ?? {};
-const COLOURS: Readonly<Record<string, string>> = { green: '#56a64b', orange: '#ff9830', red: '#e02f44', text: '#d8d9da' };
+const COLOURS: Readonly<Record<string, string>> = { green: '#56a64b', orange: '#ff9830', red: '#e02f44', blue: '#5794f2', purple: '#b877d9', text: '#d8d9da' };
 
 function thresholdColour(value: number | null, steps: readonly { readonly value: number | null; readonly color: string }[] = []): string {
   const step = steps.findLast((one) => one.value === null || (value !== null && value >= one.value));
@@ -69,7 +73,7 @@ function nameOf(series: Series, panel: PanelJson): string {
 
 const seriesOf = (answers: readonly Answer[]): Series[] => answers.flatMap((answer) => (answer.kind === 'series' ? answer.series : []));
 
-function drawLines(panel: PanelJson, answers: readonly Answer[], heightPx: number, shown: Shown): string {
+function drawLines(panel: PanelJson, answers: readonly Answer[], heightPx: number, marks: readonly Mark[], shown: Shown): string {
   const all = seriesOf(answers);
   if (all.length === 0) return '<div class="none">no data</div>';
   const { unit, decimals, custom = {}, thresholds, max } = fieldOf(panel);
@@ -78,17 +82,26 @@ function drawLines(panel: PanelJson, answers: readonly Answer[], heightPx: numbe
   const stacked = (custom['stacking'] as { mode?: string } | undefined)?.mode === 'normal';
   const lines = all.map((series) => {
     const values = new Map(series.times.map((time, index) => [time, series.values[index] ?? null]));
-    return { name: nameOf(series, panel), limit: limits.has(nameOf(series, panel)), values: times.map((time) => values.get(time) ?? null) };
+    const name = nameOf(series, panel);
+    return { name, limit: limits.has(name), colour: colourOf(name, panel), values: times.map((time) => values.get(time) ?? null) };
   });
   const chart = {
     from: shown.fromMs / 1000, to: shown.toMs / 1000, times, lines, stacked, bars: custom['drawStyle'] === 'bars', unit: unit ?? 'short', max: max ?? null,
     marks: (custom['thresholdsStyle'] as { mode?: string } | undefined)?.mode === 'dashed' ? (thresholds?.steps ?? []).flatMap((step) => (step.value === null ? [] : [{ value: step.value, colour: COLOURS[step.color] ?? '' }])) : [],
+    events: marks.map(({ time, colour }) => ({ time, colour: COLOURS[colour] ?? '' })),
     // one text for each power of two and its neighbours is enough for an axis
     texts: axisTexts(lines.flatMap(({ values }) => values), stacked ? lines.length : 1, max, unit, decimals),
   };
   const mostOf = (index: number): number => Math.max(...(lines[index]?.values.map((value) => value ?? 0) ?? [0]));
   const legend = lines.map(({ name, limit }, index) => ({ name, limit, index })).sort((a, b) => mostOf(b.index) - mostOf(a.index)).map(({ name, limit, index }) => `<span><i data-line="${index}"${limit ? ' data-limit="1"' : ''}></i>${escape(name === '' ? '(none)' : name)}</span>`).slice(0, 14).join('');
   return `<div class="chart" data-height="${heightPx - 22}"><script type="application/json">${JSON.stringify(chart).replaceAll('<', '\\u003c')}</script></div><div class="legend">${legend}</div>`;
+}
+
+/** That the board gives it; null: whichever comes. */
+function colourOf(name: string, panel: PanelJson): string | null {
+  const override = panel.fieldConfig?.overrides.find(({ matcher }) => matcher.id === 'byRegexp' && new RegExp(matcher.options.slice(1, -1)).test(name));
+  const colour = override?.properties.find(({ id }) => id === 'color')?.value as { readonly fixedColor: string } | undefined;
+  return colour === undefined ? null : COLOURS[colour.fixedColor] ?? null;
 }
 
 /** Round numbers up to the largest, with their texts: the page formats nothing by itself. */
@@ -98,7 +111,7 @@ function axisTexts(values: readonly (number | null)[], times: number, max: numbe
   return Array.from({ length: 240 }, (_, index) => Number((index * step).toPrecision(6))).filter((value) => value <= most * 1.3).map((value) => [value, formatValue(value, unit, decimals)] as const);
 }
 
-function drawHeat(panel: PanelJson, answers: readonly Answer[], heightPx: number): string {
+function drawHeat(panel: PanelJson, answers: readonly Answer[], heightPx: number, shown: Shown): string {
   const all = seriesOf(answers);
   const isLe = all.some(({ labels }) => labels['le'] !== undefined);
   const buckets = isLe ? [...all].sort((a, b) => bound(a) - bound(b)) : all;
@@ -112,25 +125,47 @@ function drawHeat(panel: PanelJson, answers: readonly Answer[], heightPx: number
   const filled = cells.map((row, index) => ({ row, index })).filter(({ row }) => row.some((count) => count > 0));
   if (filled.length === 0) return '<div class="none">no data</div>';
   const [first, last] = [filled[0]?.index ?? 0, filled.at(-1)?.index ?? 0];
-  const shown = cells.slice(first, last + 1);
+  const rows = cells.slice(first, last + 1);
+  const places = placesOf(times, shown);
   const row = (counts: readonly number[], index: number): string => {
     const series = buckets[first + index] as Series;
     const label = isLe ? (bound(series) === Infinity ? 'slower' : formatValue(bound(series), fieldOf(panel).unit)) : series.name;
-    return `<div class="heatrow"><b>${escape(label)}</b>${counts.map((count) => `<i style="background:rgba(255,140,20,${count === 0 ? 0 : (0.15 + 0.85 * Math.sqrt(count / most)).toFixed(2)})"></i>`).join('')}</div>`;
+    return `<div class="heatrow"><b>${escape(label)}</b><div class="time">${counts.map((count, at) => (count === 0 ? '' : `<i style="${places[at]};background:rgba(255,140,20,${(0.15 + 0.85 * Math.sqrt(count / most)).toFixed(2)})"></i>`)).join('')}</div></div>`;
   };
-  return `<div class="heat" style="height:${heightPx}px">${shown.map(row).reverse().join('')}</div>`;
+  return `<div class="heat" style="height:${heightPx}px">${rows.map(row).reverse().join('')}<div class="heatrow axis"><b></b>${drawAxis(shown)}</div></div>`;
 }
 
 const bound = ({ labels }: Series): number => (labels['le'] === '+Inf' ? Infinity : Number(labels['le']));
 
-function drawStates(panel: PanelJson, answers: readonly Answer[]): string {
+/** Where each point stands on the axis of what is shown: from its time to the next one's, or, where that is long after, as far as those stand apart elsewhere. */
+export function placesOf(times: readonly number[], { fromMs, toMs, stepS }: Shown): readonly string[] {
+  const apart = times.slice(1).map((time, index) => time - (times[index] ?? 0));
+  const step = apart.length === 0 ? stepS : Math.min(...apart);
+  const share = (time: number): number => Math.min(1, Math.max(0, (time * 1000 - fromMs) / (toMs - fromMs)));
+  return times.map((time, index) => {
+    const [from, to] = [share(time), share(time + ((apart[index] ?? step) > step * 1.5 ? step : apart[index] ?? step))];
+    return `left:${(from * 100).toFixed(2)}%;width:${((to - from) * 100).toFixed(2)}%`;
+  });
+}
+
+/** Times of day (UTC) below bars that have no axis of their own. */
+function drawAxis({ fromMs, toMs }: Shown): string {
+  const texts = [0, 0.25, 0.5, 0.75].map((share) => {
+    const iso = new Date(fromMs + share * (toMs - fromMs)).toISOString();
+    return `<span style="left:${share * 100}%">${toMs - fromMs > 172_800_000 ? iso.slice(5, 10) : toMs - fromMs > 600_000 ? iso.slice(11, 16) : iso.slice(11, 19)}</span>`;
+  });
+  return `<div class="time">${texts.join('')}</div>`;
+}
+
+function drawStates(panel: PanelJson, answers: readonly Answer[], shown: Shown): string {
   const { thresholds, mappings } = fieldOf(panel);
   const bars = seriesOf(answers).map((series) => {
-    const cells = series.values.map((value) => `<i style="background:${thresholdColour(value, thresholds?.steps)}"></i>`).join('');
+    const places = placesOf(series.times, shown);
+    const cells = series.values.map((value, index) => (value === null ? '' : `<i style="${places[index]};background:${thresholdColour(value, thresholds?.steps)}"></i>`)).join('');
     const value = series.values.at(-1) ?? null;
-    return `<div class="state"><b>${escape(nameOf(series, panel))}</b><div>${cells}</div><b>${escape(mappings?.[0]?.options[String(value)]?.text ?? String(value))}</b></div>`;
+    return `<div class="state"><b>${escape(nameOf(series, panel))}</b><div class="time">${cells}</div><b>${escape(mappings?.[0]?.options[String(value)]?.text ?? String(value))}</b></div>`;
   });
-  return bars.length === 0 ? '<div class="none">no data</div>' : bars.join('');
+  return bars.length === 0 ? '<div class="none">no data</div>' : `${bars.join('')}<div class="state axis"><b></b>${drawAxis(shown)}<b></b></div>`;
 }
 
 function drawTable(panel: PanelJson, answers: readonly Answer[]): string {
@@ -180,8 +215,8 @@ h2{font-size:14px;font-weight:500;margin:8px 0 0}section{background:#181b1f;bord
 h3{font-size:13px;font-weight:500;margin:0 0 4px;white-space:nowrap;overflow:hidden;text-overflow:ellipsis}
 .number{flex:1;display:flex;align-items:center;justify-content:center;font-size:26px;font-weight:500;border-radius:2px;color:#fff;white-space:nowrap}
 .none{flex:1;display:flex;align-items:center;justify-content:center;color:#7b8087}.legend{display:flex;flex-wrap:wrap;gap:2px 12px;color:#9fa7b3;font-size:11px;height:18px;overflow:hidden}
-.legend i{display:inline-block;width:12px;height:3px;margin-right:5px;vertical-align:middle}.heat{display:flex;flex-direction:column;gap:1px}.heatrow{flex:1;display:flex;gap:1px;min-height:0}.heatrow b{width:62px;text-align:right;padding-right:6px;font-weight:400;font-size:11px;color:#9fa7b3}.heatrow i{flex:1}
-.state{display:flex;align-items:center;margin:4px 0;gap:8px}.state b{font-weight:400;font-size:11px;color:#9fa7b3;min-width:60px;max-width:150px;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}.state div{flex:1;display:flex;height:26px}.state i{flex:1}
+.legend i{display:inline-block;width:12px;height:3px;margin-right:5px;vertical-align:middle}.heat{display:flex;flex-direction:column;gap:1px}.heatrow{flex:1;display:flex;gap:1px;min-height:0}.heatrow b{width:62px;text-align:right;padding-right:6px;font-weight:400;font-size:11px;color:#9fa7b3}.time{flex:1;position:relative;background:#1f2228}.time i{position:absolute;top:0;bottom:0}.axis .time{background:none;height:14px}.axis span{position:absolute;font-size:11px;color:#7b8087}.heatrow.axis{flex:none}.chip i{display:inline-block;width:2px;height:11px;margin-right:6px;vertical-align:-1px}
+.state{display:flex;align-items:center;margin:4px 0;gap:8px}.state b{font-weight:400;font-size:11px;color:#9fa7b3;width:130px;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}.state .time{height:26px;overflow:hidden}.state .time i{border-right:1px solid transparent}.state.axis .time{height:14px}.state b:last-child{width:50px}
 .table{overflow:hidden}table{border-collapse:collapse;width:100%}th{text-align:left;color:#6e9fff;font-weight:500}td,th{padding:4px 8px;border-bottom:1px solid #24272d;white-space:nowrap}td.n{text-align:left}
 .u-legend{display:none}`;
 
@@ -189,7 +224,7 @@ h3{font-size:13px;font-weight:500;margin:0 0 4px;white-space:nowrap;overflow:hid
 const SCRIPT = `
 const PALETTE=['#73bf69','#f2cc0c','#5794f2','#ff9830','#b877d9','#8ab8ff','#fa6400','#37872d','#e0b400','#1f60c4','#c4162a','#7eb26d','#ef843c','#6ed0e0'];
 for(const box of document.querySelectorAll('.chart')){
-  const chart=JSON.parse(box.firstElementChild.textContent),colour=(i)=>chart.lines[i].limit?'#e02f44':PALETTE[i%PALETTE.length];
+  const chart=JSON.parse(box.firstElementChild.textContent),colour=(i)=>chart.lines[i].limit?'#e02f44':chart.lines[i].colour??PALETTE[i%PALETTE.length];
   for(const i of box.nextElementSibling.querySelectorAll('i'))i.style.background=colour(Number(i.dataset.line));
   let sums=chart.times.map(()=>0);
   const columns=chart.lines.map(({values,limit})=>chart.stacked&&!limit?values.map((v,k)=>(sums[k]+=v??0)):values);
@@ -201,6 +236,7 @@ for(const box of document.querySelectorAll('.chart')){
     axes:[{stroke:'#7b8087',grid:{stroke:'#24272d',width:1},ticks:{show:false},size:26,font:'11px sans-serif',values:(u,vs)=>vs.map((v)=>{const t=new Date(v*1000).toISOString();return chart.to-chart.from>172800?t.slice(5,10):chart.to-chart.from>600?t.slice(11,16):t.slice(11,19);})},{stroke:'#7b8087',grid:{stroke:'#24272d',width:1},ticks:{show:false},size:70,font:'11px sans-serif',values:(u,vs)=>vs.map(text)}],
     series:[{},...order.map((i)=>({stroke:colour(i),width:chart.lines[i].limit?1.5:1.2,dash:chart.lines[i].limit?[8,6]:undefined,spanGaps:true,points:{show:chart.times.length<4},
       fill:chart.lines[i].limit?undefined:colour(i)+(chart.stacked||chart.bars?'99':'14'),paths:chart.bars&&!chart.lines[i].limit?uPlot.paths.bars({size:[0.9,40]}):undefined}))],
-    hooks:{draw:[(u)=>{for(const mark of chart.marks){const y=u.valToPos(mark.value,'y',true);if(y<u.bbox.top)continue;u.ctx.save();u.ctx.strokeStyle=mark.colour;u.ctx.setLineDash([8,6]);u.ctx.beginPath();u.ctx.moveTo(u.bbox.left,y);u.ctx.lineTo(u.bbox.left+u.bbox.width,y);u.ctx.stroke();u.ctx.restore();}}]},
+    hooks:{draw:[(u)=>{for(const event of chart.events){const x=u.valToPos(event.time,'x',true);u.ctx.save();u.ctx.strokeStyle=event.colour;u.ctx.setLineDash([3,3]);u.ctx.beginPath();u.ctx.moveTo(x,u.bbox.top);u.ctx.lineTo(x,u.bbox.top+u.bbox.height);u.ctx.stroke();u.ctx.restore();}
+      for(const mark of chart.marks){const y=u.valToPos(mark.value,'y',true);if(y<u.bbox.top)continue;u.ctx.save();u.ctx.strokeStyle=mark.colour;u.ctx.setLineDash([8,6]);u.ctx.beginPath();u.ctx.moveTo(u.bbox.left,y);u.ctx.lineTo(u.bbox.left+u.bbox.width,y);u.ctx.stroke();u.ctx.restore();}}]},
   },[chart.times,...order.map((i)=>columns[i])],box);
 }`;
