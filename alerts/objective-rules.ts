@@ -11,16 +11,21 @@ interface Burn {
   readonly factor: number;
   readonly long: string;
   readonly short: string;
-  readonly for: string;
   readonly severity: 'page' | 'ticket';
 }
 
 const BURNS: readonly Burn[] = [
-  { factor: 14.4, long: '1h', short: '5m', for: '2m', severity: 'page' },
-  { factor: 6, long: '6h', short: '30m', for: '15m', severity: 'page' },
-  { factor: 3, long: '1d', short: '2h', for: '1h', severity: 'ticket' },
-  { factor: 1, long: '3d', short: '6h', for: '3h', severity: 'ticket' },
+  { factor: 14.4, long: '1h', short: '5m', severity: 'page' },
+  { factor: 6, long: '6h', short: '30m', severity: 'page' },
+  { factor: 3, long: '1d', short: '2h', severity: 'ticket' },
+  { factor: 1, long: '3d', short: '6h', severity: 'ticket' },
 ];
+
+/**
+ * Of a ticket, so that the page that explains it, and inhibits it, is there first where windows are not full yet and all burns begin at once. A page has no `for`: the short window
+ * stays bad for as long as it is, so a `for` would be over, and somebody woken, when the outage has been mended.
+ */
+const TICKET_FOR = '2m';
 
 /** 5 m is recorded with the services. */
 const WINDOWS = ['30m', '1h', '2h', '6h', '1d', '3d'];
@@ -51,11 +56,11 @@ const times = ({ factor }: Burn): string => (factor === 1 ? '' : `${factor} time
 
 type Texts = Pick<AlertRule, 'alert' | 'summary' | 'description'>;
 
-function burnAlert(windows: Windows, { factor, long, short, for: held, severity }: Burn, bad: string, objective: string, texts: Texts): AlertRule {
+function burnAlert(windows: Windows, { factor, long, short, severity }: Burn, bad: string, objective: string, texts: Texts): AlertRule {
   const above = (window: string): string =>
     `${bad}:rate${window} / (${JUDGED}:rate${window} > 0) > on (service) ${factor} * (1 - max by (service) (${objective}))`;
   return ofService({
-    ...texts, severity, for: windows.of(held), labels: { burn: String(factor), window: long },
+    ...texts, severity, ...(severity === 'ticket' ? { for: windows.of(TICKET_FOR) } : {}), labels: { burn: String(factor), window: long },
     expr: `${above(long)}\nand on (service)\n${above(short)}\n${enoughBad(windows, bad, long)}`,
   });
 }
