@@ -151,7 +151,7 @@ test('links of runbooks and boards are URLs where one is given, and what is none
   }
 });
 
-test('promtool takes the rules, shortened ones too, and their tests pass', { skip: requires('prometheus'), timeout: 120_000 }, (t) => {
+test('promtool takes the rules, shortened ones too, and the file of a Prometheus beside one node, and their tests pass', { skip: requires('prometheus'), timeout: 120_000 }, (t) => {
   const promtool = programPath('promtool') ?? '';
   const run = (...args: readonly string[]): void => {
     try {
@@ -161,6 +161,12 @@ test('promtool takes the rules, shortened ones too, and their tests pass', { ski
       assert.fail(`promtool ${args.slice(0, 2).join(' ')}:\n${stdout}\n${stderr}`);
     }
   };
+  // it finds the rules by its path to them; a pattern that finds none is no error to promtool
+  const beside = join(root, 'deploy', 'one-machine', 'prometheus.yml');
+  run('check', 'config', beside);
+  const { rule_files: [found = ''] = [], scrape_configs: jobs } = parse(readFileSync(beside, 'utf8')) as { rule_files?: string[]; scrape_configs: { job_name: string }[] };
+  assert.equal(join(dirname(beside), found), join(rulesFolder, '*.yml'));
+  assert.ok(jobs.some(({ job_name: name }) => name === 'tidegate'), 'the job that rules ask for');
   run('check', 'rules', '--lint=all', '--lint-fatal', ...filesOf(rulesFolder).map((name) => join(rulesFolder, name)));
   run('test', 'rules', ...filesOf(testsFolder).map((name) => join(testsFolder, name)));
   const folder = mkdtempSync(join(tmpdir(), 'tidegate-rules-'));
