@@ -99,7 +99,7 @@ export const METRICS = {
   tidegate_store_failing: { type: 'gauge', labels: [], help: '1 while the collector cannot store, 0 where it can.' },
   tidegate_billing_days_closing: { type: 'gauge', labels: [], help: 'Days of apps that are over and not closed.' },
   tidegate_billing_closing_age_seconds: { type: 'gauge', labels: [], help: 'How long the oldest of them is over; 0 where there is none.' },
-  tidegate_billing_days_incomplete: { type: 'gauge', labels: [], help: 'Bounds of days whose record is not whole: they wait for an operator\'s word.' },
+  tidegate_billing_days_incomplete: { type: 'gauge', labels: [], help: 'Days that are over and whose record is not whole: they wait for an operator. A day that ends for several apps at once is one.' },
   tidegate_billing_failing: { type: 'gauge', labels: [], help: '1 while no day can be closed, 0 where days can.' },
 
   // -- limits
