@@ -57,6 +57,7 @@ export const ERROR_CODES = {
   billing_days_open: entry(409, 'Days of the selection are not closed', 'Wait until they are, or ask for days before; tidegate billing days and GET /v1/completeness say why a day is not closed, and billing close --accept-gap closes one whose record is not whole.'),
   collector_unavailable: entry(503, 'The collector does not answer', 'Wait for it to restart; see tidegate status.'),
   config_busy: entry(503, 'Too many configurations are being tried', 'Try again in a moment.'),
+  metrics_busy: entry(503, 'Too many answers of /metrics are under way', 'Wait for Retry-After; read each answer to its end before the next is asked for.'),
   collector_elsewhere: entry(421, 'This node has no collector', 'Ask the control origin of a node that runs tidegate collector (or tidegate start): reports, completeness, single requests and the quarantine are answered there.'),
   config_rejected: entry(422, 'The configuration was rejected', 'Mend the errors listed; nothing of it was put in force.'),
 

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { connect, type AddressInfo, type Socket } from 'node:net';
+import { promisify } from 'node:util';
 import type { InjectOptions } from 'fastify';
 import { eventually } from '../../test/harness/deadline.js';
 import type { AppConfig, ServiceConfig } from '../config/schema.js';
@@ -24,6 +25,9 @@ const folder = mkdtempSync(join(tmpdir(), 'tidegate-control-'));
 const collectorSocket = join(folder, 'collector.sock');
 let ready = true;
 let metricsOpen = false;
+let metricsBody: string | null = null;
+let metricsMade = 0;
+let metricsWait: Promise<void> | null = null;
 let rejected = false;
 let token = TOKEN;
 const made: unknown[] = [];
@@ -37,7 +41,11 @@ const deps: ControlDeps = {
   timeZoneOf: (app) => (app === 'acme' ? 'Asia/Kolkata' : app === 'globex' ? 'America/New_York' : null),
   address: () => 'Gateway.internal:9180', metricsOpen: () => metricsOpen,
   readiness: () => ({ ready, reasons: ready ? [] : ['no worker serves'] }),
-  metrics: ({ accept, scraper }) => Promise.resolve({ contentType: accept.includes('openmetrics') ? 'application/openmetrics-text' : 'text/plain', body: `tidegate_workers 2\n# ${scraper}\n` }),
+  metrics: async ({ accept, scraper }) => {
+    metricsMade++;
+    await metricsWait;
+    return { contentType: accept.includes('openmetrics') ? 'application/openmetrics-text' : 'text/plain', body: metricsBody ?? `tidegate_workers 2\n# ${scraper}\n` };
+  },
   status: () => Promise.resolve({ node: 'n' } as NodeStatus),
   live: (app) => Promise.resolve({ in_flight: { site: app === null ? 3 : 1, services: {}, apps: {} }, quotas: {} }),
   logLevel: () => LEVEL, setLogLevel: () => LEVEL, resetLogLevel: () => LEVEL,
@@ -147,6 +155,58 @@ test('who scrapes is known by address and name; a person who looks is nobody', a
   assert.equal(await asked('127.0.0.1', prometheus), 'tidegate_workers 2\n# 127.0.0.1 Prometheus/2.42.0\n');
   assert.notEqual(await asked('127.0.0.2', prometheus), await asked('127.0.0.1', prometheus));
   assert.match(await asked('127.0.0.1', { 'user-agent': 'curl/7.88.1' }), /# null/);
+});
+
+test('answers of metrics that nobody reads are few, keep nobody else from theirs, and give way', async () => {
+  // more than sockets of both ends hold
+  metricsBody = 'x'.repeat(24 * 1024 * 1024);
+  const { port } = control.server.address() as AddressInfo;
+  const silent: Socket[] = [];
+  const madeBefore = metricsMade;
+  let read = 0;
+  const scrape = async (localAddress: string): Promise<IncomingMessage> => {
+    const asked = httpRequest({ port, host: '127.0.0.1', path: '/metrics', localAddress, agent: false }).end();
+    const [answer] = await once(asked, 'response') as [IncomingMessage];
+    answer.resume();
+    await once(answer, 'end');
+    if (answer.statusCode === 200) read++;
+    return answer;
+  };
+  const untilClosed = async (): Promise<void> => {
+    for (const socket of silent) socket.destroy();
+    await eventually('the connections are closed', async () => (await promisify(control.server.getConnections.bind(control.server))() === 0 ? true : null), 10_000, 1);
+  };
+  try {
+    for (let i = 0; i < 4; i++) {
+      const socket = connect(port, '127.0.0.1').pause().on('error', () => {});
+      silent.push(socket);
+      socket.write('GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(20));
+    }
+    const refused = await eventually('places are taken', async () => {
+      const answer = await scrape('127.0.0.1');
+      return answer.statusCode === 503 ? answer : null;
+    });
+    assert.deepEqual([refused.headers['retry-after'], refused.headers['content-type']], ['1', 'application/problem+json; charset=utf-8']);
+    assert.equal((await ask('GET', '/metrics', null)).body['code'], 'metrics_busy');
+    assert.equal((await scrape('127.0.0.2')).statusCode, 200, 'of another address');
+    assert.ok(metricsMade - madeBefore - read <= 8, `of eighty that nobody reads, ${metricsMade - madeBefore - read} were made`);
+    await eventually('one that is not read gives way', async () => ((await scrape('127.0.0.1')).statusCode === 200 ? true : null));
+    await untilClosed();
+    let made = (): void => {};
+    metricsWait = new Promise((resolve) => { made = resolve; });
+    const madeEarlier = metricsMade;
+    const leaving = connect(port, '127.0.0.1').pause().on('error', () => {});
+    silent.push(leaving);
+    leaving.write('GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(8));
+    await eventually('all are being made', () => (metricsMade === madeEarlier + 8 ? true : null), 10_000, 1);
+    await untilClosed();
+    made();
+    metricsWait = null;
+    assert.equal((await ask('GET', '/metrics', null)).status, 200, 'who leaves before its answers are made gives their places back');
+  } finally {
+    metricsBody = metricsWait = null;
+    for (const socket of silent) socket.destroy();
+  }
 });
 
 test('a page whose name was made to point here reads neither metrics nor reasons: the Host must be a name of this machine', async () => {

@@ -16,6 +16,7 @@ import type { ControlDeps, Principal } from './control-deps.js';
 import { ENDPOINTS, endpointsAt, MAY_USE, type Endpoint, type EndpointName, type Origin } from './endpoints.js';
 import { CollectorForward } from './forward.js';
 import { openApi } from './openapi.js';
+import { ScrapesUnderWay } from './scrapes-under-way.js';
 
 /** A request must be here whole within this; answers may take longer. */
 const REQUEST_TIMEOUT_MS = 10_000;
@@ -107,6 +108,7 @@ function createHandlers(deps: ControlDeps, forward: CollectorForward, descriptio
     const path = endpoint.path.replaceAll(/:(\w+)/g, (_, name: string) => encodeURIComponent(parameters[name] ?? ''));
     return forward[answer](path, principal, request, reply, endpoint.answerTimeoutMs);
   };
+  const scrapes = new ScrapesUnderWay();
   return {
     healthz: () => ({ status: 'ok' }),
     readyz: async (request, reply) => {
@@ -115,6 +117,7 @@ function createHandlers(deps: ControlDeps, forward: CollectorForward, descriptio
       return reply.code(ready ? 200 : 503).send({ ready, ...(told ? { reasons } : {}) });
     },
     metrics: async (request, reply) => {
+      scrapes.enter(reply.raw, request.raw.socket);
       const { contentType, body } = await deps.metrics({ accept: request.headers.accept ?? '', scraper: scraperOf(request) });
       return reply.type(contentType).send(body);
     },
@@ -204,6 +207,7 @@ function sendError(deps: ControlDeps, error: FastifyError | TidegateError, reque
     return reply.code(500).type('application/problem+json').send(problem('internal_error', 'The supervisor\'s log says why.'));
   }
   if (status === 401) void reply.header('www-authenticate', 'Bearer realm="tidegate"');
+  if (said.code === 'metrics_busy') void reply.header('retry-after', '1');
   const members = said instanceof InvalidParameterError ? { parameter: said.parameter, ...(said.allowed === null ? {} : { allowed: said.allowed }) } : {};
   return reply.code(status).type('application/problem+json').send(problem(said.code, said.message, members));
 }
