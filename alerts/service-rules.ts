@@ -12,6 +12,9 @@ import type { Windows } from './windows.js';
 /** Of tidegate_refused_total: the gateway's own failures. */
 export const OWN_FAILURES = ['draining', 'internal_error', 'ledger_unavailable'] as const;
 
+/** Statuses that are errors. From 600 on a status is none, and counts as one of 5xx (RFC 9110, section 15), as in reports. */
+export const FAILED = '[5-9]..';
+
 /** Fewer bad requests than this in a window prove nothing: neither page nor ticket. */
 const LEAST_BAD = 10;
 
@@ -60,7 +63,7 @@ export function serviceGroup(windows: Windows): RuleGroup {
         expr: `${all}\n- on (service)\n(\n  sum by (service) (rate(tidegate_refused_total{service!="",reason!~"${OWN_FAILURES.join('|')}"}[${w2m}]))\n  or\n  ${none}\n)`,
       },
       // 0, and not nothing, where no request has failed
-      { record: `${ERRORS}:rate2m`, expr: `sum by (service) (rate(tidegate_requests_total{service!="",code=~"5.."}[${w2m}]))\nor\n${none}` },
+      { record: `${ERRORS}:rate2m`, expr: `sum by (service) (rate(tidegate_requests_total{service!="",code=~"${FAILED}"}[${w2m}]))\nor\n${none}` },
       {
         // Prometheus 2 has le="2" and "2.0", as it asked; Prometheus 3 has le="2.0": a bound has one name here
         record: `${WITHIN_BOUND}:rate2m`,

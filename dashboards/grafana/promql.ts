@@ -3,7 +3,7 @@
  * error is, and which requests a service is judged by, is said as alerts/ says it.
  */
 import * as promql from '@grafana/promql-builder';
-import { ERRORS, JUDGED, OWN_FAILURES } from '../../alerts/service-rules.js';
+import { ERRORS, FAILED, JUDGED, OWN_FAILURES } from '../../alerts/service-rules.js';
 import { METRICS, type LabelOf, type MetricName, type MetricOf } from '../../gateway/metrics/catalogue.js';
 
 export type Expr = promql.Builder<promql.Expr>;
@@ -91,7 +91,7 @@ export function judged(service: string, by: readonly ('service' | 'instance')[],
 
 /** Of a service's requests a second: those answered with 5xx; 0, and not nothing, where none was. */
 export function failed(service: string, by: readonly ('service' | 'instance')[], window = RATE_WINDOW): Expr {
-  return orZero(sum(rate('tidegate_requests_total', { service, code: '5..' }, window), by), sum(rate('tidegate_requests_total', { service }, window), by));
+  return orZero(sum(rate('tidegate_requests_total', { service, code: FAILED }, window), by), sum(rate('tidegate_requests_total', { service }, window), by));
 }
 
 /**

@@ -1,6 +1,7 @@
 /** Service: one service's routes, latency, targets and refusals, beside what is promised of it. */
 import type { Dashboard } from '@grafana/grafana-foundation-sdk/dashboard';
 import * as units from '@grafana/grafana-foundation-sdk/units';
+import { FAILED } from '../../alerts/service-rules.js';
 import { board, deploys, nodes, oneService, prometheusSource, reloads, routes } from './board.js';
 import { ask, atLeast, atMost, graph, heat, number, states, statusColours } from './panels.js';
 import { budgetLeft, divide, errorRatio, gauge, heat as heatOf, histogramRate, increase, min, orZero, promql, quantile, rate, sentToNone, sum, withinObjective, type Expr } from './promql.js';
@@ -43,7 +44,7 @@ export function service(): Dashboard {
       graph({ id: 11, title: 'Status classes', unit: units.RequestsPerSecond, width: 8, description: 'Requests ended a second by the class of the status sent; 0xx: none was sent, the client had left.' },
         [ask(sum(promql.labelReplace(rate('tidegate_requests_total', ROUTES), '"class"', '"$1"', '"code"', '"(.).*"'), ['class']), '{{class}}xx')], { stacked: true, colours: statusColours('fixed') }),
       graph({ id: 12, title: 'Errors by route', unit: units.PercentUnit, width: 8, description: 'Share of each route\'s requests that were answered with 5xx, refused ones counted among the requests. The dashed line is the service\'s threshold (alerts.error_ratio).' }, [
-        ask(divide(orZero(sum(rate('tidegate_requests_total', { ...ROUTES, code: '5..' }), ['route']), sum(rate('tidegate_requests_total', ROUTES), ['route'])), promql.gt(sum(rate('tidegate_requests_total', ROUTES), ['route']), promql.n(0))), '{{route}}'),
+        ask(divide(orZero(sum(rate('tidegate_requests_total', { ...ROUTES, code: FAILED }), ['route']), sum(rate('tidegate_requests_total', ROUTES), ['route'])), promql.gt(sum(rate('tidegate_requests_total', ROUTES), ['route']), promql.n(0))), '{{route}}'),
         ask(min(gauge('tidegate_alert_error_ratio', OF)), 'threshold'),
       ], { limits: ['threshold'] }),
     ] },

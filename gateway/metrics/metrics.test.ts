@@ -266,6 +266,18 @@ test('a worker tells only what has changed, the node keeps the rest, and who com
   node.close();
 });
 
+test('an upstream\'s status that is none of RFC 9110 is counted as it is', async () => {
+  const metrics = new WorkerMetrics(SOURCES);
+  const [products = 0] = metrics.attach(NAMES).routes;
+  for (const status of [599, 600, 999, 999, 1000]) metrics.observe(products, METHODS.GET, status, 1, 0, 0, 0);
+  metrics.close();
+  const node = new NodeMetrics({ baseFile: null });
+  node.update('a', 1, metrics.snapshot());
+  const shown = (await lines(node)).filter((line) => line.startsWith('tidegate_requests_total{')).map((line) => line.slice(line.indexOf('code=')));
+  node.close();
+  assert.deepEqual(shown, ['code="599"} 1', 'code="600"} 1', 'code="999"} 2', 'code="0"} 1']);
+});
+
 test('more pairs of method and status than there is room for are still counted, under status 0', () => {
   const metrics = new WorkerMetrics(SOURCES);
   for (const method of [METHODS.GET, METHODS.POST]) {

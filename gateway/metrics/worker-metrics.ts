@@ -43,7 +43,8 @@ export interface MetricsSources {
 /** The slot of requests that no route matched. */
 export const UNROUTED = 0;
 
-const STATUSES = 600;
+/** Three digits, as upstreams answer: what is no status of RFC 9110 (15) counts as it is, and from 600 on as a failure, which it names 5xx. */
+const STATUSES = 1000;
 /** Pairs of method and status that a worker tells apart; upstreams that answer with more are counted under status 0. */
 const MAX_PAIRS = 512;
 const OUTCOME_SLOTS = 32;
@@ -77,7 +78,7 @@ export class WorkerMetrics {
   readonly #targetNames: { readonly service: string; readonly target: string }[] = [];
   readonly #retries = new Map<string, { readonly service: string; readonly reason: string; count: number }>();
 
-  /** methodId * STATUSES + status -> the pair's column in #requests, or -1: few of the 12,600 pairs ever occur. */
+  /** methodId * STATUSES + status -> the pair's column in #requests, or -1: few of the 21,000 pairs ever occur. */
   readonly #columns = new Int16Array(METHOD_COUNT * STATUSES).fill(-1);
   readonly #pairs: { readonly method: string; readonly status: number }[] = [];
   #columnCount = 16;
