@@ -143,6 +143,7 @@ test('what is known of the collector, of quotas and of the configuration is told
   const early = (await lines(node, TEXT, nodeFacts({ collector: { up: false, failing: false, told: null } }))).join('\n');
   assert.match(early, /^tidegate_collector_up 0$/m);
   const gateway = (await lines(node, TEXT, nodeFacts({ collector: null }))).join('\n');
+  assert.doesNotMatch((await lines(node, TEXT, nodeFacts({ workerRestarts: null, suppressedLines: null }))).join('\n'), /^tidegate_(?:worker_restarts_total|log_lines_suppressed_total) /m, 'the launcher has not told yet');
   assert.doesNotMatch(gateway, /^tidegate_(?:collector_up|store_failing|events_missing|billing_\w+|inserts_total)/m);
   const collector = (await lines(node, TEXT, nodeFacts({ ledgerUp: null, lagSeconds: null }))).join('\n');
   assert.doesNotMatch(collector, /^tidegate_(?:ledger_up|event_lag_seconds) /m, 'a lag that is not known is not told');
@@ -312,11 +313,12 @@ test('a worker that has gone leaves its counts, also through a restart of the su
   }
 });
 
-test('what a scraper was told is not taken back by a supervisor that is killed, nor by a worker that dies while there is none', async () => {
+test('what anybody was told is not taken back by a supervisor that is killed, nor by a worker that dies while there is none', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'tidegate-metrics-'));
   try {
     const baseFile = join(folder, 'base.json');
-    const scrape = { accept: '', scraper: 'prometheus' };
+    // as Datadog, Telegraf and Zabbix ask, who do not say that they scrape
+    const scrape = { accept: '', scraper: null };
     const first = new NodeMetrics({ baseFile });
     first.update('a', 1, counted().snapshot());
     first.update('b', 2, counted().snapshot());

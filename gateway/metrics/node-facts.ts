@@ -15,9 +15,10 @@ export interface NodeFacts {
   };
   /** Connected to the supervisor. */
   readonly workers: number;
-  readonly workerRestarts: number;
-  /** Of the log, of all processes. */
-  readonly suppressedLines: number;
+  /** Since the node's start; null: not known yet. */
+  readonly workerRestarts: number | null;
+  /** Of the log, of all processes, likewise. */
+  readonly suppressedLines: number | null;
   readonly spoolBytes: number;
   readonly spoolLimitBytes: number;
   /** Null: not known, or no collector here. */

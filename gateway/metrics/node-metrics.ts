@@ -3,7 +3,7 @@
  * surface (catalogue.ts).
  *
  * While the node runs, no counter of traffic goes back, whatever process is killed: Prometheus would take the whole of it for new. A worker that has gone leaves
- * its counts in the base. Base and living workers' counts are kept in a file of the run directory before a scraper is told of them; a restarted supervisor goes
+ * its counts in the base. Base and living workers' counts are kept in a file of the run directory before anybody is told of them; a restarted supervisor goes
  * on from there until each worker has told everything again. What a worker that is killed has counted since it was last asked (a second at most) is missing
  * here, and only here: its events are recorded.
  */
@@ -128,7 +128,8 @@ export class NodeMetrics {
     text.add('tidegate_config_reloads_total', summed(RELOAD_RESULTS.map((result) => [result] as const), [...this.#reloads].map(([result, count]) => [[result], count] as const)));
     text.add('tidegate_webhooks_total', summed(WEBHOOK_RESULTS.map((result) => [result] as const), [...this.#webhooks].map(([result, count]) => [[result], count] as const)));
     this.#process.write(text, lagS);
-    if (scraper !== null) this.#keep();
+    // whoever asks: no scraper but Prometheus's own says that it is one
+    this.#keep();
     return { contentType: CONTENT_TYPES[format], text: text.end() };
   }
 

@@ -33,8 +33,9 @@ const WORKERS_WITHIN_MS = 250;
 
 export class NodeScrape {
   readonly #parts: NodeScrapeParts;
-  #workerRestarts = 0;
-  #suppressedLines = 0;
+  /** Null: the launcher has not told this supervisor yet. */
+  #workerRestarts: number | null = null;
+  #suppressedLines: number | null = null;
 
   constructor(parts: NodeScrapeParts) {
     this.#parts = parts;

@@ -125,6 +125,34 @@ test('no counter goes back when a worker is killed, and its restart is counted',
   assert.deepEqual(await query('sum(resets(tidegate_request_duration_seconds_count[5m]))'), [0]);
 });
 
+test('no counter goes back when the supervisor is killed, for whoever scrapes without saying so', { skip }, async () => {
+  assert.equal((await fetch(`${node.url}/shop/status/404`)).status, 404);
+  const before = await node.metrics();
+  const [supervisor = 0] = node.pids('supervisor');
+  await node.kill(supervisor);
+  // the first answer there is, before a worker has told anything, and those that follow
+  const first = await eventually('another supervisor', () => node.metrics(), 60_000, 1);
+  assert.deepEqual(fallen(before, first), []);
+  const later = await eventually('a worker has told its counts', async () => {
+    const now = await node.metrics();
+    return /^tidegate_worker_resident_memory_bytes\{/m.test(now) ? now : null;
+  });
+  assert.deepEqual(fallen(first, later), []);
+});
+
+/** What this supervisor counts by itself begins again with it (docs/metrics.md). */
+const ITS_OWN = /^(?:process|nodejs)_|^tidegate_(?:config_reloads|webhooks|spans)_total/;
+
+/** The counters that are less in `later` than they were, or are not there. */
+function fallen(earlier: string, later: string): string[] {
+  const counters = (text: string): [string, number][] => [...text.matchAll(/^(\w+_(?:total|bucket|count|sum)(?:\{[^}]*\})?) (\S+)$/gm)].map(([, series = '', value]) => [series, Number(value)]);
+  const now = new Map(counters(later));
+  // a worker that has not told yet has none
+  const known = counters(earlier).filter(([series]) => !ITS_OWN.test(series) && (now.has(series) || !/^tidegate_(?:worker|insert|event)/.test(series)));
+  assert.ok(known.length > 100, `${known.length} counters`);
+  return known.filter(([series, value]) => !((now.get(series) ?? -1) >= value)).map(([series, value]) => `${series} ${value} is ${now.get(series)}`);
+}
+
 /** Sends them one behind the other; resolves when all were answered, or the connection was closed. */
 function sendAll(requests: readonly string[]): Promise<void> {
   return new Promise((resolve, reject) => {
