@@ -25,7 +25,7 @@ import { newToken, register as registerTokens } from './tokens.js';
 const NOW = Date.parse('2026-11-21T10:07:31.250Z');
 const folder = mkdtempSync(join(tmpdir(), 'tidegate-cli-'));
 const asked: { readonly method: string; readonly url: URL; readonly authorization: string; readonly body: string }[] = [];
-/** By path: what the control origin answers. */
+/** By path: what the control origin answers; status 0: it does not. */
 const answers = new Map<string, readonly [status: number, body: unknown]>();
 let server: Server;
 let url = '';
@@ -37,7 +37,7 @@ before(async () => {
       const target = new URL(request.url ?? '/', 'http://control');
       asked.push({ method: request.method ?? '', url: target, authorization: request.headers.authorization ?? '', body });
       const [code, answer] = answers.get(target.pathname) ?? [404, { code: 'not_found', detail: 'nothing here' }];
-      response.writeHead(code).end(typeof answer === 'string' || Buffer.isBuffer(answer) ? answer : JSON.stringify(answer));
+      if (code !== 0) response.writeHead(code).end(typeof answer === 'string' || Buffer.isBuffer(answer) ? answer : JSON.stringify(answer));
     });
   });
   server.listen(0, '127.0.0.1');
@@ -222,13 +222,28 @@ test('status goes on without the collector', async () => {
     workers: [], targets: [], limits: [], spool: { bytes: 0, max_bytes: 1, streams: 0, dropped: 0 }, shipping: null, sharing: null, collector: null, collector_fault: null,
   };
   answers.set('/v1/status', [200, node]);
-  answers.set('/v1/completeness', [503, { code: 'collector_unavailable' }]);
+  asked.length = 0;
   const out = terminal();
   await status({ url, token: 't' }, out);
-  assert.match(out.text(), /collector +does not answer/);
+  assert.match(out.text(), /collector +does not answer; events wait in the spool\n$/);
+  assert.deepEqual(asked.map(({ url: { pathname } }) => pathname), ['/v1/status'], 'the node has asked it already');
   const json = terminal();
   await status({ url, token: 't', json: true }, json);
   assert.deepEqual(JSON.parse(json.text()), node);
+});
+
+test('status waits no longer than it must for a collector that has stopped, or is busy', { timeout: 20_000 }, async () => {
+  const node = answers.get('/v1/status')?.[1] as object;
+  const collector = { lag_seconds: 0, stored: 7, gaps: 0, gaps_total: 0, repeats: 0, quarantined: 0, failing: null, publishing: null, billing: null };
+  answers.set('/v1/status', [200, { ...node, collector }]);
+  answers.set('/v1/completeness', [503, { code: 'collector_unavailable' }]);
+  for (const live of [0, 503]) {
+    answers.set('/v1/reports/live', [live, { code: 'collector_unavailable' }]);
+    const out = terminal();
+    await status({ url, token: 't' }, out);
+    assert.match(out.text(), /collector +7 events stored.*\ntoday +not known: /);
+    answers.set('/v1/completeness', [0, null]);
+  }
 });
 
 test('a new key alone is on standard output', async () => {

@@ -14,6 +14,9 @@ export function register(program: Command): void {
     .action((options: StatusOptions) => status(options, standardOutput()));
 }
 
+/** Each of what a status asks the collector, ms: it is the first thing asked when something is wrong, and what is known without the collector is not to wait for it. */
+const COLLECTOR_WITHIN_MS = 2000;
+
 export async function status(options: StatusOptions, terminal: Terminal): Promise<void> {
   const client = new ControlClient(findControl(options));
   const node = await client.get<NodeStatus>('/v1/status');
@@ -21,15 +24,19 @@ export async function status(options: StatusOptions, terminal: Terminal): Promis
     terminal.write(`${JSON.stringify(node, null, 2)}\n`);
     return;
   }
-  terminal.write(renderStatus(terminal, node, await ofCollector<CompletenessAnswer>(client, '/v1/completeness'), await ofCollector<LiveAnswer>(client, '/v1/reports/live')));
+  // the node has just asked it in vain
+  const [today, live] = node.collector === null ? [null, null]
+    : await Promise.all([ofCollector<CompletenessAnswer>(client, '/v1/completeness'), ofCollector<LiveAnswer>(client, '/v1/reports/live')]);
+  terminal.write(renderStatus(terminal, node, today, live));
 }
 
 /** A node without its collector still has a status. */
 async function ofCollector<T>(client: ControlClient, path: string): Promise<T | null> {
+  const signal = AbortSignal.timeout(COLLECTOR_WITHIN_MS);
   try {
-    return await client.get<T>(path);
+    return JSON.parse(await client.text('GET', path, { signal })) as T;
   } catch (error) {
-    if (error instanceof TidegateError && error.code !== 'control_unreachable') return null;
+    if (signal.aborted || (error instanceof TidegateError && error.code !== 'control_unreachable')) return null;
     throw error;
   }
 }

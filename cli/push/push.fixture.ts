@@ -109,7 +109,7 @@ export class TestBilling implements AsyncDisposable {
     });
     await listenCollectorApi(api, collectorSocket);
     const control = createControlServer({
-      token: () => TOKEN, tokens: () => [], quota: new ReportQuota(() => 1_000_000), collectorSocket, identify: () => Promise.resolve(null), timeZoneOf: () => null, address: () => '127.0.0.1:9180',
+      token: () => TOKEN, tokens: () => [], quota: new ReportQuota(() => 1_000_000), collectorSocket, collectorStandsStill: () => false, identify: () => Promise.resolve(null), timeZoneOf: () => null, address: () => '127.0.0.1:9180',
       log: { info: () => undefined, warn: () => undefined, error: (fields: unknown, text: string) => { console.error(fields, text); } },
     } as unknown as ControlDeps, '0');
     await control.listen({ host: '127.0.0.1', port: 0 });

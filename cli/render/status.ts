@@ -14,7 +14,7 @@ export interface CompletenessAnswer {
 
 const MOST_LIMITS = 30;
 
-/** @param today null: the collector does not answer, and then there are no live numbers either */
+/** @param today null: the collector does not answer, or not in time; `live` likewise */
 export function renderStatus(terminal: Terminal, status: NodeStatus, today: CompletenessAnswer | null, live: LiveAnswer | null = null): string {
   const traffic = live === null ? '' : renderLive(terminal, live);
   const parts = [head(terminal, status), workers(terminal, status), targets(terminal, status), traffic, limits(terminal, status), sharing(terminal, status.sharing), record(terminal, status, today)];
@@ -85,9 +85,13 @@ function record(terminal: Terminal, { shape, spool, shipping, collector, collect
     + line('collector', collector !== null ? collectorText(terminal, collector) : shape.part === 'gateway' ? 'elsewhere' : styled(terminal, 'red', printable(absentText(shape, fault))))
     + (collector === null || collector.publishing === null || collector.publishing.failing === null ? '' : line('counters', styled(terminal, 'red', printable(publishingText(collector.publishing.failing)))))
     + (collector === null || collector.billing === null ? '' : line('billing', billingText(terminal, collector.billing)))
-    + (today === null ? '' : line('today', `${today.complete ? styled(terminal, 'green', 'complete so far') : styled(terminal, 'yellow', 'incomplete')} (${today.time_zone})`)
+    + (today === null ? unknownToday(terminal, collector) : line('today', `${today.complete ? styled(terminal, 'green', 'complete so far') : styled(terminal, 'yellow', 'incomplete')} (${today.time_zone})`)
       + (today.complete ? '' : today.reasons.slice(0, 10).map((reason) => line('', printable(reason))).join('')));
 }
+
+/** Where the collector does not answer at all, that is said already. */
+const unknownToday = (terminal: Terminal, collector: CollectorStatus | null): string =>
+  collector === null ? '' : line('today', styled(terminal, 'yellow', 'not known: the collector has not said in time whether the record is whole'));
 
 function shippingText(terminal: Terminal, { topic, shipped, behind_bytes: behindBytes, behind_seconds: behindSeconds, failing }: ShippingStatus): string {
   const behind = behindBytes === 0 ? 'nothing waits' : `${bytes(behindBytes)} wait, the oldest for ${behindSeconds.toFixed(1)} s`;

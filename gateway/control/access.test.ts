@@ -71,7 +71,7 @@ let perMinute = 1_000_000;
 const SLOW = 'slow-token-of-acme';
 let slow = (): Promise<string> => Promise.resolve('acme');
 const deps: ControlDeps = {
-  token: () => BEARERS.operator, collectorSocket: join(folder, 'collector.sock'),
+  token: () => BEARERS.operator, collectorSocket: join(folder, 'collector.sock'), collectorStandsStill: () => false,
   tokens: () => [{ name: 'finance', role: 'billing', sha256: hashKey(BEARERS.billing) }, { name: 'boards', role: 'read_only', sha256: hashKey(BEARERS.read_only) }],
   quota: new ReportQuota(() => perMinute), log: { info: () => undefined, warn: () => undefined, error: () => undefined },
   identify: (bearer) => (bearer === SLOW ? slow() : Promise.resolve(bearer === BEARERS.app ? 'acme' : null)),

@@ -26,6 +26,8 @@ export interface ControlDeps {
   readonly quota: ReportQuota;
   /** Path of the collector's Unix socket; null: this node has no collector. */
   readonly collectorSocket: string | null;
+  /** It has answered nothing for some seconds: nobody is to wait for it. A report that takes its time is another thing: the collector answers others meanwhile. */
+  collectorStandsStill(): boolean;
   /** The app that this API key or JWT belongs to; null: none, or not allowed to read reports. Never throws for a bad credential. */
   identify(bearer: string): Promise<string | null>;
   /** The app's IANA zone; null: no such app. */

@@ -8,6 +8,8 @@ import { eventsWithNodeLive, withNodeLive } from './live.js';
 
 /** A report may wait for others before its own time begins. */
 const HEADERS_TIMEOUT_MS = 60_000;
+/** How often, while an answer is waited for, it is looked at whether the collector is still there to give it. */
+const LOOK_EVERY_MS = 250;
 /** A report that is sent as it is read waits for others' between its pages. */
 const BODY_TIMEOUT_MS = 300_000;
 /** The rest is for one connection only, or not the collector's to say. */
@@ -51,7 +53,7 @@ export class CollectorForward {
     const gone = new AbortController();
     reply.raw.once('close', () => gone.abort());
     const answer = await this.#ask({
-      method: request.method === 'POST' ? 'POST' : 'GET', path: at < 0 ? path : path + request.url.slice(at), signal: gone.signal, headersTimeout: timeoutMs,
+      method: request.method === 'POST' ? 'POST' : 'GET', path: at < 0 ? path : path + request.url.slice(at), headersTimeout: timeoutMs,
       ...(isObject(request.body) ? { body: JSON.stringify(request.body) } : {}),
       headers: {
         ...(isObject(request.body) ? { 'content-type': 'application/json' } : {}),
@@ -60,7 +62,7 @@ export class CollectorForward {
         'x-tidegate-principal': toldAs(principal),
         'x-tidegate-time-zone': this.#timeZone(principal, request),
       },
-    });
+    }, gone.signal);
     for (const name of PASSED_ON) {
       const value = answer.headers[name];
       if (value !== undefined) void reply.header(name, value);
@@ -73,13 +75,20 @@ export class CollectorForward {
     await this.#pool?.destroy();
   }
 
-  async #ask(options: Dispatcher.RequestOptions): Promise<Dispatcher.ResponseData> {
+  /** @param signal the asker has left */
+  async #ask(options: Dispatcher.RequestOptions, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
     if (this.#pool === null) throw new TidegateError('collector_elsewhere', 'This node is a gateway alone (tidegate gateway): ask the control origin of a node that runs tidegate collector.');
+    const inVain = new AbortController();
+    const look = (): void => { if (this.#deps.collectorStandsStill()) inVain.abort(); };
+    look();
+    const looking = setInterval(look, LOOK_EVERY_MS);
     try {
-      return await this.#pool.request(options);
+      return await this.#pool.request({ ...options, signal: AbortSignal.any([signal, inVain.signal]) });
     } catch (error) {
       if (error instanceof errors.InvalidArgumentError) throw new TidegateError('malformed_request', 'The query has characters that must be percent-encoded.', { cause: error });
       throw new TidegateError('collector_unavailable', 'The collector does not answer; requests go on and are recorded meanwhile.', { cause: error });
+    } finally {
+      clearInterval(looking);
     }
   }
 

@@ -29,6 +29,7 @@ let metricsBody: string | null = null;
 let metricsMade = 0;
 let metricsWait: Promise<void> | null = null;
 let rejected = false;
+let standsStill = false;
 let token = TOKEN;
 const made: unknown[] = [];
 const events = new EventEmitter();
@@ -36,7 +37,7 @@ const logged: string[] = [];
 const log = { info: (fields: unknown, text: string) => logged.push(JSON.stringify(fields) + text), warn: () => undefined, error: (fields: unknown) => logged.push(JSON.stringify(fields)) };
 
 const deps: ControlDeps = {
-  token: () => token, tokens: () => [], quota: new ReportQuota(() => 300), collectorSocket, log,
+  token: () => token, tokens: () => [], quota: new ReportQuota(() => 300), collectorSocket, collectorStandsStill: () => standsStill, log,
   identify: (bearer) => Promise.resolve(bearer === ACME_KEY ? 'acme' : null),
   timeZoneOf: (app) => (app === 'acme' ? 'Asia/Kolkata' : app === 'globex' ? 'America/New_York' : null),
   address: () => 'Gateway.internal:9180', metricsOpen: () => metricsOpen,
@@ -272,6 +273,24 @@ test('an asker that leaves before the answer leaves the collector too', { timeou
   const left = once(socket, 'close');
   reader.destroy();
   await left;
+});
+
+test('a collector that stands still is waited for no longer, and not asked', { timeout: 10_000 }, async () => {
+  const heard = once(collector, 'slow');
+  const waiting = ask('GET', '/v1/completeness?day=slow', TOKEN);
+  await heard;
+  let more = 0;
+  const count = (): void => { more++; };
+  standsStill = true;
+  collector.on('slow', count);
+  try {
+    for (const { status, body } of [await waiting, await ask('GET', '/v1/completeness?day=slow', TOKEN)]) assert.deepEqual([status, body['code']], [503, 'collector_unavailable']);
+    assert.equal(more, 0);
+  } finally {
+    standsStill = false;
+    collector.off('slow', count);
+  }
+  assert.equal((await ask('GET', '/v1/completeness', TOKEN)).status, 200);
 });
 
 test('without a collector reports say so, and the rest goes on', async () => {

@@ -71,6 +71,7 @@ test('readiness waits for no collector: one that stands still is told within the
   child.kill('SIGSTOP');
   const { reasons } = await eventually('it is silent', () => { const said = collecting.readiness(); return said.ready ? null : said; });
   assert.match(reasons.join(), /does not answer.*\(collector_unavailable\)$/);
+  await eventually('nobody is to wait for it', () => (collecting.standsStill ? true : null));
   child.kill('SIGCONT');
-  await eventually('it answers again', () => (collecting.readiness().ready ? true : null));
+  await eventually('it answers again', () => (collecting.readiness().ready && !collecting.standsStill ? true : null));
 });

@@ -84,6 +84,9 @@ export class Collecting {
     return collects(this.#part) ? this.#lag.seconds : null;
   }
 
+  /** It is there, and has answered nothing for some seconds: whoever waits for it waits in vain. False: it answers, however long a report takes it, or is not there. */
+  get standsStill(): boolean { return this.#lag.standsStill; }
+
   async close(): Promise<void> {
     this.#lag.stop();
     await this.#client.close();

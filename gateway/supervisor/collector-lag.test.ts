@@ -72,6 +72,26 @@ test('the lag is not known until the collector has told it; then it grows, throu
   assert.equal(made().seconds, null);
 });
 
+test('a collector that answers late does not stand still; one that has not answered for seconds does, until it answers or is gone', async () => {
+  let answer: (given: CollectorAnswer | null) => void = () => undefined;
+  const lag = new CollectorLag({ client: { read: () => new Promise((resolve) => { answer = resolve; }) }, file: collectorLagFile(folder) });
+  /** A question, that many seconds later, and what comes of it. */
+  const asked = async (seconds: number, given: CollectorAnswer | null): Promise<readonly [before: boolean, behind: boolean]> => {
+    const question = lag.ask();
+    for (let second = 0; second < seconds; second++) await lag.ask();
+    const before = lag.standsStill;
+    answer(given);
+    await question;
+    return [before, lag.standsStill];
+  };
+  const well: CollectorAnswer = { status: { ...COUNTS, failing: null, publishing: null, billing: null }, counts: null, caughtUpMs: null };
+  assert.deepEqual(await asked(0, null), [false, false], 'nobody is there');
+  assert.deepEqual(await asked(4, well), [false, false], 'late');
+  assert.deepEqual(await asked(5, well), [true, false]);
+  assert.deepEqual(await asked(9, null), [true, true], 'the question was given up');
+  assert.deepEqual(await asked(0, null), [true, false], 'it has ended');
+});
+
 test('the collector says what it stores, up to when, and why storing fails; what is no such answer is none', async () => {
   await serve();
   const client = new CollectorStatusClient(collectorSocket(folder));

@@ -19,6 +19,8 @@ const EVERY_MS = 1000;
 const WITHIN_MS = 10_000;
 /** Until then it is taken to be as it was. */
 const SILENT_AFTER_MS = 500;
+/** So many seconds after a question without its answer it is taken to stand still: what it is busy with, a report say, is not done on its event loop. */
+const STANDS_STILL_AFTER = 5;
 
 export class CollectorLag {
   readonly #options: CollectorLagOptions;
@@ -27,6 +29,10 @@ export class CollectorLag {
   #status: CollectorStatus | null = null;
   /** Monotonic; null: no question is out. */
   #askedAtMs: number | null = null;
+  /** Seconds that the question has been out, by ticks: a supervisor that was busy itself counts one. */
+  #ticksOut = 0;
+  /** The last question was out for so long, and ended without an answer. */
+  #leftUnanswered = false;
   #timer: NodeJS.Timeout | null = null;
 
   constructor(options: CollectorLagOptions) {
@@ -55,6 +61,11 @@ export class CollectorLag {
     return silent ? null : this.#status;
   }
 
+  /** It takes questions and has answered none for some seconds. One that is not there, or starts, refuses them at once: that is another thing. */
+  get standsStill(): boolean {
+    return this.#leftUnanswered || this.#ticksOut >= STANDS_STILL_AFTER;
+  }
+
   /** What the collector told, whoever asked. Null: it did not answer, and nothing changes. */
   take(caughtUpMs: number | null): void {
     if (caughtUpMs === null || caughtUpMs === this.#caughtUpMs) return;
@@ -70,14 +81,19 @@ export class CollectorLag {
 
   /** One question at a time. */
   async ask(): Promise<void> {
-    if (this.#askedAtMs !== null) return;
+    if (this.#askedAtMs !== null) {
+      this.#ticksOut++;
+      return;
+    }
     this.#askedAtMs = performance.now();
     try {
       const answer = await this.#options.client.read(WITHIN_MS);
+      this.#leftUnanswered = answer === null && this.#ticksOut >= STANDS_STILL_AFTER;
       this.#status = answer?.status ?? null;
       this.take(answer?.caughtUpMs ?? null);
     } finally {
       this.#askedAtMs = null;
+      this.#ticksOut = 0;
     }
   }
 }

@@ -407,7 +407,8 @@ export class Supervisor {
   #deps(): ControlDeps {
     const configuration = this.#configuration;
     return {
-      token: () => this.#token.token, tokens: () => configuration.inForce.config.control.tokens, quota: this.#quota, collectorSocket: collects(this.#options.part) ? collectorSocket(this.#options.runDir) : null, log: this.#log,
+      token: () => this.#token.token, tokens: () => configuration.inForce.config.control.tokens, quota: this.#quota, collectorSocket: collects(this.#options.part) ? collectorSocket(this.#options.runDir) : null,
+      collectorStandsStill: () => this.#collecting.standsStill, log: this.#log,
       identify: (bearer) => this.#identities.find(bearer),
       timeZoneOf: (app) => configuration.inForce.config.apps.find(({ name }) => name === app)?.time_zone ?? null,
       address: () => configuration.inForce.config.control.address,
