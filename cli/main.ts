@@ -5,6 +5,7 @@ import * as apps from './commands/apps.js';
 import * as billing from './commands/billing.js';
 import * as check from './commands/check.js';
 import * as collector from './commands/collector.js';
+import * as config from './commands/config.js';
 import * as diff from './commands/diff.js';
 import * as env from './commands/env.js';
 import * as gateway from './commands/gateway.js';
@@ -27,7 +28,7 @@ const program = new Command('tidegate')
   .description('An API gateway whose traffic record is the product.')
   .version(programVersion())
   .showHelpAfterError('(tidegate help COMMAND tells more)');
-for (const command of [start, gateway, collector, env, check, diff, whatif, status, report, requests, billing, keys, tokens, log, apps, importing, quarantine, rebuild, store]) command.register(program);
+for (const command of [start, gateway, collector, env, check, diff, config, whatif, status, report, requests, billing, keys, tokens, log, apps, importing, quarantine, rebuild, store]) command.register(program);
 
 // a reader that has read enough, such as head, is no failure
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

@@ -35,7 +35,7 @@ export function changeWindow(entries: readonly HistoryEntry[], wanted: string, n
   const changes = dated.filter((entry, index) => entry.version !== dated[index + 1]?.version);
   const at = changes.findIndex(({ version }) => version.startsWith(wanted));
   const [change, before] = [changes[at], changes[at + 1]];
-  if (change === undefined) throw refused(wanted === '' ? 'the history is empty' : `no change to a version ${wanted} is among the last ${entries.length} entries of GET /v1/config/history`);
+  if (change === undefined) throw refused(wanted === '' ? 'the history is empty' : `no change to a version ${wanted} is among the last ${entries.length} entries of tidegate config history`);
   if (before === undefined) throw refused(`${change.version} is the oldest version in the history (of ${entries.length} entries): nothing is before it`);
   const changeMs = Date.parse(change.time);
   const endMs = at === 0 ? nowMs : Date.parse(changes[at - 1]?.time ?? '');

@@ -15,10 +15,12 @@ import { tidegateCommand } from '../../test/harness/tidegate.js';
 import { ControlClient, findControl } from '../control-client.js';
 import type { Terminal } from '../render/terminal.js';
 import { check, register as registerCheck } from './check.js';
+import { history } from './config.js';
 import { diff, register as registerDiff } from './diff.js';
 import { newKey, register as registerKeys } from './keys.js';
 import { list, register as registerQuarantine, replay } from './quarantine.js';
 import { register as registerReport, report } from './report.js';
+import { oneRequest } from './requests.js';
 import { register as registerStatus, status } from './status.js';
 import { newToken, register as registerTokens } from './tokens.js';
 
@@ -332,6 +334,56 @@ test('diff: exit 0 for nothing, 2 for something, the errors of a file that would
   ] }]);
   await assert.rejects(diff(file, { url, token: 't' }, terminal()), { code: 'config_rejected', message: `${file}:3:1: x: no (config_schema)\n$TIDEGATE__X: no (config_variable)` });
   await assert.rejects(diff(join(folder, 'absent.yaml'), { url, token: 't' }, terminal()), { code: 'config_unreadable', message: `${join(folder, 'absent.yaml')}: there is no such file` });
+});
+
+/** A command line of its own: its standard output, or its errors where it failed. */
+async function run(...args: readonly string[]): Promise<string> {
+  const { command, args: all } = tidegateCommand([...args, '--url', url, '--token', 't']);
+  const child = spawn(command, all, { stdio: ['ignore', 'pipe', 'pipe'] });
+  let [text, errors] = ['', ''];
+  child.stdout.on('data', (piece) => { text += String(piece); });
+  child.stderr.on('data', (piece) => { errors += String(piece); });
+  const [code] = await once(child, 'close') as [number];
+  return code === 0 ? text : errors;
+}
+
+test('requests with an id shows all of that call, and nothing else can be asked with it', { timeout: 60_000 }, async () => {
+  const event = { id: '9f3c6a0b1d2e4f57-2s', time: '2026-11-21T10:07:15.250Z', app: '', service: 'shop', status: 502, interim: [{ seq: 1 }, { seq: 2 }] };
+  answers.set(`/v1/requests/${event.id}`, [200, event]);
+  assert.equal(await run('requests', event.id), [
+    'id       9f3c6a0b1d2e4f57-2s', 'time     2026-11-21T10:07:15.250Z', 'app      -', 'service  shop', 'status   502', 'interim  2 later: --json', '',
+  ].join('\n'));
+  const json = terminal();
+  await oneRequest(event.id, { ...NO_FILTERS, url, token: 't', json: true }, json);
+  assert.deepEqual(JSON.parse(json.text()), event);
+  await assert.rejects(oneRequest(event.id, { ...NO_FILTERS, url, token: 't', status: ['5xx'], from: '1h' }, terminal()), { code: 'invalid_parameter', message: /^--status, --from: does not go with an id/ });
+  await assert.rejects(oneRequest('x/y', { ...NO_FILTERS, url, token: 't' }, terminal()), { code: 'not_found' });
+  assert.equal(asked.at(-1)?.url.pathname, '/v1/requests/x%2Fy');
+  answers.set('/v1/requests', [200, { as_of: '', from: 'a', to: 'b', rows: [], next: null }]);
+  assert.match(await run('requests', '--status', '5xx'), /^No call of this kind/);
+  assert.deepEqual([asked.at(-1)?.url.searchParams.get('status'), asked.at(-1)?.url.searchParams.get('limit')], ['5xx', '30']);
+});
+
+test('config history: each version with its time, source and what it changed', { timeout: 60_000 }, async () => {
+  const change = (value: number) => ({ path: `services.s${value}.timeout`, kind: 'changed', before: value, after: value + 1 });
+  const entries = [
+    { version: 'bbbbbbbbbbbb', time: '2026-11-21T10:00:00.000Z', source: 'file', author: 'deploy', diff: Array.from({ length: 22 }, (_, value) => change(value)), more: 3 },
+    { version: 'aaaaaaaaaaaa', time: '2026-11-20T09:00:00.000Z', source: 'start', author: '', diff: [{ path: '', kind: 'added', after: {} }], more: 0 },
+  ];
+  answers.set('/v1/config/history', [200, { entries }]);
+  const lines = (await run('config', 'history', '--limit', '2')).split('\n');
+  assert.equal(asked.at(-1)?.url.searchParams.get('limit'), '2');
+  assert.deepEqual([lines[0], lines[1], ...lines.slice(20)], [
+    'bbbbbbbbbbbb  2026-11-21T10:00:00Z  file by deploy', '  ~ services.s0.timeout: 0 -> 1', '  ~ services.s19.timeout: 19 -> 20', '  5 more: --json',
+    'aaaaaaaaaaaa  2026-11-20T09:00:00Z  start', '  the first one of this node', 'Traffic on both sides of a change: tidegate report --before-after VERSION', '',
+  ]);
+  const json = terminal();
+  await history({ url, token: 't', limit: 10, json: true }, json);
+  assert.deepEqual(JSON.parse(json.text()), { entries });
+  answers.set('/v1/config/history', [200, { entries: [] }]);
+  const none = terminal();
+  await history({ url, token: 't', limit: 10 }, none);
+  assert.equal(none.text(), 'No version was in force yet.\n');
 });
 
 test('every command is registered with its options', () => {

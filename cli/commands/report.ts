@@ -58,7 +58,7 @@ export function register(program: Command): void {
     .option('--out <file>', 'with --format: there, once all of it is')
     .option('--fill', 'with --format: rows of zeros for buckets without events');
   for (const name of ['app', 'service', 'route', 'status', 'method', 'outcome', 'target']) {
-    command.option(`--${name} <${name}>`, `only this ${name}; repeatable`, gather, []);
+    command.option(`--${name} <${name}>`, `only this ${name}${name === 'status' ? ', or class: 5xx' : ''}; repeatable`, gather, []);
   }
   command.action((options: ReportOptions & { readonly watch?: number | true }) => {
     const { watch, ...rest } = options;

@@ -1,5 +1,7 @@
 import type { Command } from 'commander';
+import { TidegateError } from '../../errors/tidegate-error.js';
 import { ControlClient, findControl, withControlOptions, type ControlOptions } from '../control-client.js';
+import { renderRequest, type RequestAnswer } from '../render/request.js';
 import { renderRequests, type RequestsAnswer } from '../render/requests.js';
 import { standardOutput, type Terminal } from '../render/terminal.js';
 import { gather, instant, wholeNumber } from './report.js';
@@ -10,31 +12,42 @@ interface RequestsOptions extends ControlOptions, Readonly<Record<(typeof FILTER
   readonly key?: string;
   readonly from?: string;
   readonly to?: string;
-  readonly limit: number;
+  readonly limit?: number;
   readonly cursor?: string;
   readonly json?: boolean;
 }
 
 /** As many as one page has. */
 const MOST = 1000;
+const DEFAULT_ROWS = 30;
 
 export function register(program: Command): void {
-  const command = withControlOptions(program.command('requests').description('the calls that match, newest first'))
+  const command = withControlOptions(program.command('requests').description('the calls that match, newest first; or all that is known of one'))
+    .argument('[id]', 'its X-Request-Id')
     .option('--key <key>', 'ask as an app: its API key or JWT, instead of the control token')
     .option('--from <instant>', 'RFC 3339, or how long ago: 45m, 24h, 7d (default: 24h before --to)')
     .option('--to <instant>', 'RFC 3339, or how long ago (default: the end of this quarter of an hour)')
-    .option('--limit <calls>', `at most so many, up to ${MOST}`, (text) => wholeNumber(text, MOST), 30)
+    .option('--limit <calls>', `at most so many, up to ${MOST} (default: ${DEFAULT_ROWS})`, (text) => wholeNumber(text, MOST))
     .option('--cursor <cursor>', 'go on behind the page that said it, with everything else as it was asked there')
     .option('--json', 'as the API gives it');
-  for (const name of FILTERS) command.option(`--${name} <${name}>`, `only this ${name}; repeatable`, gather, []);
-  command.action((options: RequestsOptions) => requests(options, standardOutput()));
+  for (const name of FILTERS) command.option(`--${name} <${name}>`, `only this ${name}${name === 'status' ? ', or class: 5xx' : ''}; repeatable`, gather, []);
+  command.action((id: string | undefined, options: RequestsOptions) => (id === undefined ? requests(options, standardOutput()) : oneRequest(id, options, standardOutput())));
 }
+
+/** @throws not_found; invalid_parameter: it is no id, or something else was asked as well */
+export async function oneRequest(id: string, options: RequestsOptions, terminal: Terminal): Promise<void> {
+  const given = [...FILTERS.filter((name) => options[name].length > 0), ...(['from', 'to', 'limit', 'cursor'] as const).filter((name) => options[name] !== undefined)];
+  if (given.length > 0) throw new TidegateError('invalid_parameter', `--${given.join(', --')}: does not go with an id, which is of one call`);
+  const answer = await clientOf(options).get<RequestAnswer>(`/v1/requests/${encodeURIComponent(id)}`);
+  terminal.write(options.json === true ? `${JSON.stringify(answer, null, 2)}\n` : renderRequest(answer));
+}
+
+const clientOf = (options: RequestsOptions): ControlClient => new ControlClient(findControl(options.key === undefined ? options : { ...options, token: options.key }));
 
 /** `nowMs`: for the relative instants. */
 export async function requests(options: RequestsOptions, terminal: Terminal, nowMs: number = Date.now()): Promise<void> {
-  const client = new ControlClient(findControl(options.key === undefined ? options : { ...options, token: options.key }));
-  const answer = await client.get<RequestsAnswer>('/v1/requests', {
-    ...Object.fromEntries(FILTERS.map((name) => [name, options[name]])), limit: String(options.limit), cursor: options.cursor,
+  const answer = await clientOf(options).get<RequestsAnswer>('/v1/requests', {
+    ...Object.fromEntries(FILTERS.map((name) => [name, options[name]])), limit: String(options.limit ?? DEFAULT_ROWS), cursor: options.cursor,
     from: options.from === undefined ? undefined : instant('--from', options.from, nowMs), to: options.to === undefined ? undefined : instant('--to', options.to, nowMs),
   });
   terminal.write(options.json === true ? `${JSON.stringify(answer, null, 2)}\n` : renderRequests(terminal, answer));

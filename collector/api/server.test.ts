@@ -105,7 +105,7 @@ test('the default zone is the one the supervisor names', async () => {
 test('bad parameters are named, with what is allowed', async () => {
   const cases: readonly (readonly [string, string, boolean])[] = [
     ['format=xml', 'format', true], ['interval=week', 'interval', true], ['interval=hour&interval=day', 'interval', true],
-    ['group_by=client', 'group_by', true], ['method=get', 'method', true], ['outcome=ok', 'outcome', true], ['status=abc', 'status', false], ['status=1000', 'status', false],
+    ['group_by=client', 'group_by', true], ['method=get', 'method', true], ['outcome=ok', 'outcome', true], ['status=abc', 'status', false], ['status=1000', 'status', false], ['status=0xx', 'status', false], ['status=5x', 'status', false],
     ['from=now', 'from', false], ['time_zone=Nowhere', 'time_zone', false], ['limit=0', 'limit', false], ['limit=50001', 'limit', false], ['top=0', 'top', false], ['top=x&group_by=app', 'top', false], ['compare=next', 'compare', true], ['fill=maybe', 'fill', false], ['cursor=x&limit=1', 'cursor', false], ['page=2', 'page', false], ['__proto__=1', '__proto__', false],
   ];
   for (const [query, parameter, listed] of cases) {

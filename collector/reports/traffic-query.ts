@@ -34,7 +34,7 @@ const Selection = {
   app: Texts('Only these apps; repeatable.'),
   service: Texts('Only these services; repeatable.'),
   route: Texts('Only these routes; repeatable.'),
-  status: Type.Optional(Type.Array(Type.Integer({ minimum: 0, maximum: 999 }), { maxItems: 1000, description: 'Only these statuses; repeatable; while raw events are kept.' })),
+  status: Type.Optional(Type.Array(Type.String({ maxLength: 100 }), { maxItems: 1000, description: 'Only these statuses, or classes of them such as 5xx; repeatable; while raw events are kept.' })),
   method: Type.Optional(Type.Array(Type.Enum(Object.keys(METHODS)), { description: 'Only these methods; repeatable; while raw events are kept.' })),
   outcome: Type.Optional(Type.Array(Type.Enum(Object.keys(OUTCOMES)), { description: 'Only these outcomes; repeatable; while raw events are kept.' })),
   target: Texts('Only these targets; repeatable; while raw events are kept. The operator\'s only.'),
@@ -94,6 +94,13 @@ export function parseInstant(parameter: string, text: string): number {
   return ms;
 }
 
+/** All of a class: the engine then looks for numbers alone. @throws invalid_parameter */
+function parseStatus(text: string): number | readonly number[] {
+  if (/^\d{1,3}$/.test(text)) return Number(text);
+  if (!/^[1-9]xx$/i.test(text)) throw new InvalidParameterError('status', 'must be a status such as 502, or a class of them such as 5xx');
+  return Array.from({ length: 100 }, (_, index) => Number(text[0]) * 100 + index);
+}
+
 export interface QueryContext {
   readonly nowMs: number;
   readonly principal: Principal;
@@ -123,7 +130,7 @@ export function parseTrafficQuery(parameters: TrafficParameters, context: QueryC
       app: parameters.app ?? [], service: parameters.service ?? [], route: parameters.route ?? [], method: parameters.method ?? [],
       outcome: parameters.outcome ?? [], target: parameters.target ?? [], config_version: parameters.config_version ?? [],
     },
-    statuses: parameters.status ?? [],
+    statuses: [...new Set((parameters.status ?? []).flatMap(parseStatus))],
     format: parameters.format as Format | undefined ?? acceptedFormat(context.accept),
     tenant: tenantOf(context.principal, parameters.app ?? []),
     principal: context.principal,

@@ -31,7 +31,7 @@ test('gaps are filled with zeros for each group of the range, up to as_of, and n
   for (const parameters of [
     { ...RANGE, from: '2026-11-16T00:00:00Z', to: '2026-11-25T00:00:00Z', interval: 'day', time_zone: 'Australia/Lord_Howe', group_by: ['app', 'status_class'] },
     { from: '2026-11-21T08:00:00Z', to: '2026-11-21T10:30:00Z', interval: 'minute', group_by: ['route'] },
-    { ...RAGGED, interval: 'hour', status: [503], group_by: ['status', 'app'] },
+    { ...RAGGED, interval: 'hour', status: ['503'], group_by: ['status', 'app'] },
     { from: '2026-11-10T00:00:00Z', to: '2026-11-12T00:00:00Z', interval: 'hour' },
   ] as const) {
     const asked = parameters as unknown as TrafficParameters;
@@ -152,7 +152,7 @@ test('a cursor holds the range it was made of, and is good for its own question 
   assert.deepEqual([sameFrom, sameTo], [from, to]);
   const refused = (parameters: TrafficParameters, principal?: Principal) =>
     { assert.throws(() => parse(parameters, principal), (error: { code: string; parameter: string }) => error.code === 'invalid_parameter' && error.parameter === 'cursor', JSON.stringify(parameters)); };
-  for (const other of [{ interval: 'day' }, { group_by: ['route'] }, { group_by: [] }, { app: ['acme'] }, { status: [200] }, { time_zone: 'Asia/Tokyo' }, { fill: true }, { from: RANGE.from }] as TrafficParameters[]) {
+  for (const other of [{ interval: 'day' }, { group_by: ['route'] }, { group_by: [] }, { app: ['acme'] }, { status: ['200'] }, { time_zone: 'Asia/Tokyo' }, { fill: true }, { from: RANGE.from }] as TrafficParameters[]) {
     refused({ ...asked, cursor: next, ...other });
   }
   refused({ ...asked, cursor: next }, { kind: 'app', app: 'acme' });

@@ -38,7 +38,7 @@ const CASES: readonly (readonly [name: string, parameters: TrafficParameters, ke
   ['requests without an app', { ...RANGE, app: [''] }, (event) => event.app === ''],
   ['by status and method', { ...RANGE, interval: 'day', group_by: ['status', 'method', 'app'] }],
   ['by outcome, target and version', { ...RANGE, interval: 'total', group_by: ['outcome', 'target', 'config_version'] }],
-  ['raw filters', { ...RANGE, interval: 'day', status: [200, 503], method: ['GET', 'other'], outcome: ['answered'], target: ['http://127.0.0.1:9001'], config_version: ['aaaaaaaaaaaa'] },
+  ['raw filters', { ...RANGE, interval: 'day', status: ['200', '503'], method: ['GET', 'other'], outcome: ['answered'], target: ['http://127.0.0.1:9001'], config_version: ['aaaaaaaaaaaa'] },
     (event) => [200, 503].includes(event.status) && ['GET', 'other'].includes(event.method) && event.outcome === 'answered' && event.target.endsWith('1') && event.version.startsWith('a')],
 ];
 

@@ -43,6 +43,7 @@ export interface Endpoint {
 const JSON_TYPE = ['application/json'];
 const answers = (description: string, types: readonly string[] = JSON_TYPE, status = 200) => ({ status, types, description });
 const texts = (description: string) => Type.Array(Type.String(), { description });
+const statuses = (description: string) => Type.Array(Type.String({ pattern: '^([0-9]{1,3}|[1-9][xX]{2})$' }), { description });
 const oneOf = (values: readonly string[], description: string) => Type.Enum([...values], { description });
 const timeZone = Type.String({ description: 'IANA name. Default: the app\'s own zone where one app is asked for, else UTC.' });
 
@@ -55,7 +56,7 @@ const SELECTION = {
   app: texts('Only these apps.'),
   service: texts('Only these services.'),
   route: texts('Only these routes.'),
-  status: Type.Array(Type.Integer({ minimum: 0, maximum: 999 }), { description: 'Only these statuses; while raw events are kept.' }),
+  status: statuses('Only these statuses, or classes of them such as 5xx; while raw events are kept.'),
   method: Type.Array(Type.Enum(Object.keys(METHODS)), { description: 'Only these methods; while raw events are kept.' }),
   outcome: Type.Array(Type.Enum(Object.keys(OUTCOMES)), { description: 'Only these outcomes; while raw events are kept.' }),
   target: texts('Only these targets; while raw events are kept. The operator\'s only.'),
@@ -131,7 +132,7 @@ export const ENDPOINTS = {
     method: 'GET', path: '/v1/requests', access: 'requests', forwarded: true, summary: 'The calls that match, newest first, while raw events are kept.',
     query: {
       from: SELECTION.from, to: SELECTION.to, app: SELECTION.app, service: SELECTION.service, route: SELECTION.route,
-      status: Type.Array(Type.Integer({ minimum: 0, maximum: 999 }), { description: 'Only these statuses.' }), outcome: Type.Array(Type.Enum(Object.keys(OUTCOMES)), { description: 'Only these outcomes.' }),
+      status: statuses('Only these statuses, or classes of them such as 5xx.'), outcome: Type.Array(Type.Enum(Object.keys(OUTCOMES)), { description: 'Only these outcomes.' }),
       limit: Type.Integer({ minimum: 1, maximum: 1000, description: 'Calls of a page. Default: 100.' }),
       cursor: TRAFFIC_QUERY.cursor,
     },
