@@ -1,5 +1,5 @@
 /** The commands' way to a running node: finds its control origin and a token, asks, and turns problem answers into errors with their code. */
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { request } from 'undici';
@@ -10,6 +10,7 @@ import { ConfigRejectedError, type ConfigProblem } from '../gateway/config/confi
 import { loadConfig } from '../gateway/config/load.js';
 import { secretOf } from '../gateway/config/secrets.js';
 import { tokenPath } from '../gateway/control/token.js';
+import { CONFIG_PLACES, findConfigFile } from './config-file.js';
 
 export interface ControlOptions {
   readonly config?: string;
@@ -17,7 +18,6 @@ export interface ControlOptions {
   readonly token?: string;
 }
 
-const DEFAULT_CONFIG = 'tidegate.yaml';
 const DEFAULT_ADDRESS = '127.0.0.1:9180';
 const DEFAULT_URL = `http://${DEFAULT_ADDRESS}`;
 const ANSWER_TIMEOUT_MS = 75_000;
@@ -25,7 +25,7 @@ const ANSWER_TIMEOUT_MS = 75_000;
 /** The options by which every command that asks a running node finds it. */
 export function withControlOptions(command: Command): Command {
   return command
-    .option('-c, --config <file>', `configuration of the node to ask (default: ${DEFAULT_CONFIG}, if it is there)`)
+    .option('-c, --config <file>', `configuration of the node to ask (default: ${CONFIG_PLACES}, if it is there)`)
     .option('--url <url>', `control origin (default: $TIDEGATE_URL, then the configuration's, then ${DEFAULT_URL})`)
     .option('--token <token>', 'control token (default: $TIDEGATE_TOKEN, then the configuration\'s, then data_dir/control.token)');
 }
@@ -45,7 +45,7 @@ export function findControl(options: ControlOptions, environment: NodeJS.Process
   const url = options.url ?? nonEmpty(environment['TIDEGATE_URL']);
   const token = options.token ?? nonEmpty(environment['TIDEGATE_TOKEN']);
   if (url !== undefined && token !== undefined) return { url: checkedUrl(url), token, tokenOf: null };
-  const file = options.config ?? (existsSync(DEFAULT_CONFIG) ? DEFAULT_CONFIG : null);
+  const file = options.config ?? findConfigFile();
   if (file === null) return { url: checkedUrl(url ?? DEFAULT_URL), token: token ?? null, tokenOf: null };
   const node = nodeOf(file, environment);
   return { url: checkedUrl(url ?? urlOf(node.address)), token: token ?? node.token ?? keptToken(node.dataDir), tokenOf: token === undefined ? file : null };

@@ -136,7 +136,7 @@ export const ERROR_CODES = {
   billing_export_differs: entry(0, 'An export is not what its manifest says', 'Nothing was written. Run the command again; if it says so again, the ledger or the way to it is damaged: compare with another node.'),
   billing_push_target: entry(0, 'Nothing can be pushed to this receiver as it is given', 'Mend the option or the variable that is named (docs/billing-exports.md).'),
   billing_push_failed: entry(0, 'The receiver cannot be reached, or takes nothing', 'Mend what the detail says, and run the same command again: what was received is not sent again.'),
-  control_token: entry(0, 'No control token of this node', 'Run the command in the folder of the node\'s tidegate.yaml, or give -c FILE, --token or TIDEGATE_TOKEN; an app\'s own report takes --key.'),
+  control_token: entry(0, 'No control token of this node', 'Run the command in the folder of the node\'s tidegate.yaml, or give -c FILE (default of a service: /etc/tidegate/tidegate.yaml), --token or TIDEGATE_TOKEN; an app\'s own report takes --key.'),
   shared_state_unavailable: entry(0, 'Redis cannot be reached', 'Check shared_state.redis and that it answers there; nodes go on with what they hold, then as shared_state.on_ledger_loss says, and recover by themselves.'),
   shared_state_access: entry(0, 'Redis does not let this user', 'Check user and password of shared_state.redis, and grant the right that is named; docs/limits.md has the ACL.'),
   shared_state_replica: entry(0, 'This Redis is a replica: it cannot be written', 'Name the master in shared_state.redis.url, or an address that follows it.'),

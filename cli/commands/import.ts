@@ -9,6 +9,7 @@ import { byteCount } from '../../gateway/config/units.js';
 import { importLog, type ImportOutcome } from '../../gateway/events/import/import-log.js';
 import { recordedClient } from '../../gateway/listeners/http/recorded-client.js';
 import { completed } from '../../gateway/supervisor/candidate.js';
+import { CONFIG_PLACES, configFile } from '../config-file.js';
 import { printError } from '../print-error.js';
 import { count, share } from '../render/figures.js';
 import { progress, type Progress } from '../render/progress.js';
@@ -31,10 +32,10 @@ export function register(program: Command): void {
     .requiredOption('--service <name>', 'the service that answered')
     .option('--app <name>', 'the app that asked (default: as lines of JSON say, else none)')
     .option('--source <name>', 'tells logs apart that begin with the same line, of two servers say')
-    .option('-c, --config <file>', 'configuration of the node, into whose spool the events go', 'tidegate.yaml')
+    .option('-c, --config <file>', `configuration of the node, into whose spool the events go (default: ${CONFIG_PLACES})`)
     .option('--json', 'the outcome as JSON, an object a file')
-    .action(async (files: readonly string[], options: ImportCommandOptions) => {
-      process.exitCode = await importLogs(files, options, standardOutput(), progress(standardError(), process.stderr.isTTY, () => Date.now()));
+    .action(async (files: readonly string[], options: Omit<ImportCommandOptions, 'config'> & { readonly config?: string }) => {
+      process.exitCode = await importLogs(files, { ...options, config: configFile(options.config) }, standardOutput(), progress(standardError(), process.stderr.isTTY, () => Date.now()));
     });
 }
 

@@ -8,6 +8,7 @@ import { TidegateError } from '../../errors/tidegate-error.js';
 import { ConfigRejectedError } from '../../gateway/config/config-problem.js';
 import { loadConfig } from '../../gateway/config/load.js';
 import { kafkaSettings } from '../../gateway/events/kafka-client.js';
+import { CONFIG_PLACES, configFile } from '../config-file.js';
 import { count } from '../render/figures.js';
 import { copyProgress, type CopyProgress } from '../render/progress.js';
 import { renderTable } from '../render/table.js';
@@ -19,8 +20,8 @@ const INTERRUPTED = 130;
 export function register(program: Command): void {
   const command = program.command('store').description('the store of the traffic record');
   command.command('copy').description('copies the history below data_dir (chDB) to store.clickhouse, once no collector runs; exit 0: both are the same, 1: not')
-    .option('-c, --config <file>', 'configuration, with store.clickhouse as it shall be', 'tidegate.yaml')
-    .action(async ({ config }: { readonly config: string }) => { process.exitCode = await copy(config, standardOutput(), copyProgress(standardError(), process.stderr.isTTY, () => Date.now())); });
+    .option('-c, --config <file>', `configuration, with store.clickhouse as it shall be (default: ${CONFIG_PLACES})`)
+    .action(async ({ config }: { readonly config?: string }) => { process.exitCode = await copy(configFile(config), standardOutput(), copyProgress(standardError(), process.stderr.isTTY, () => Date.now())); });
 }
 
 /**

@@ -37,6 +37,7 @@ Rendered from the schema by \`npm run docs\`; \`tidegate.schema.json\` holds the
 
     # yaml-language-server: $schema=./tidegate.schema.json
 
+- The commands take \`./tidegate.yaml\`, and where there is none \`/etc/tidegate/tidegate.yaml\`; \`-c FILE\` names another one.
 - Unknown keys are refused. \`tidegate check FILE\` names everything that is wrong at once, as \`file:line:column: message (code)\`.
 - \`\${NAME}\` in a value is an environment variable, \`\${NAME:-default}\` one that may be unset or empty, \`$\${\` the characters themselves. Inside \`[ ]\` and \`{ }\`, YAML asks for quotes around them.
 - \`TIDEGATE__control__address=127.0.0.1:9999\` sets one value over the file's; an entry of a list is named by its position, or by its name: \`TIDEGATE__services__catalogue__upstream__connections=64\`.
