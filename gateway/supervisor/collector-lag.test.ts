@@ -86,8 +86,8 @@ test('a collector that answers late does not stand still; one that has not answe
   };
   const well: CollectorAnswer = { status: { ...COUNTS, failing: null, publishing: null, billing: null }, counts: null, caughtUpMs: null };
   assert.deepEqual(await asked(0, null), [false, false], 'nobody is there');
-  assert.deepEqual(await asked(4, well), [false, false], 'late');
-  assert.deepEqual(await asked(5, well), [true, false]);
+  assert.deepEqual(await asked(7, well), [false, false], 'late');
+  assert.deepEqual(await asked(8, well), [true, false]);
   assert.deepEqual(await asked(9, null), [true, true], 'the question was given up');
   assert.deepEqual(await asked(0, null), [true, false], 'it has ended');
 });

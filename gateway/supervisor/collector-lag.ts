@@ -20,7 +20,7 @@ const WITHIN_MS = 10_000;
 /** Until then it is taken to be as it was. */
 const SILENT_AFTER_MS = 500;
 /** So many seconds after a question without its answer it is taken to stand still: what it is busy with, a report say, is not done on its event loop. */
-const STANDS_STILL_AFTER = 5;
+const STANDS_STILL_AFTER = 8;
 
 export class CollectorLag {
   readonly #options: CollectorLagOptions;
