@@ -17,6 +17,7 @@ test('the configuration that nobody names is that of this folder, else that of t
   assert.equal(findConfigFile(ofService), null);
   writeFileSync(ofService, 'version: 1\n');
   assert.equal(findConfigFile(ofService), ofService);
+  assert.equal(findConfigFile(null), null, 'for a node that is asked by its URL');
   // root reads what nobody may
   if (process.getuid?.() !== 0) {
     chmodSync(ofService, 0);

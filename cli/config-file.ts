@@ -10,10 +10,10 @@ const OF_SERVICE = '/etc/tidegate/tidegate.yaml';
 /** For the help of `-c`. */
 export const CONFIG_PLACES = `./${HERE}, else ${OF_SERVICE}`;
 
-/** @param ofService for tests. @returns null: there is none that this user may read */
-export function findConfigFile(ofService: string = OF_SERVICE): string | null {
+/** @param ofService null: only what stands here counts. @returns null: there is none that this user may read */
+export function findConfigFile(ofService: string | null = OF_SERVICE): string | null {
   if (existsSync(HERE)) return HERE;
-  return isReadable(ofService) ? ofService : null;
+  return ofService !== null && isReadable(ofService) ? ofService : null;
 }
 
 /** @throws config_unreadable: none was named, and there is none */

@@ -45,7 +45,8 @@ export function findControl(options: ControlOptions, environment: NodeJS.Process
   const url = options.url ?? nonEmpty(environment['TIDEGATE_URL']);
   const token = options.token ?? nonEmpty(environment['TIDEGATE_TOKEN']);
   if (url !== undefined && token !== undefined) return { url: checkedUrl(url), token, tokenOf: null };
-  const file = options.config ?? findConfigFile();
+  // the service's own token is not for whatever node is asked from its machine
+  const file = options.config ?? (url === undefined ? findConfigFile() : findConfigFile(null));
   if (file === null) return { url: checkedUrl(url ?? DEFAULT_URL), token: token ?? null, tokenOf: null };
   const node = nodeOf(file, environment);
   return { url: checkedUrl(url ?? urlOf(node.address)), token: token ?? node.token ?? keptToken(node.dataDir), tokenOf: token === undefined ? file : null };

@@ -41,9 +41,9 @@ test('what a path holds percent-encoded is looked at as it is meant, and stays a
 test('what leads an operator to the fault stays', () => {
   const line = {
     level: 'error', code: 'shared_state_access', key_id: 'k-1', keys: 3, app: 'acme', service: 'keys', request_id: '0123456789abcdef-7', file: '/etc/tidegate/control.token', tokens: 2,
-    msg: 'control.token: is shorter than 16 characters; see docs/authentication.md', url: 'http://127.0.0.1:9001/@scope/x?page=2', detail: 'qpd:app:acme:2026-11-23 has no basic auth, and author=ana; http://10.0.0.1:80/@x, password of ana',
+    msg: 'control.token: is shorter than 16 characters; see docs/authentication.md', url: 'http://127.0.0.1:9001/@scope/x?page=2', detail: 'qpd:app:acme:2026-11-23 has no basic auth, and author=ana; http://10.0.0.1:80/@x, http://[::1]:80/x@y; http://a:8080,http://b:80/@x; password: is required of ana',
   };
-  assert.deepEqual(redactLine(line), { ...line, detail: 'qpd:app:acme:2026-11-23 has no basic auth, and author=***; http://10.0.0.1:80/@x, password of ana' }, 'a name that holds `auth` is taken for one, to be sure');
+  assert.deepEqual(redactLine(line), { ...line, detail: 'qpd:app:acme:2026-11-23 has no basic auth, and author=***; http://10.0.0.1:80/@x, http://[::1]:80/x@y; http://a:8080,http://b:80/@x; password: is required of ana' }, 'a name that holds `auth` is taken for one, to be sure');
   assert.equal(redactLine({ msg: 'redis://user:x@127.0.0.1:6379/0 refused' })['msg'], 'redis://***@127.0.0.1:6379/0 refused');
 });
 

@@ -22,14 +22,14 @@ const IN_TEXT: readonly (readonly [RegExp, string | ((match: string, name: strin
   // https://user:password@host, redis://:password@host
   [/(?<![a-z0-9+.-])([a-z][a-z0-9+.-]*:\/\/)[^\s/"'<>]*@/gi, `$1${HIDDEN}@`],
   // the same with a password that was not encoded and holds a slash; what could be a port and a path is none
-  [/(?<![a-z0-9+.-])([a-z][a-z0-9+.-]*:\/\/)[^\s/:@"'<>]*:(?!\d{1,5}[/?#])[^\s"'<>]{0,256}@/gi, `$1${HIDDEN}@`],
+  [/(?<![a-z0-9+.-])([a-z][a-z0-9+.-]*:\/\/)(?!\[)[^\s/:@"'<>]*:(?!\d{1,5}(?:[/?#,]|$))[^\s"'<>,]{0,256}@/gi, `$1${HIDDEN}@`],
   // ?api_key=…, &access_token=…, password=…
   [/(?<![\w.-])([\w.-]+=)[^\s&#"'<>,;)\]]+/g, (match, name) => (SECRET_IN_NAME.test(name) ? `${name}${HIDDEN}` : match)],
   // Authorization: …, and what else a head or a JSON text may name
   [/\b((?:proxy-)?authorization|(?:set-)?cookie|x-api-key)(["']?\s*[:=]\s*)[^\r\n]+/gi, `$1$2${HIDDEN}`],
   [/("(?:[\w-]*(?:api[-_]?key|token|secret|password|passwd))"\s*:\s*)"(?:[^"\\]|\\.)*"/gi, `$1"${HIDDEN}"`],
   // password: …, as libraries print their options; not a setting's name, which has a dot before it
-  [/(?<![\w.-])([\w-]*(?:api[-_]?key|secret|password|passwd)\s*:\s*)(?:'(?:[^'\\]|\\.)*'|[^\s"',;}]+)/gi, `$1${HIDDEN}`],
+  [/(?<![\w.-])([\w-]*(?:api[-_]?key|secret|password|passwd)\s*:\s*)(?!(?:is|are|must|has|was)\b)(?:'(?:[^'\\]|\\.)*'|[^\s"',;}]+)/gi, `$1${HIDDEN}`],
   [/\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{8,}/gi, `$1 ${HIDDEN}`],
   // a JWT, and this gateway's own keys
   [/(?<![\w-])eyJ[\w-]{5,}\.[\w-]+(?:\.[\w-]*)?/g, HIDDEN],

@@ -113,7 +113,7 @@ export interface GraphLook {
 
 /** By class: `502`, `5xx`, and `5` as ClickHouse has it, which is `{status_class="5"}` where Grafana matches before it names. */
 export const statusColours = (mode: 'fixed' | 'shades'): NonNullable<GraphLook['colours']> =>
-  ([['2', 'green'], ['3', 'blue'], ['4', ORANGE], ['5', RED]] as const).map(([first, colour]) => ({ legend: `\\b${first}(xx|\\d\\d)?\\b`, colour, mode }));
+  ([['2', 'green'], ['3', 'blue'], ['4', ORANGE], ['[5-9]', RED]] as const).map(([first, colour]) => ({ legend: `\\b${first}(xx|\\d\\d)?\\b`, colour, mode }));
 
 const sortedLegend = (): common.VizLegendOptionsBuilder => new common.VizLegendOptionsBuilder().displayMode(common.LegendDisplayMode.Table).placement(common.LegendPlacement.Right).showLegend(true).calcs(['max']).sortBy('Max').sortDesc(true);
 

@@ -196,7 +196,6 @@ export class TargetRegistry {
   readonly #log: TargetLog;
   #used = new Set<string>();
 
-
   constructor(deadlines: Deadlines, log: TargetLog) {
     this.#deadlines = deadlines;
     this.#log = log;
