@@ -8,6 +8,8 @@ import type { Windows } from './windows.js';
 
 /** An event is in the reports within 2 s; a minute is no load, but something that stands still. */
 export const EVENT_LAG_S = 60;
+/** As the node itself tells it. Less is a matter of how good the time server is. */
+export const CLOCK_OFF_S = 60;
 /** Of the spool's room. */
 export const SPOOL_SHARE = 0.5;
 
@@ -39,6 +41,12 @@ export function eventGroup(windows: Windows): RuleGroup {
         expr: `tidegate_event_lag_seconds > ${EVENT_LAG_S} or tidegate_shipping_lag_seconds > ${EVENT_LAG_S}`,
         summary: '{{ $labels.instance }}: events arrive late',
         description: 'What was recorded {{ $value | humanizeDuration }} ago is not stored, or not taken by Kafka, yet: reports are that late. Nothing is lost while the spool has room.',
+      },
+      {
+        alert: 'ClockOff', severity: 'ticket', for: w5m,
+        expr: `abs(tidegate_shipping_clock_ahead_seconds) > ${CLOCK_OFF_S}`,
+        summary: '{{ $labels.instance }}: its clock and that of Kafka differ',
+        description: 'The clocks of {{ $labels.instance }} and Kafka are {{ $value | humanizeDuration }} apart: events stand in the wrong minute, hour or day. None is lost by it where Kafka keeps them by its own clock (tidegate_shipping_broker_time is 1).',
       },
       {
         // it explains EventLag, which lasts while what has waited is stored

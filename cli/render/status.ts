@@ -93,10 +93,10 @@ function record(terminal: Terminal, { shape, spool, shipping, collector, collect
 const unknownToday = (terminal: Terminal, collector: CollectorStatus | null): string =>
   collector === null ? '' : line('today', styled(terminal, 'yellow', 'not known: the collector has not said in time whether the record is whole'));
 
-function shippingText(terminal: Terminal, { topic, shipped, behind_bytes: behindBytes, behind_seconds: behindSeconds, failing }: ShippingStatus): string {
+function shippingText(terminal: Terminal, { topic, shipped, behind_bytes: behindBytes, behind_seconds: behindSeconds, failing, warnings }: ShippingStatus): string {
   const behind = behindBytes === 0 ? 'nothing waits' : `${bytes(behindBytes)} wait, the oldest for ${behindSeconds.toFixed(1)} s`;
   if (failing !== null) return styled(terminal, 'red', printable(`shipping fails since ${failing.since}: ${failing.detail} (${failing.code}); ${behind}`));
-  return `${count(shipped)} events shipped to ${topic}, ${behind}`;
+  return `${count(shipped)} events shipped to ${topic}, ${behind}` + warnings.map(({ code, detail }) => `; ${styled(terminal, 'yellow', printable(`${detail} (${code})`))}`).join('');
 }
 
 function absentText({ event_log: log }: ShapeStatus, fault: CollectorFault | null): string {

@@ -213,6 +213,10 @@ export interface ShippingStatus {
   readonly shipped: number;
   /** Why shipping fails, since when; null: it works. */
   readonly failing: { readonly code: string; readonly detail: string; readonly since: string } | null;
+  /** How far this machine's clock is ahead of Kafka's, negative: behind; null: Kafka has not told its time. */
+  readonly clock_ahead_seconds: number | null;
+  /** What is not as it should be, and stops nothing. */
+  readonly warnings: readonly { readonly code: string; readonly detail: string }[];
 }
 export interface CollectorFault { readonly code: string; readonly detail: string; readonly since: string }
 export interface CollectorStatus {

@@ -53,6 +53,8 @@ function tlsOf({ tls }: KafkaConfig, secrets: Secrets): KafkaSettings['ssl'] {
   return Object.fromEntries(Object.entries(tls).map(([part, reference]) => [part, secretOf(reference, secrets)]));
 }
 
+/** A message's time: it has none. kafkajs would put its own. https://kafka.apache.org/documentation/#recordbatch */
+export const NO_TIME = '-1';
 const CONNECT_WITHIN_MS = 5000;
 /** Of a request. Kafka's own wait for replicas is shorter, so that its word of them comes first. */
 export const REQUEST_WITHIN_MS = 12_000;
@@ -148,6 +150,7 @@ const PROTOCOL_CODES: Readonly<Record<string, ErrorCode>> = {
   TRANSACTIONAL_ID_AUTHORIZATION_FAILED: 'kafka_forbidden',
   UNSUPPORTED_VERSION: 'kafka_version', UNSUPPORTED_FOR_MESSAGE_FORMAT: 'kafka_version',
   NOT_ENOUGH_REPLICAS: 'kafka_too_few_replicas', NOT_ENOUGH_REPLICAS_AFTER_APPEND: 'kafka_too_few_replicas',
+  INVALID_TIMESTAMP: 'kafka_clock_off',
   INVALID_REPLICATION_FACTOR: 'kafka_topic_refused', INVALID_PARTITIONS: 'kafka_topic_refused', POLICY_VIOLATION: 'kafka_topic_refused', INVALID_CONFIG: 'kafka_topic_refused',
 };
 

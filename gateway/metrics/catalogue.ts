@@ -90,6 +90,8 @@ export const METRICS = {
   tidegate_shipping_lag_seconds: { type: 'gauge', labels: [], help: 'Age of the oldest event that Kafka has not acknowledged.' },
   tidegate_shipping_lag_bytes: { type: 'gauge', labels: [], help: 'Bytes of the spool that Kafka has not acknowledged.' },
   tidegate_shipping_failures_total: { type: 'counter', labels: ['code'], help: 'Connections and requests to Kafka that failed, by code.' },
+  tidegate_shipping_clock_ahead_seconds: { type: 'gauge', labels: [], help: 'How far the clock of this machine is ahead of that of Kafka, by the answers of Kafka; negative: behind. While Kafka refuses the time of this machine, the least that it must be. Absent while Kafka does not tell its time.' },
+  tidegate_shipping_broker_time: { type: 'gauge', labels: [], help: '1: Kafka keeps events by its own clock; 0: by those of gateways (kafka_topic_clock). Absent until it was asked.' },
 
   // -- the collector and its store: absent on a node without one
   tidegate_collector_up: { type: 'gauge', labels: [], help: '1 where the collector answers, 0 where it does not. Absent on a node without one.' },

@@ -101,7 +101,7 @@ test('every metric of the catalogue is there, with its type, help and labels, an
   const node = new NodeMetrics({ baseFile: null });
   node.update('a', 1, counted().snapshot());
   const services = [serviceConfig('catalogue', { slo: { availability: 99.9, latency: { threshold: '0.5s', share: 99 } } })];
-  const facts = nodeFacts({ shipping: { shipped: 1, lagSeconds: 1, lagBytes: 1, failures: [['kafka_unavailable', 1]] } });
+  const facts = nodeFacts({ shipping: { shipped: 1, lagSeconds: 1, lagBytes: 1, failures: [['kafka_unavailable', 1]], clockAheadSeconds: -7200.5, brokerTime: true } });
   const shown = await lines(node, TEXT, { ...facts, config: { ...facts.config, services } });
   node.close();
   const elsewhere: readonly MetricName[] = process.platform === 'linux' ? [] : ['process_virtual_memory_bytes', 'process_heap_bytes', 'process_open_fds', 'process_max_fds'];

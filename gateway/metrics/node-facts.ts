@@ -67,4 +67,8 @@ export interface ShippingCounts {
   readonly lagSeconds: number;
   readonly lagBytes: number;
   readonly failures: readonly (readonly [string, number])[];
+  /** How far this machine's clock is ahead of Kafka's, negative: behind; null: not known. */
+  readonly clockAheadSeconds: number | null;
+  /** Whether Kafka keeps events by its own clock; null: not known yet. */
+  readonly brokerTime: boolean | null;
 }

@@ -37,10 +37,12 @@ function writeEvents(text: Exposition, { shipping, collector, lagSeconds, spoolB
   text.one('tidegate_spool_limit_bytes', spoolLimitBytes);
 }
 
-function writeShipping(text: Exposition, { lagSeconds, lagBytes, failures }: ShippingCounts): void {
+function writeShipping(text: Exposition, { lagSeconds, lagBytes, failures, clockAheadSeconds, brokerTime }: ShippingCounts): void {
   text.one('tidegate_shipping_lag_seconds', lagSeconds);
   text.one('tidegate_shipping_lag_bytes', lagBytes);
   text.add('tidegate_shipping_failures_total', failures.map(([code, count]) => [[code], count] as const));
+  text.one('tidegate_shipping_clock_ahead_seconds', clockAheadSeconds);
+  text.one('tidegate_shipping_broker_time', brokerTime === null ? null : Number(brokerTime));
 }
 
 /** What it said last stands while it is away: a day that waits for an operator goes on waiting. */

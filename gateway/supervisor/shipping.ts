@@ -48,19 +48,20 @@ export class Shipping {
     const fault = this.#shipper?.startFault ?? null;
     if (fault !== null) return { ready: false, reasons: [`events cannot be shipped: ${fault.message} (${fault.code})`] };
     const failing = this.#shipper?.failing ?? null;
-    return { ready: true, reasons: failing === null ? [] : [`events wait in the spool: ${failing.detail} (${failing.code})`] };
+    const clockOff = (this.#shipper?.warnings ?? []).filter(({ code }) => code === 'kafka_clock_off').map(({ code, detail }) => `${detail} (${code})`);
+    return { ready: true, reasons: [...(failing === null ? [] : [`events wait in the spool: ${failing.detail} (${failing.code})`]), ...clockOff] };
   }
 
   status(): ShippingStatus | null {
     if (this.#shipper === null) return null;
-    const { topic, behindBytes, behindSeconds, shipped, failing } = this.#shipper.status();
-    return { topic, behind_bytes: behindBytes, behind_seconds: behindSeconds, shipped, failing };
+    const { topic, behindBytes, behindSeconds, shipped, failing, clockAheadSeconds, warnings } = this.#shipper.status();
+    return { topic, behind_bytes: behindBytes, behind_seconds: behindSeconds, shipped, failing, clock_ahead_seconds: clockAheadSeconds, warnings };
   }
 
   counts(): ShippingCounts | null {
     if (this.#shipper === null) return null;
-    const { behindBytes, behindSeconds, shipped } = this.#shipper.status();
-    return { shipped, lagSeconds: behindSeconds, lagBytes: behindBytes, failures: this.#shipper.failures };
+    const { behindBytes, behindSeconds, shipped, clockAheadSeconds, brokerTime } = this.#shipper.status();
+    return { shipped, lagSeconds: behindSeconds, lagBytes: behindBytes, failures: this.#shipper.failures, clockAheadSeconds, brokerTime };
   }
 
   async stop(): Promise<void> {

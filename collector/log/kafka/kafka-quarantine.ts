@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import type { IHeaders, KafkaMessage, Message, Producer } from 'kafkajs';
 import { TidegateError } from '../../../errors/tidegate-error.js';
-import { kafkaClient, kafkaFailure, type KafkaSettings } from '../../../gateway/events/kafka-client.js';
+import { kafkaClient, kafkaFailure, NO_TIME, type KafkaSettings } from '../../../gateway/events/kafka-client.js';
 import type { SpoolLog } from '../../../gateway/events/spool-log.js';
 import type { Store } from '../../store/store.js';
 import type { QuarantinedItem } from '../event-log.js';
@@ -64,8 +64,17 @@ export class KafkaQuarantine {
     }
   }
 
-  /** @returns topic/partition/offset */
+  /** Where Kafka refuses this machine's time, without one. @returns topic/partition/offset */
   async #send(topic: string, message: Message): Promise<string> {
+    try {
+      return await this.#sendOnce(topic, message);
+    } catch (error) {
+      if (!(error instanceof TidegateError) || error.code !== 'kafka_clock_off') throw error;
+      return await this.#sendOnce(topic, { ...message, timestamp: NO_TIME });
+    }
+  }
+
+  async #sendOnce(topic: string, message: Message): Promise<string> {
     try {
       this.#producer ??= this.#connect();
       const [sent] = await (await this.#producer).send({ topic, acks: -1, messages: [message] });

@@ -12,7 +12,7 @@
 import kafkajs, { type Producer } from 'kafkajs';
 import { TidegateError } from '../../../errors/tidegate-error.js';
 import type { ChunkMessage } from '../chunk.js';
-import { kafkaClient, kafkaFailure, REQUEST_WITHIN_MS, type KafkaSettings } from '../kafka-client.js';
+import { kafkaClient, kafkaFailure, NO_TIME, REQUEST_WITHIN_MS, type KafkaSettings } from '../kafka-client.js';
 import type { SpoolLog } from '../spool-log.js';
 import { prepareTopics, type LogTopics } from './topics.js';
 
@@ -69,18 +69,21 @@ export class KafkaSender {
   }
 
   /**
-   * Resolves when all replicas in sync have all of it, of each partition in the order given.
+   * Resolves when all replicas in sync have all of it, of each partition in the order given: with the times (ms since the epoch) that Kafka has written to it by its own
+   * clock, one a partition; none where the topic does not have it so.
+   * @param withoutTime the messages have no time of their own
    * @throws TidegateError with a `kafka_` code: some, all or none of it is there, and the sender is finished
    */
-  async send(chunks: readonly OutgoingChunk[]): Promise<void> {
+  async send(chunks: readonly OutgoingChunk[], withoutTime = false): Promise<readonly number[]> {
     try {
       const answers = await this.#producer.send({
         topic: this.#topic, acks: -1, timeout: REPLICAS_WITHIN_MS, compression: CompressionTypes.GZIP,
-        messages: chunks.map(({ key, headers, value, partition }) => ({ key, headers: { ...headers }, value, partition })),
+        messages: chunks.map(({ key, headers, value, partition }) => ({ key, headers: { ...headers }, value, partition, ...(withoutTime ? { timestamp: NO_TIME } : {}) })),
       });
       const answered = new Set(answers.filter(({ errorCode }) => errorCode === 0).map(({ partition }) => partition));
       const silent = new Set(chunks.map(({ partition }) => partition).filter((partition) => !answered.has(partition)));
       if (silent.size > 0) throw new TidegateError('kafka_failed', `no word of partitions ${[...silent].join(', ')}`);
+      return answers.map(({ logAppendTime }) => Number(logAppendTime ?? NO_TIME)).filter((atMs) => atMs >= 0);
     } catch (error) {
       throw kafkaFailure(error);
     }

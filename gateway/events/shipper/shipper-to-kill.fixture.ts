@@ -18,16 +18,17 @@ const shipper = new Shipper({
     return {
       topics: sender.topics,
       close: () => sender.close(),
-      send: async (chunks) => {
+      send: async (chunks, withoutTime) => {
         const here = ++rounds === round;
-        const sending = sender.send(chunks);
+        const sending = sender.send(chunks, withoutTime);
         if (here && at === 'sent') {
           // on its way, perhaps written, perhaps not
           await pause(Math.random() * 10);
           process.kill(process.pid, 'SIGKILL');
         }
-        await sending;
+        const appendedAtMs = await sending;
         if (here && at === 'ack') process.kill(process.pid, 'SIGKILL');
+        return appendedAtMs;
       },
     };
   },

@@ -264,3 +264,16 @@ test('at the end it ships what could have waited for more, of living and of seal
   assert.deepEqual([kafka.seqs(living.stream), kafka.seqs(dead.stream)], [upTo(4), upTo(4)]);
   assert.deepEqual([existsSync(living.dir), existsSync(dead.dir)], [true, false]);
 });
+
+test('a Kafka that refuses this machine\'s time takes the same without one, at once: nothing fails, and it is counted', async () => {
+  const events = spool().record(10, 3).mark();
+  kafka.clockMs = null;
+  kafka.takesTime = false;
+  const shipper = ship();
+  await arrived(events);
+  assert.ok(kafka.timed.length > 0 && kafka.timed.every((timed) => !timed));
+  assert.deepEqual(shipper.failures, [['kafka_clock_off', 1]]);
+  const { failing, clockAheadSeconds, warnings } = shipper.status();
+  assert.deepEqual([failing, clockAheadSeconds, warnings.map(({ code }) => code)], [null, 3600, ['kafka_clock_off', 'kafka_topic_clock']]);
+  assert.deepEqual(log.lines.filter(({ level }) => level === 'error'), []);
+});

@@ -18,6 +18,7 @@ import { decodeRow, RowCursor } from '../read-rows.js';
 import { readSegment } from '../read-segment.js';
 import type { SpoolLog } from '../spool-log.js';
 import { removeStream, scanStreams, type SpooledStream } from '../spool.js';
+import { BrokerClock, type ClockWarning } from './broker-clock.js';
 import { KafkaSender, type OutgoingChunk } from './kafka-sender.js';
 import { readAcked, writeAcked } from './ship-note.js';
 import { factsOf } from './stream-facts.js';
@@ -50,6 +51,12 @@ export interface ShipperStatus {
   /** Events acknowledged since the shipper's start; some may have been sent more than once. */
   readonly shipped: number;
   readonly failing: { readonly code: ErrorCode; readonly detail: string; readonly since: string } | null;
+  /** How far this machine's clock is ahead of Kafka's, negative: behind; null: not known. */
+  readonly clockAheadSeconds: number | null;
+  /** Whether Kafka keeps events by its own clock; null: not known yet. */
+  readonly brokerTime: boolean | null;
+  /** What stops nothing. */
+  readonly warnings: readonly ClockWarning[];
 }
 
 /** Of a request, before it is compressed; with one frame more, less than MAX_MESSAGE_BYTES. */
@@ -73,6 +80,7 @@ export class Shipper {
   readonly #limits: ShipmentLimits;
   readonly #shipments = new Map<string, StreamShipment>();
   readonly #told = new ToldFacts();
+  readonly #clock: BrokerClock;
   readonly #places: StreamPlaces;
   /** Streams whose trouble has been told. */
   readonly #troubled = new Set<string>();
@@ -94,6 +102,7 @@ export class Shipper {
     this.#options = options;
     this.#settings = settings;
     this.#limits = { rows: settings.chunkEvents, bytes: CHUNK_BYTES, ageMs: settings.chunkAgeMs, backlogBytes: BACKLOG_BYTES };
+    this.#clock = new BrokerClock(log);
     this.#places = new StreamPlaces(settings.topic, (stream, error, isNew) => {
       this.#count(error);
       if (isNew) log.error({ stream, code: error.code, err: error }, 'where in Kafka a stream goes cannot be noted; its events wait in the spool, and it is tried again each second');
@@ -120,7 +129,13 @@ export class Shipper {
       behindBytes: shipments.reduce((sum, { waitingBytes }) => sum + waitingBytes, 0),
       behindSeconds: Number.isFinite(oldest) ? Math.max(0, (Date.now() - oldest) / 1000) : 0,
       shipped: this.#shipped, failing: this.failing,
+      clockAheadSeconds: this.#clock.aheadSeconds, brokerTime: this.#clock.brokerTime, warnings: this.warnings,
     };
+  }
+
+  /** What is not as it should be with clocks; shipping goes on. Looks at no disk. */
+  get warnings(): readonly ClockWarning[] {
+    return this.#clock.warnings;
   }
 
   /** Why events wait; null: they do not, or nobody knows why. Looks at no disk. */
@@ -159,12 +174,17 @@ export class Shipper {
         mayBegin = undefined;
         this.#sender ??= await connect(this.#settings, log);
         this.#wasConnected = true;
+        this.#clock.connected(this.#sender.topics);
         if (!await this.#round(this.#sender)) waitMs = lookMs;
         this.#works();
       } catch (error) {
-        this.#fails(kafkaFailure(error));
+        const failure = kafkaFailure(error);
+        const goesWithoutTime = failure.code === 'kafka_clock_off' && this.#clock.refused();
+        if (goesWithoutTime) this.#count(failure);
+        else this.#fails(failure);
         await this.#sender?.close();
         this.#sender = null;
+        if (goesWithoutTime) continue;
         const longest = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** Math.min(this.#failures, 10));
         waitMs = longest * (0.5 + Math.random() / 2);
       }
@@ -220,7 +240,9 @@ export class Shipper {
       const chunks = [...first, ...frames.chunks, ...last];
       if (chunks.length > 0) {
         this.#sendingSinceMs = performance.now();
-        await sender.send(chunks);
+        const sentAtMs = Date.now();
+        const appendedAtMs = await sender.send(chunks, this.#clock.withoutTime);
+        this.#clock.answered({ sentAtMs, answeredAtMs: Date.now(), appendedAtMs });
       }
       acknowledged = true;
     } finally {

@@ -8,6 +8,7 @@ import { TidegateError } from '../../../errors/tidegate-error.js';
 import { MAX_MESSAGE_BYTES } from '../chunk.js';
 import { kafkaFailure, type KafkaSettings } from '../kafka-client.js';
 import type { SpoolLog } from '../spool-log.js';
+import { AHEAD_NAMES, BROKER_TIME, useBrokerTime } from './topic-time.js';
 
 const { ConfigResourceTypes } = kafkajs;
 
@@ -16,6 +17,10 @@ export interface LogTopics {
   readonly partitions: number;
   /** Kafka's own random name of the cluster. */
   readonly cluster: string;
+  /** Whether Kafka keeps messages by its own clock (topic-time.ts). */
+  readonly brokerTime: boolean;
+  /** How far ahead of Kafka's clock a sender's time is taken, ms; null: the topic does not say. */
+  readonly aheadTakenMs: number | null;
 }
 
 /** Poison is rare, and is looked at by people. */
@@ -32,8 +37,13 @@ export async function prepareTopics(admin: Admin, settings: KafkaSettings, log: 
     ];
     await createMissing(admin, wanted, log);
     const topics = await topicsOf(admin, wanted.map(({ name }) => name));
-    for (const topic of wanted) await verify(admin, topic, topics.find(({ name }) => name === topic.name)?.partitions ?? []);
-    return { partitions: topics.find(({ name }) => name === settings.topic)?.partitions.length ?? 0, cluster: clusterId };
+    const times = new Map<string, TopicTime>();
+    for (const topic of wanted) {
+      const values = await verify(admin, topic, topics.find(({ name }) => name === topic.name)?.partitions ?? []);
+      times.set(topic.name, await timeOf(admin, topic.name, values, log));
+    }
+    const time = times.get(settings.topic) ?? { brokerTime: false, aheadTakenMs: null };
+    return { partitions: topics.find(({ name }) => name === settings.topic)?.partitions.length ?? 0, cluster: clusterId, ...time };
   } catch (error) {
     throw kafkaFailure(error);
   }
@@ -108,7 +118,7 @@ async function createMissing(admin: Admin, wanted: readonly WantedTopic[], log: 
     // kafkajs gives up where a broker has not heard of the topic yet; topicsOf waits
     waitForLeaders: false,
     topics: missing.map(({ name, partitions, replication, entries }) => ({
-      topic: name, numPartitions: partitions, replicationFactor: replication, configEntries: entries.map((entry) => ({ name: entry.name, value: entry.value })),
+      topic: name, numPartitions: partitions, replicationFactor: replication, configEntries: [...entries.map((entry) => ({ name: entry.name, value: entry.value })), BROKER_TIME],
     })),
   });
   // not: another node was quicker
@@ -128,13 +138,14 @@ async function topicsOf(admin: Admin, names: readonly string[]): Promise<readonl
   }
 }
 
-async function verify(admin: Admin, topic: WantedTopic, partitions: readonly { readonly replicas: readonly number[] }[]): Promise<void> {
+/** @returns what is in force of what was asked about, by name. @throws TidegateError kafka_topic_settings */
+async function verify(admin: Admin, topic: WantedTopic, partitions: readonly { readonly replicas: readonly number[] }[]): Promise<ReadonlyMap<string, string>> {
   const faults: string[] = [];
   if (partitions.length < topic.partitions) faults.push(`${partitions.length} partitions, should be ${topic.partitions} or more`);
   const fewest = Math.min(...partitions.map(({ replicas }) => replicas.length));
   if (fewest < topic.replication) faults.push(`replication ${fewest}, should be ${topic.replication} or more`);
   const { resources } = await admin.describeConfigs({
-    includeSynonyms: false, resources: [{ type: ConfigResourceTypes.TOPIC, name: topic.name, configNames: topic.entries.map(({ name }) => name) }],
+    includeSynonyms: false, resources: [{ type: ConfigResourceTypes.TOPIC, name: topic.name, configNames: [...topic.entries.map(({ name }) => name), BROKER_TIME.name, ...AHEAD_NAMES] }],
   });
   const values = new Map((resources[0]?.configEntries ?? []).map(({ configName, configValue }) => [configName, configValue]));
   for (const { name, value, fits } of topic.entries) {
@@ -144,4 +155,15 @@ async function verify(admin: Admin, topic: WantedTopic, partitions: readonly { r
   const insync = Number(values.get('min.insync.replicas'));
   if (insync > fewest) faults.push(`min.insync.replicas=${insync} of ${fewest} replicas: nothing can be written`);
   if (faults.length > 0) throw new TidegateError('kafka_topic_settings', `topic ${topic.name}: ${faults.join('; ')}`);
+  return values;
+}
+
+type TopicTime = Pick<LogTopics, 'brokerTime' | 'aheadTakenMs'>;
+
+async function timeOf(admin: Admin, topic: string, values: ReadonlyMap<string, string>, log: SpoolLog): Promise<TopicTime> {
+  const aheadTakenMs = Number(AHEAD_NAMES.map((name) => values.get(name)).find((value) => value !== undefined) ?? Number.NaN);
+  return {
+    brokerTime: values.get(BROKER_TIME.name) === BROKER_TIME.value || await useBrokerTime(admin, topic, log),
+    aheadTakenMs: Number.isSafeInteger(aheadTakenMs) ? aheadTakenMs : null,
+  };
 }

@@ -77,9 +77,10 @@ if (role === 'collector') {
 
 if (role === 'supervisor') {
   const send: KafkaSender['send'] = Reflect.get(KafkaSender.prototype, 'send');
-  KafkaSender.prototype.send = async function (this: KafkaSender, ...args: Parameters<KafkaSender['send']>): Promise<void> {
-    await send.apply(this, args);
+  KafkaSender.prototype.send = async function (this: KafkaSender, ...args: Parameters<KafkaSender['send']>): ReturnType<KafkaSender['send']> {
+    const appendedAtMs = await send.apply(this, args);
     passes('after-ack');
+    return appendedAtMs;
   };
   (fs as unknown as Record<string, unknown>)['unlinkSync'] = (path: fs.PathLike): void => {
     if (String(path).endsWith('.seg')) passes('before-delete');
