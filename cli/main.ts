@@ -16,6 +16,7 @@ import * as quarantine from './commands/quarantine.js';
 import * as rebuild from './commands/rebuild.js';
 import * as report from './commands/report.js';
 import * as requests from './commands/requests.js';
+import * as restart from './commands/restart.js';
 import * as start from './commands/start.js';
 import * as status from './commands/status.js';
 import * as store from './commands/store.js';
@@ -28,7 +29,7 @@ const program = new Command('tidegate')
   .description('An API gateway whose traffic record is the product.')
   .version(programVersion())
   .showHelpAfterError('(tidegate help COMMAND tells more)');
-for (const command of [start, gateway, collector, env, check, diff, config, whatif, status, report, requests, billing, keys, tokens, log, apps, importing, quarantine, rebuild, store]) command.register(program);
+for (const command of [start, gateway, collector, restart, env, check, diff, config, whatif, status, report, requests, billing, keys, tokens, log, apps, importing, quarantine, rebuild, store]) command.register(program);
 
 // a reader that has read enough, such as head, is no failure
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

@@ -220,7 +220,7 @@ test('an error of the API keeps its code', async () => {
 
 test('status goes on without the collector', async () => {
   const node = {
-    node: 'n', version: '0.1.0', started_at: '2026-11-21T10:00:00.000Z', ready: true, reasons: [], shape: { part: 'whole', event_log: 'spool', store: 'chdb', shared_state: 'node' }, config: { version: 'a', source: 'file', loaded_at: '2026-11-21T10:00:00.000Z', last_reload: null },
+    node: 'n', version: '0.1.0', started_at: '2026-11-21T10:00:00.000Z', ready: true, reasons: [], restart: null, shape: { part: 'whole', event_log: 'spool', store: 'chdb', shared_state: 'node' }, config: { version: 'a', source: 'file', loaded_at: '2026-11-21T10:00:00.000Z', last_reload: null },
     workers: [], targets: [], limits: [], spool: { bytes: 0, max_bytes: 1, streams: 0, dropped: 0 }, shipping: null, sharing: null, collector: null, collector_fault: null,
   };
   answers.set('/v1/status', [200, node]);

@@ -32,6 +32,8 @@ export class ChildLife {
     process.on('message', (message) => { this.#take(message as LauncherMessage); });
     // a terminal's Ctrl-C reaches the whole process group: the launcher's word counts
     process.on('SIGINT', () => {});
+    // the launcher's alone, too; unheard it would end this process
+    process.on('SIGUSR2', () => {});
     process.on('SIGTERM', () => {
       if (this.#stopping) return;
       setTimeout(() => { if (!this.#stopping) this.#onStop(); }, WORD_WITHIN_MS);
@@ -51,7 +53,7 @@ export class ChildLife {
     if (this.#toldToStop) this.#onStop();
   }
 
-  on<T extends 'stopping' | 'seal' | 'reloaded' | 'collector' | 'restarts' | 'suppressed'>(type: T, handler: (message: Extract<LauncherMessage, { readonly type: T }>) => void): void {
+  on<T extends 'stopping' | 'seal' | 'reloaded' | 'collector' | 'restarts' | 'restart' | 'suppressed'>(type: T, handler: (message: Extract<LauncherMessage, { readonly type: T }>) => void): void {
     this.#handlers.set(type, handler);
   }
 
@@ -85,7 +87,7 @@ export class ChildLife {
         return;
       case 'drain': case 'stop': this.#stopping = true; this.#onStop(); return;
       case 'log': this.processLog.apply(message.settings); return;
-      case 'seal': case 'reloaded': case 'collector': case 'restarts': case 'suppressed': this.#handlers.get(message.type)?.(message as never);
+      case 'seal': case 'reloaded': case 'collector': case 'restarts': case 'restart': case 'suppressed': this.#handlers.get(message.type)?.(message as never);
     }
   }
 

@@ -23,6 +23,9 @@ export class KeptProcess {
   #timer: NodeJS.Timeout | null = null;
   #waitMs = FIRST_WAIT_MS;
   #retired = false;
+  /** Of renew(): the next end is wanted. */
+  #onRenewed: (() => void) | null = null;
+  #waiting: { readonly settles: (message: ChildMessage) => boolean; readonly resolve: (message: ChildMessage | null) => void } | null = null;
   readonly #gone: Promise<void>;
   #resolveGone: () => void = () => {};
 
@@ -32,10 +35,12 @@ export class KeptProcess {
   }
 
   get running(): boolean { return this.#child !== null; }
+  /** Resolves when it has ended for good, after retire() or abandon(). */
+  get gone(): Promise<void> { return this.#gone; }
 
   start(): void {
     this.#timer = null;
-    const { log, name, onMessage, spawn } = this.#options;
+    const { log, name, spawn } = this.#options;
     const startedAt = performance.now();
     let child: ChildProcess;
     try {
@@ -46,7 +51,7 @@ export class KeptProcess {
       return;
     }
     this.#child = child;
-    child.on('message', (message) => { onMessage(message as ChildMessage); });
+    child.on('message', (message) => { this.#take(message as ChildMessage); });
     child.on('error', (error) => {
       // a message to a child that is just ending: 'exit' follows, and nothing is lost
       if (child.pid !== undefined) {
@@ -60,8 +65,29 @@ export class KeptProcess {
     child.on('exit', (exitCode, signal) => { this.#ended(exitCode, signal, startedAt); });
   }
 
+  #take(message: ChildMessage): void {
+    this.#options.onMessage(message);
+    if (this.#waiting?.settles(message) === true) this.#settle(message);
+  }
+
+  #settle(message: ChildMessage | null): void {
+    const waiting = this.#waiting;
+    this.#waiting = null;
+    waiting?.resolve(message);
+  }
+
   #ended(exitCode: number | null, signal: NodeJS.Signals | null, startedAt: number): void {
     this.#child = null;
+    this.#settle(null);
+    const onRenewed = this.#onRenewed;
+    this.#onRenewed = null;
+    if (onRenewed !== null && !this.#retired) {
+      this.#waitMs = FIRST_WAIT_MS;
+      this.start();
+      onRenewed();
+      return;
+    }
+    onRenewed?.();
     this.#options.onExit(exitCode, signal);
     if (this.#retired) {
       this.#resolveGone();
@@ -78,6 +104,27 @@ export class KeptProcess {
     if (this.#child?.connected === true) this.#child.send(message, () => {});
   }
 
+  /** The next message of the child that runs which `settles`; null: it ended before one came, or not within `withinMs`. One is waited for at a time. */
+  async next(settles: (message: ChildMessage) => boolean, withinMs: number): Promise<ChildMessage | null> {
+    this.#settle(null);
+    return new Promise((resolve) => {
+      const deadline = setTimeout(() => { this.#settle(null); }, withinMs);
+      this.#waiting = { settles, resolve: (message) => { clearTimeout(deadline); resolve(message); } };
+    });
+  }
+
+  /** Tells the child to end, SIGKILL after `withinMs`, and starts another at once: resolves when that is done. It is no restart: onExit is not called. */
+  async renew(message: LauncherMessage, withinMs: number): Promise<void> {
+    if (this.#retired) return;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    if (this.#child === null) {
+      this.start();
+      return;
+    }
+    const renewed = new Promise<void>((resolve) => { this.#onRenewed = resolve; });
+    await this.#tellToEnd(message, withinMs, renewed);
+  }
+
   /** Kills it, for good, without waiting. */
   abandon(): void {
     this.#retired = true;
@@ -92,14 +139,19 @@ export class KeptProcess {
     this.#retired = true;
     if (this.#timer !== null) clearTimeout(this.#timer);
     if (this.#child === null) return true;
+    return this.#tellToEnd(message, withinMs, this.#gone);
+  }
+
+  async #tellToEnd(message: LauncherMessage, withinMs: number, ended: Promise<void>): Promise<boolean> {
+    const child = this.#child;
     let inTime = true;
     this.send(message);
     const deadline = setTimeout(() => {
       inTime = false;
       this.#options.log.error({ within_ms: withinMs }, `the ${this.#options.name} did not end in time and is killed`);
-      this.#child?.kill('SIGKILL');
+      child?.kill('SIGKILL');
     }, withinMs);
-    await this.#gone;
+    await ended;
     clearTimeout(deadline);
     return inTime;
   }

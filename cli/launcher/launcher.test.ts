@@ -23,11 +23,12 @@ process.on('disconnect', () => { say('orphaned'); process.exit(0); });
 say('started');
 `;
 const SUPERVISOR = `
-process.on('message', ({ type, news, workers }) => {
+process.on('message', ({ type, news, workers, status }) => {
   if (type === 'seal') { say('sealed'); process.send({ type: 'sealed' }); }
   if (type === 'stop') { say('stopped'); process.exit(0); }
   if (type === 'stopping') say('told');
   if (type === 'restarts') say('restarts:' + workers);
+  if (type === 'restart') say('restart:' + status.state + ':' + (status.fault?.code ?? 'none') + ':' + status.replaced.join('+').replaceAll(' ', ''));
   if (type === 'collector') say('hears:' + (news.fault?.code ?? 'none') + ':' + news.everRan);
 });
 process.on('SIGWINCH', () => process.send({ type: 'workers', n: 1, drainMs: 1000 }));
@@ -39,15 +40,19 @@ process.send({ type: 'serving' });
 `;
 const COLLECTOR = `
 process.on('message', ({ type }) => { if (type === 'stop') { say('stored'); process.exit(0); } });
+process.send({ type: 'collecting' });
 `;
 
 let folder = '';
+/** What the installed program says of the configuration. */
+let checked: () => Promise<void> = () => Promise.resolve();
 const journal = (): string[][] => readFileSync(join(folder, 'journal'), 'utf8').trimEnd().split('\n').map((line) => line.split(' '));
 const started = (name: string): number[] => journal().filter(([who, what]) => who === name && what === 'started').map(([, , pid]) => Number(pid));
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'tidegate-launcher-'));
   appendFileSync(join(folder, 'journal'), '');
+  checked = () => Promise.resolve();
 });
 afterEach(() => { rmSync(folder, { recursive: true }); });
 
@@ -56,7 +61,7 @@ function launch(scripts: Partial<Record<'supervisor' | 'worker' | 'collector', s
     const constants = `const ROLE = ${JSON.stringify(role)}; const JOURNAL = ${JSON.stringify(join(folder, 'journal'))};`;
     writeFileSync(join(folder, `${role}.cjs`), constants + SAY + script);
   }
-  return new Launcher({ configPath: 'unused.yaml', part, log, entry: (role) => join(folder, `${role}.cjs`) }).run();
+  return new Launcher({ configPath: 'unused.yaml', part, log, program: () => ({ entry: (role) => join(folder, `${role}.cjs`), check: () => checked() }) }).run();
 }
 
 async function allStarted(): Promise<void> {
@@ -135,7 +140,7 @@ test('why a collector does not start is told to the supervisor, and to the one a
   const acts = journal().map(([who, what]) => `${who} ${what}`);
   // not because the collector has been tried again, and has said it again
   assert.equal(acts.slice(0, acts.lastIndexOf('supervisor hears:store_access:false')).filter((act) => act === 'collector started').length, 1);
-  writeFileSync(join(folder, 'collector.cjs'), readFileSync(join(folder, 'collector.cjs'), 'utf8').replace(refuse, `${COLLECTOR} process.send({ type: 'collecting' });`));
+  writeFileSync(join(folder, 'collector.cjs'), readFileSync(join(folder, 'collector.cjs'), 'utf8').replace(refuse, COLLECTOR));
   await eventually('that it runs', () => (heard('hears:none:true') === 1 ? true : null));
   process.kill(process.pid, 'SIGTERM');
   assert.equal(await node, 0);
@@ -165,6 +170,69 @@ test('an address that is in use ends the node when no worker has served yet', as
   const refuse = "process.send({ type: 'fatal', code: 'address_in_use', detail: '127.0.0.1:8080' }, () => process.exit(78));";
   await assert.rejects(launch({ worker: refuse }), (error) => error instanceof TidegateError && error.code === 'address_in_use');
   await eventually('the end of all', () => (journal().every(([, , pid]) => isGone(Number(pid))) ? true : null));
+});
+
+const restartsTold = (): (string | undefined)[] => journal().filter(([who, what]) => who === 'supervisor' && what?.startsWith('restart:') === true).map(([, what]) => what);
+const restartEnded = (): Promise<string> => eventually('the end of the restart', () => restartsTold().find((told) => /^restart:(done|failed)/.test(told ?? '')) ?? null, 20_000);
+
+test('SIGUSR2 replaces collector, supervisor and workers, and each new worker serves before the old one drains', async () => {
+  const node = launch();
+  await allStarted();
+  process.kill(process.pid, 'SIGUSR2');
+  assert.equal(await restartEnded(), 'restart:done:none:collector+supervisor+worker1+worker2');
+  const pids = new Map([...new Set(journal().map(([who]) => who as string))].map((name) => [name, started(name)]));
+  for (const name of ['supervisor', 'collector', 'worker1', 'worker2']) assert.equal(pids.get(name)?.length, 2, `${name} was started twice`);
+  const acts = journal().map(([who, what, pid]) => `${who} ${what} ${who?.startsWith('worker') === true || who === 'collector' ? (pids.get(who ?? '') ?? []).indexOf(Number(pid)) + 1 : ''}`.trim())
+    .filter((act) => /started|drained|stored|stopped/.test(act)).slice(4);
+  assert.deepEqual(acts, [
+    'collector stored 1', 'collector started 2', 'supervisor stopped', 'supervisor started',
+    'worker1 started 2', 'worker1 drained 1', 'worker2 started 2', 'worker2 drained 1',
+  ]);
+  process.kill(process.pid, 'SIGTERM');
+  assert.equal(await node, 0);
+  assert.ok(!journal().some(([, what]) => what === 'restarts:1'), 'nothing died');
+  assertNobodyLeft();
+});
+
+test('an installed program that does not take the configuration replaces nothing', async () => {
+  checked = () => Promise.reject(new TidegateError('restart_failed', 'tidegate.yaml:3:1: unknown key'));
+  const node = launch();
+  await allStarted();
+  process.kill(process.pid, 'SIGUSR2');
+  assert.equal(await restartEnded(), 'restart:failed:restart_failed:');
+  checked = () => Promise.resolve();
+  process.kill(process.pid, 'SIGTERM');
+  assert.equal(await node, 0);
+  for (const name of ['supervisor', 'collector', 'worker1', 'worker2']) assert.equal(started(name).length, 1);
+  assertNobodyLeft();
+});
+
+test('a new worker that does not serve is given up, and the old one goes on', async () => {
+  const node = launch();
+  await allStarted();
+  writeFileSync(join(folder, 'worker.cjs'), readFileSync(join(folder, 'worker.cjs'), 'utf8').replace("process.send({ type: 'serving' });", 'process.exit(1);'));
+  process.kill(process.pid, 'SIGUSR2');
+  assert.equal(await restartEnded(), 'restart:failed:restart_failed:collector+supervisor');
+  assert.equal(started('worker1').length, 2, 'it is not tried again');
+  assert.ok(!isGone(started('worker1')[0] as number) && !isGone(started('worker2')[0] as number));
+  process.kill(process.pid, 'SIGTERM');
+  assert.equal(await node, 0);
+  assert.deepEqual(journal().filter(([, what]) => what === 'drained').map(([, , pid]) => Number(pid)).sort(), [started('worker1')[0], started('worker2')[0]].sort());
+  assertNobodyLeft();
+});
+
+test('a node that is told to stop while it restarts stops in order, and leaves nobody', async () => {
+  const node = launch();
+  await allStarted();
+  // the new worker never says that it serves
+  writeFileSync(join(folder, 'worker.cjs'), readFileSync(join(folder, 'worker.cjs'), 'utf8').replace("process.send({ type: 'serving' });", ''));
+  process.kill(process.pid, 'SIGUSR2');
+  await eventually('a second worker 1', () => (started('worker1').length === 2 ? true : null));
+  process.kill(process.pid, 'SIGTERM');
+  assert.equal(await node, 0);
+  assert.equal(journal().filter(([, what]) => what === 'drained').length, 3);
+  assert.equal(journal().filter(([who, what]) => who === 'supervisor' && what === 'sealed').length, 1);
+  assertNobodyLeft();
 });
 
 test('a second signal ends everything at once, but not the same key press twice', async () => {

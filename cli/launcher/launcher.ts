@@ -5,26 +5,29 @@
  *
  *   SIGTERM or SIGINT:  workers drain -> supervisor seals their streams -> collector stores the rest -> supervisor ends -> exit 0
  *   a second one:       everything is killed; nothing recorded is lost, the next start takes it up
+ *   SIGUSR2:            every child is replaced by one of the installed program (rolling-restart.ts)
  */
 import cluster from 'node:cluster';
 import { fork, type ChildProcess } from 'node:child_process';
 import { rmSync } from 'node:fs';
-import { extname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { TidegateError } from '../../errors/tidegate-error.js';
 import type { Logger, ProcessLog } from '../log.js';
+import { installedProgram, type InstalledProgram, type ProcessRole } from './installed-program.js';
 import { KeptProcess } from './kept-process.js';
 import { collects, type Part } from '../../gateway/supervisor/part.js';
 import type { CollectorNews } from '../../gateway/supervisor/collecting.js';
 import { ENV, type ChildMessage } from './messages.js';
 import { newRunDir } from './run-dir.js';
 import { ENOUGH_OPEN_FILES, openFilesLimit } from './open-files.js';
+import { RollingRestart } from './rolling-restart.js';
 
 /** Beyond what the configuration gives workers to drain. */
 const DRAIN_GRACE_MS = 5000;
 const SEAL_WITHIN_MS = 10_000;
 const STORE_WITHIN_MS = 60_000;
 const STOP_WITHIN_MS = 10_000;
+/** A worker that replaces another, from its start. */
+const SERVE_WITHIN_MS = 60_000;
 /** One Ctrl-C comes twice where npm passes on what the terminal has sent to the whole group already. */
 const SAME_SIGNAL_MS = 500;
 
@@ -35,23 +38,22 @@ export interface LauncherOptions {
   readonly processLog?: Pick<ProcessLog, 'apply' | 'suppressed'>;
   /** Default: all of a node. */
   readonly part?: Part;
-  /** For tests: the child's entry file by role. */
-  readonly entry?: (role: Role) => string;
+  /** For tests: what children are started from. Called at the start, and at each restart. */
+  readonly program?: () => InstalledProgram;
 }
-
-type Role = 'supervisor' | 'worker' | 'collector';
 
 export class Launcher {
   readonly #options: LauncherOptions;
   readonly #log: Logger;
-  readonly #entry: (role: Role) => string;
+  #program: InstalledProgram;
+  readonly #restart: RollingRestart;
   readonly #part: Part;
   readonly #runDir = newRunDir();
   readonly #supervisor: KeptProcess;
   readonly #collector: KeptProcess;
-  /** By slot; those that drain because fewer are wanted are in #leaving. */
+  /** By slot; those that drain, and those that do not serve yet in another's place, are in #passing. */
   readonly #workers = new Map<number, KeptProcess>();
-  readonly #leaving = new Set<KeptProcess>();
+  readonly #passing = new Set<KeptProcess>();
   #drainMs = 30_000;
   #ready = false;
   #serving = false;
@@ -74,7 +76,7 @@ export class Launcher {
     this.#options = options;
     this.#log = options.log;
     this.#part = options.part ?? 'whole';
-    this.#entry = options.entry ?? entryBeside;
+    this.#program = (options.program ?? installedProgram)();
     this.#supervisor = this.#keep('supervisor', () => this.#fork('supervisor'), (exitCode, signal) => {
       this.#onSealed();
       if (this.#ready || this.#stopping) return;
@@ -82,6 +84,7 @@ export class Launcher {
       this.#fail(this.#fatal ?? new Error(`the supervisor ended before it was ready (${signal ?? `exit code ${String(exitCode)}`}); its log says why`));
     });
     this.#collector = this.#keep('collector', () => this.#fork('collector'), () => {}, (message) => { this.#onCollectorMessage(message); });
+    this.#restart = this.#makeRestart();
   }
 
   /**
@@ -91,10 +94,12 @@ export class Launcher {
   async run(): Promise<number> {
     this.#checkOpenFiles();
     cluster.schedulingPolicy = cluster.SCHED_NONE;
-    cluster.setupPrimary({ exec: this.#entry('worker') });
+    cluster.setupPrimary({ exec: this.#program.entry('worker') });
     const onSignal = (signal: NodeJS.Signals): void => { this.#onSignal(signal); };
     process.on('SIGTERM', onSignal);
     process.on('SIGINT', onSignal);
+    const onRestart = (): void => { void this.#restart.run(); };
+    process.on('SIGUSR2', onRestart);
     try {
       return await new Promise<number>((resolve, reject) => {
         this.#finish = resolve;
@@ -111,6 +116,7 @@ export class Launcher {
       rmSync(this.#runDir, { recursive: true, force: true });
       process.off('SIGTERM', onSignal);
       process.off('SIGINT', onSignal);
+      process.off('SIGUSR2', onRestart);
     }
   }
 
@@ -154,6 +160,7 @@ export class Launcher {
         this.#drainMs = message.drainMs;
         this.#setWorkers(message.n);
         return;
+      case 'restart': void this.#restart.run(); return;
       case 'reloaded': this.#collector.send({ type: 'reloaded' }); return;
       case 'log':
         this.#logSettings = JSON.stringify(message.settings);
@@ -174,16 +181,65 @@ export class Launcher {
     if (this.#stopping) return;
     for (let slot = 1; slot <= wanted; slot++) {
       if (this.#workers.has(slot)) continue;
-      const worker = this.#keep(`worker ${String(slot)}`, () => this.#forkWorker(slot), () => { this.#onWorkerEnd(slot, worker); });
+      const worker = this.#makeWorker(slot);
       this.#workers.set(slot, worker);
       worker.start();
     }
     for (const [slot, worker] of [...this.#workers].sort(([a], [b]) => b - a)) {
       if (slot <= wanted) continue;
       this.#workers.delete(slot);
-      this.#leaving.add(worker);
-      void this.#drain(worker).then(() => this.#leaving.delete(worker));
+      this.#letPass(worker);
     }
+  }
+
+  #makeWorker(slot: number): KeptProcess {
+    const worker = this.#keep(`worker ${String(slot)}`, () => this.#forkWorker(slot), () => { this.#onWorkerEnd(slot, worker); });
+    return worker;
+  }
+
+  /** It drains, and is not started again. */
+  #letPass(worker: KeptProcess): void {
+    this.#passing.add(worker);
+    void this.#drain(worker).then(() => this.#passing.delete(worker));
+  }
+
+  async #replaceWorker(slot: number): Promise<ChildMessage | null> {
+    const old = this.#workers.get(slot);
+    const worker = this.#makeWorker(slot);
+    this.#passing.add(worker);
+    worker.start();
+    const said = await worker.next(({ type }) => type === 'serving' || type === 'fatal', SERVE_WITHIN_MS);
+    // the node goes down and drains it, or fewer workers are wanted meanwhile
+    if (this.#stopping) return said;
+    if (said?.type !== 'serving') {
+      worker.abandon();
+      this.#passing.delete(worker);
+    } else if (old === undefined || this.#workers.get(slot) !== old) this.#letPass(worker);
+    else {
+      this.#passing.delete(worker);
+      this.#workers.set(slot, worker);
+      this.#letPass(old);
+    }
+    return said;
+  }
+
+  #makeRestart(): RollingRestart {
+    const isStopping = (): boolean => this.#stopping;
+    const slots = (): number[] => [...this.#workers.keys()].sort((a, b) => a - b);
+    return new RollingRestart({
+      collector: collects(this.#part) ? this.#collector : null, supervisor: this.#supervisor, storeWithinMs: STORE_WITHIN_MS, stopWithinMs: STOP_WITHIN_MS,
+      get isStopping() { return isStopping(); },
+      get slots() { return slots(); },
+      takeInstalled: async () => {
+        const program = (this.#options.program ?? installedProgram)();
+        await program.check(this.#options.configPath);
+        this.#program = program;
+        cluster.setupPrimary({ exec: program.entry('worker') });
+      },
+      replaceWorker: (slot) => this.#replaceWorker(slot),
+      drained: async () => { await Promise.all([...this.#passing].map((worker) => worker.gone)); },
+      tell: () => { this.#tellCounts(); },
+    }, this.#log);
   }
 
   /** One that drains is not among the workers any more, or the node stops. */
@@ -197,6 +253,7 @@ export class Launcher {
   #tellCounts(): void {
     this.#supervisor.send({ type: 'restarts', workers: this.#workerRestarts });
     this.#supervisor.send({ type: 'suppressed', lines: this.#suppressedLines + (this.#options.processLog?.suppressed() ?? 0) });
+    if (this.#restart.status !== null) this.#supervisor.send({ type: 'restart', status: this.#restart.status });
   }
 
   async #drain(worker: KeptProcess): Promise<void> {
@@ -218,7 +275,7 @@ export class Launcher {
 
   async #stop(): Promise<void> {
     for (const child of this.#all()) child.send({ type: 'stopping' });
-    await Promise.all([...this.#workers.values(), ...this.#leaving].map((worker) => this.#drain(worker)));
+    await Promise.all([...this.#workers.values(), ...this.#passing].map((worker) => this.#drain(worker)));
     if (this.#ready && this.#supervisor.running) await this.#seal();
     await this.#collector.retire({ type: 'stop' }, STORE_WITHIN_MS);
     await this.#supervisor.retire({ type: 'stop' }, STOP_WITHIN_MS);
@@ -235,7 +292,7 @@ export class Launcher {
   }
 
   #all(): KeptProcess[] {
-    return [this.#supervisor, this.#collector, ...this.#workers.values(), ...this.#leaving];
+    return [this.#supervisor, this.#collector, ...this.#workers.values(), ...this.#passing];
   }
 
   #killAll(): void {
@@ -253,8 +310,8 @@ export class Launcher {
     return { ...process.env, [ENV.runDir]: this.#runDir, [ENV.config]: this.#options.configPath, [ENV.part]: this.#part, [ENV.log]: this.#logSettings };
   }
 
-  #fork(role: Role): ChildProcess {
-    return fork(this.#entry(role), [], { env: this.#env() });
+  #fork(role: ProcessRole): ChildProcess {
+    return fork(this.#program.entry(role), [], { env: this.#env() });
   }
 
   #forkWorker(slot: number): ChildProcess {
@@ -265,10 +322,4 @@ export class Launcher {
     });
     return worker.process;
   }
-}
-
-/** The child's entry file stands beside this one, compiled or not. */
-function entryBeside(role: Role): string {
-  const here = fileURLToPath(import.meta.url);
-  return join(here, '..', `${role}-process${extname(here)}`);
 }

@@ -1,5 +1,6 @@
 /** What the launcher and its children say to each other over node's IPC channel. Its end is the launcher's death: children leave at once. */
 import type { ErrorCode } from '../../errors/codes.js';
+import type { RestartStatus } from '../../gateway/control/restart-status.js';
 import type { CollectorNews } from '../../gateway/supervisor/collecting.js';
 import type { LogSettings } from '../../gateway/supervisor/log-settings.js';
 
@@ -14,6 +15,8 @@ export type ChildMessage =
   | { readonly type: 'log'; readonly settings: LogSettings }
   /** So many further lines of its log the child has held back, or could not write. */
   | { readonly type: 'suppressed'; readonly lines: number }
+  /** The supervisor was asked to have every process of the node replaced. */
+  | { readonly type: 'restart' }
   /** The supervisor has sealed the streams of workers that are gone. */
   | { readonly type: 'sealed' }
   /** A worker listens. */
@@ -38,6 +41,8 @@ export type LauncherMessage =
   | { readonly type: 'restarts'; readonly workers: number }
   /** To the supervisor: lines of the log of all processes that were held back, or could not be written, since the node's start. */
   | { readonly type: 'suppressed'; readonly lines: number }
+  /** To the supervisor: how the node's restart stands. */
+  | { readonly type: 'restart'; readonly status: RestartStatus }
   /** To the supervisor and the collector: finish and exit. */
   | { readonly type: 'stop' }
   /** To all: how to write the log from now on. */

@@ -26,11 +26,13 @@ await life.run(async () => {
       life.send({ type: 'workers', n: supervisor.wantedWorkers, drainMs: supervisor.drainMs });
       life.send({ type: 'reloaded' });
     },
+    onRestart: () => { life.send({ type: 'restart' }); },
   });
   const running = supervisor;
   life.on('stopping', () => { running.stopping(); });
   life.on('collector', ({ news }) => { running.collectorStands(news); });
   life.on('restarts', ({ workers }) => { running.workersRestarted(workers); });
+  life.on('restart', ({ status }) => { running.restartStands(status); });
   life.on('suppressed', ({ lines }) => { running.linesSuppressed(lines); });
   life.on('seal', () => {
     running.seal();

@@ -12,7 +12,7 @@ const STATUS: NodeStatus = {
     lag_seconds: 90, stored: 7, gaps: 0, gaps_total: 0, repeats: 0, quarantined: 0,
     failing: { code: 'store_failed', detail: 'no room on the disk', since: '2026-11-21T10:00:00.000Z' }, publishing: null, billing: null,
   },
-  collector_fault: null,
+  collector_fault: null, restart: null,
 };
 
 test('a status says how many nodes share the limits, or since when and why they do not', () => {
@@ -21,6 +21,15 @@ test('a status says how many nodes share the limits, or since when and why they 
   assert.match(text({ nodes: 3, failing: null }), /^redis +answers; limits are shared by 3 nodes$/m);
   const failing = { code: 'shared_state_unavailable', detail: 'connect ECONNREFUSED', since: '2026-11-21T10:00:00.000Z' };
   assert.match(text({ nodes: 3, failing }), /^redis +limits are not shared since 2026-11-21T10:00:00\.000Z: connect ECONNREFUSED \(shared_state_unavailable\)$/m);
+});
+
+test('a status says how a restart stands, and why one was given up; of one that is done nothing', () => {
+  const text = (restart: NodeStatus['restart']): string => renderStatus({ columns: 80, colour: false, write: () => undefined }, { ...STATUS, restart }, null);
+  const running = { number: 2, state: 'running', started_at: '2026-11-21T10:00:00.000Z', ended_at: null, replaced: ['collector'], step: 'the supervisor is replaced', fault: null } as const;
+  assert.match(text(running), /^restart +the supervisor is replaced; since 2026-11-21T10:00:00Z, replaced: collector$/m);
+  const failed = { ...running, state: 'failed', replaced: [], step: null, fault: { code: 'restart_failed', detail: 'a.yaml:3:1: Unknown key' } } as const;
+  assert.match(text(failed), /^restart +given up: a\.yaml:3:1: Unknown key \(restart_failed\); since 2026-11-21T10:00:00Z, replaced: nothing yet$/m);
+  for (const nothing of [null, { ...running, state: 'done', step: null } as const]) assert.doesNotMatch(text(nothing), /^restart/m);
 });
 
 test('a status says since when and why storing fails, and that nothing is lost by it', () => {

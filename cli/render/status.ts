@@ -1,4 +1,5 @@
 import type { BillingStatus, CollectorFault, CollectorStatus, NodeStatus, ShapeStatus, SharingStatus, ShippingStatus } from '../../gateway/control/control-deps.js';
+import type { RestartStatus } from '../../gateway/control/restart-status.js';
 import { formatProblem } from '../../gateway/config/config-problem.js';
 import { binaryBytes, bytes, count } from './figures.js';
 import { renderLive, type LiveAnswer } from './live.js';
@@ -23,15 +24,23 @@ export function renderStatus(terminal: Terminal, status: NodeStatus, today: Comp
 
 const line = (name: string, text: string): string => `${name.padEnd(13)}${text}\n`;
 
-function head(terminal: Terminal, { node, version, started_at: started, ready, reasons, shape, config }: NodeStatus): string {
+function head(terminal: Terminal, { node, version, started_at: started, ready, reasons, shape, config, restart }: NodeStatus): string {
   let text = line('node', `${styled(terminal, 'bold', printable(node))}, Tidegate ${version}, since ${started.slice(0, 19)}Z`);
   text += line('ready', ready ? styled(terminal, 'green', 'yes') : styled(terminal, 'red', `no: ${printable(reasons.join('; '))}`));
   text += line('shape', shapeText(shape));
   text += line('config', `${config.version}, since ${config.loaded_at.slice(0, 19)}Z (${printable(config.source)})`);
+  text += restart === null ? '' : restartText(terminal, restart);
   const reload = config.last_reload;
   if (reload?.result !== 'rejected') return text;
   text += line('', styled(terminal, 'red', `the reload at ${reload.at.slice(0, 19)}Z was rejected:`));
   return text + reload.errors.map((error) => line('', printable(formatProblem(error)))).join('');
+}
+
+/** One that is done shows in the processes' ages alone. */
+function restartText(terminal: Terminal, { state, started_at: started, step, replaced, fault }: RestartStatus): string {
+  const since = `since ${started.slice(0, 19)}Z, replaced: ${replaced.join(', ') || 'nothing yet'}`;
+  if (state === 'running') return line('restart', styled(terminal, 'yellow', printable(`${step ?? 'begins'}; ${since}`)));
+  return fault === null ? '' : line('restart', styled(terminal, 'red', printable(`given up: ${fault.detail} (${fault.code}); ${since}`)));
 }
 
 const PART_TEXTS = { whole: 'gateway and collector', gateway: 'gateway alone', collector: 'collector alone' } as const;

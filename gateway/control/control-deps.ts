@@ -10,6 +10,7 @@ import type { LogLevel } from '../config/log-level.js';
 import type { AppConfig, ControlTokenConfig, ServiceConfig } from '../config/schema.js';
 import type { Scrape } from '../metrics/node-metrics.js';
 import type { ReportQuota } from './report-quota.js';
+import type { RestartStatus } from './restart-status.js';
 
 /** Who asks: `name` of `control.tokens`. What each may do is in endpoints.ts. */
 export type Principal =
@@ -44,6 +45,8 @@ export interface ControlDeps {
   /** This node's part of the live numbers. `app`: what concerns this one alone; null: all. Never throws. */
   live(app: string | null): Promise<NodeLive>;
   reload(): Promise<ReloadResult>;
+  /** Has every process of the node but the launcher replaced; `status()` tells how it goes. Answers with its number. @throws TidegateError restart_running */
+  restart(): number;
   logLevel(): LogLevelStatus;
   /** Of all processes of the node, for so long. */
   setLogLevel(level: LogLevel, forMs: number): LogLevelStatus;
@@ -144,6 +147,8 @@ export interface NodeStatus {
   readonly collector: CollectorStatus | null;
   /** Why the collector does not run; null: it runs, is starting, or is not on this node. */
   readonly collector_fault: CollectorFault | null;
+  /** The last one that was asked for; null: none since the launcher's start. */
+  readonly restart: RestartStatus | null;
 }
 
 /** What runs here, and what the configuration has chosen. */

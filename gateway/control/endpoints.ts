@@ -81,6 +81,10 @@ export const ENDPOINTS = {
   openapi: { method: 'GET', path: '/openapi.json', access: 'open', summary: 'This description.', answers: answers('OpenAPI 3.1.') },
   status: { method: 'GET', path: '/v1/status', access: 'read', summary: 'Workers, targets, limits, spool, collector.', answers: answers('The node\'s state.') },
   reload: { method: 'POST', path: '/v1/reload', access: 'operator', summary: 'Reads the configuration again.', answers: answers('`result` (applied, unchanged) and `version`; 422: rejected, with its errors.') },
+  restart: {
+    method: 'POST', path: '/v1/restart', access: 'operator', summary: 'Replaces every process of this node but the launcher by one of the installed program, one after another, while requests are served.',
+    answers: answers('`number` of this restart; `restart` of GET /v1/status tells how it goes. 409: one is under way.', JSON_TYPE, 202),
+  },
   logLevel: { method: 'GET', path: '/v1/log/level', access: 'read', summary: 'The level of the log of all processes of this node.', answers: answers('`level` in force, `configured`, `until` (null: the configured one is in force).') },
   setLogLevel: {
     method: 'POST', path: '/v1/log/level', access: 'operator', summary: 'Another level for a while, of all processes at once; nothing is reloaded.',

@@ -50,6 +50,7 @@ const deps: ControlDeps = {
   status: () => Promise.resolve({ node: 'n' } as NodeStatus),
   live: (app) => Promise.resolve({ in_flight: { site: app === null ? 3 : 1, services: {}, apps: {} }, quotas: {} }),
   logLevel: () => LEVEL, setLogLevel: () => LEVEL, resetLogLevel: () => LEVEL,
+  restart: () => 3,
   reload: () => Promise.resolve({ result: rejected ? 'rejected' : 'applied', version: 'aaaaaaaaaaaa', errors: rejected ? [FAULT] : [] }),
   services: () => [{ name: 'catalogue' } as ServiceConfig],
   apps: () => [{ name: 'acme' } as AppConfig],

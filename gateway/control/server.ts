@@ -127,6 +127,11 @@ function createHandlers(deps: ControlDeps, forward: CollectorForward, descriptio
       const { result, version: inForce, errors } = await deps.reload();
       return result === 'rejected' ? sendRejected(reply, errors, { version: inForce }) : { result, version: inForce };
     },
+    restart: (_request, reply) => {
+      const number = deps.restart();
+      deps.log.info({}, 'a restart was asked for');
+      return reply.code(202).send({ number });
+    },
     logLevel: () => deps.logLevel(),
     setLogLevel: (request) => {
       const { level, for: duration } = (request.body ?? {}) as { readonly level?: LogLevel; readonly for?: string };

@@ -6,6 +6,7 @@
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { FastifyInstance } from 'fastify';
+import { TidegateError } from '../../errors/tidegate-error.js';
 import { clientKey } from '../config/client-key.js';
 import { secretOf } from '../config/secrets.js';
 import { byteCount, durationMs } from '../config/units.js';
@@ -13,6 +14,7 @@ import { workerConfig } from '../config/worker-config.js';
 import type { CollectorStatus, ControlDeps, NodeLive, NodeStatus, QuotaStatus, Readiness } from '../control/control-deps.js';
 import { sumInFlight } from '../control/live.js';
 import { ReportQuota } from '../control/report-quota.js';
+import type { RestartStatus } from '../control/restart-status.js';
 import { createControlServer, createReportsServer } from '../control/server.js';
 import { controlToken } from '../control/token.js';
 import { readDrops, type StreamDrops } from '../events/drop-page.js';
@@ -63,6 +65,8 @@ export interface SupervisorOptions {
   readonly version: string;
   /** A configuration has been put in force, not the first: for the launcher and the collector. */
   readonly onReload: () => void;
+  /** Every process of the node is to be replaced: for the launcher. */
+  readonly onRestart: () => void;
   /** How all processes of the node write their log from now on. */
   readonly onLog: (settings: LogSettings) => void;
   readonly log: SupervisorLog;
@@ -103,6 +107,7 @@ export class Supervisor {
   #timers: NodeJS.Timeout[] = [];
   /** All wanted workers have served at once: from then on, one is enough to be ready. */
   #wasComplete = false;
+  #restart: RestartStatus | null = null;
   #stopping = false;
 
   private constructor(options: SupervisorOptions, configuration: Configuration, metrics: NodeMetrics, lock: ProcessLock, shipping: Shipping, sharing: Sharing) {
@@ -225,6 +230,11 @@ export class Supervisor {
   /** Lines of the log, of all processes, that were not written since the node's start. */
   linesSuppressed(total: number): void {
     this.#scrape.suppressedLines = total;
+  }
+
+  /** How the launcher gets on with replacing the node's processes. */
+  restartStands(status: RestartStatus): void {
+    this.#restart = status;
   }
 
   /** Seals the streams of workers that are gone, now. */
@@ -381,6 +391,7 @@ export class Supervisor {
         dropped: this.#metrics.sum.dropped.reduce((sum, [, count]) => sum + count, 0),
       },
       shipping: this.#shipping.status(), sharing: this.#sharing.status(), collector, collector_fault: collector === null ? this.#collecting.fault : null,
+      restart: this.#restart,
     };
   }
 
@@ -418,6 +429,11 @@ export class Supervisor {
       status: () => this.#status(),
       live: (app) => this.#live(app),
       reload: () => configuration.reload(),
+      restart: () => {
+        if (this.#restart?.state === 'running') throw new TidegateError('restart_running', this.#restart.step ?? 'it has begun');
+        this.#options.onRestart();
+        return (this.#restart?.number ?? 0) + 1;
+      },
       logLevel: () => this.#nodeLog.status,
       setLogLevel: (level, forMs) => this.#nodeLog.set(level, forMs),
       resetLogLevel: () => this.#nodeLog.reset(),

@@ -3,7 +3,6 @@
  * or reset between the gateway's end and the balancer's next look at it, and a kept connection that is closed as a request comes.
  */
 import assert from 'node:assert/strict';
-import { Agent, request, type ClientRequest } from 'node:http';
 import { rmSync } from 'node:fs';
 import { test } from 'node:test';
 import { LOG_SETTINGS, readTopic, seqsOf } from '../../gateway/events/shipper/kafka-log.fixture.js';
@@ -11,57 +10,11 @@ import { eventually } from '../harness/deadline.js';
 import { TestHaproxy } from '../harness/haproxy.js';
 import { TestKafka } from '../harness/kafka.js';
 import { requires } from '../harness/requires.js';
+import { SteadyClients } from '../harness/steady-clients.js';
 import { TestNode, type TestConfig } from '../harness/tidegate.js';
 import { TestUpstream } from '../harness/upstream.js';
 
 const skip = requires('kafka', 'haproxy', 'linux');
-
-/** Clients that ask one thing after another on kept connections, until told to stop. Nothing is tried again. */
-class Clients {
-  readonly #agent = new Agent({ keepAlive: true });
-  readonly #url: string;
-  readonly #running: Promise<void>[];
-  readonly failures: string[] = [];
-  answered = 0;
-  #stopping = false;
-
-  constructor(url: string, count: number) {
-    this.#url = url;
-    this.#running = Array.from({ length: count }, (_, i) => this.#run(i));
-  }
-
-  async stop(): Promise<void> {
-    this.#stopping = true;
-    await Promise.all(this.#running);
-    this.#agent.destroy();
-  }
-
-  async #run(client: number): Promise<void> {
-    for (let i = 0; !this.#stopping; i++) {
-      // most are quick; some are under way for longer than a restart's first steps; bodies go up, too
-      const path = i % 20 === client % 20 ? '/slow/300' : '/bytes/1000';
-      try {
-        const status = await this.#ask(path, i % 5 === 0);
-        if (status === 200) this.answered++;
-        else this.failures.push(`${path}: ${status}`);
-      } catch (error) {
-        this.failures.push(`${path}: ${String(error)}`);
-      }
-    }
-  }
-
-  #ask(path: string, post: boolean): Promise<number> {
-    return new Promise((resolve, reject) => {
-      const outgoing: ClientRequest = request(this.#url + path, { agent: this.#agent, method: post ? 'POST' : 'GET' }, (answer) => {
-        answer.resume();
-        answer.once('error', reject);
-        answer.once('end', () => { resolve(answer.statusCode ?? 0); });
-      });
-      outgoing.once('error', reject);
-      outgoing.end(post ? 'a body' : undefined);
-    });
-  }
-}
 
 /** What its workers have answered, by its own metrics. */
 async function requestsOf(node: TestNode): Promise<number> {
@@ -83,7 +36,7 @@ test('each of two gateways behind haproxy is restarted under load: no request fa
     const folders = nodes.map(({ folder }) => folder);
     try {
       await using haproxy = await TestHaproxy.start(new Map(ports.map((port, i) => [`gateway-${i + 1}`, port])));
-      const clients = new Clients(haproxy.url, 10);
+      const clients = new SteadyClients(haproxy.url, 10);
       try {
         for (const [i, node] of nodes.entries()) {
           const before = clients.answered;
