@@ -1,19 +1,18 @@
 /**
  * The rules in the repository: they are what the sources say, Prometheus takes them, they name nothing that is not there, and each has what somebody at three in the morning
- * needs, and tests of both kinds. What they do is told by the tests of promtool, alerts/tests, and end to end by test/faults/incident.test.ts.
+ * needs, and tests of both kinds. What they do is told by the tests of promtool, alerts/tests, and end to end by test/faults/incident.long.test.ts.
  */
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { parse } from 'yaml';
 import { METRICS, seriesNames, type MetricName } from '../gateway/metrics/catalogue.js';
-import { programPath, requires } from '../test/harness/requires.js';
 import { DEFAULT_BOARDS_URL, DEFAULT_DOCS_URL, ruleFiles } from './files.js';
 import { inferLabels, type KnownSeries } from './labels.fixture.js';
+import { filesOf, main, root, rulesFolder, testsFolder } from './rules-folders.fixture.js';
 import { Windows } from './windows.js';
 
 interface Rule {
@@ -25,14 +24,6 @@ interface Rule {
 }
 interface AlertTest { readonly alertname: string; readonly exp_alerts?: readonly { readonly exp_labels: Readonly<Record<string, string>>; readonly exp_annotations?: object }[] }
 interface TestFile { readonly tests: readonly { readonly alert_rule_test?: readonly AlertTest[]; readonly promql_expr_test?: readonly { readonly expr: string }[] }[] }
-
-// the compiled test stands in dist, beside none of these
-const here = dirname(fileURLToPath(import.meta.url));
-const root = here.endsWith(join('dist', 'alerts')) ? join(here, '..', '..') : join(here, '..');
-const rulesFolder = join(root, 'alerts', 'rules');
-const testsFolder = join(root, 'alerts', 'tests');
-const main = here === join(root, 'alerts') ? ['--import', 'tsx', join(here, 'main.ts')] : [join(here, 'main.js')];
-const filesOf = (folder: string): string[] => readdirSync(folder).filter((name) => name.endsWith('.yml')).sort();
 
 const rules: readonly Rule[] = filesOf(rulesFolder).flatMap((name) => (parse(readFileSync(join(rulesFolder, name), 'utf8')) as { groups: { rules: Rule[] }[] }).groups.flatMap((group) => group.rules));
 const alerts = rules.filter((rule) => rule.alert !== undefined);
@@ -149,28 +140,4 @@ test('links of runbooks and boards are URLs where one is given, and what is none
     assert.equal(status, 1, value);
     assert.ok(stderr.includes(`option '${option} <url>' argument '${value}' is invalid. Give a URL`), stderr);
   }
-});
-
-test('promtool takes the rules, shortened ones too, and the file of a Prometheus beside one node, and their tests pass', { skip: requires('prometheus'), timeout: 120_000 }, (t) => {
-  const promtool = programPath('promtool') ?? '';
-  const run = (...args: readonly string[]): void => {
-    try {
-      execFileSync(promtool, args, { encoding: 'utf8', stdio: 'pipe' });
-    } catch (error) {
-      const { stdout = '', stderr = '' } = error as { stdout?: string; stderr?: string };
-      assert.fail(`promtool ${args.slice(0, 2).join(' ')}:\n${stdout}\n${stderr}`);
-    }
-  };
-  // it finds the rules by its path to them; a pattern that finds none is no error to promtool
-  const beside = join(root, 'deploy', 'one-machine', 'prometheus.yml');
-  run('check', 'config', beside);
-  const { rule_files: [found = ''] = [], scrape_configs: jobs } = parse(readFileSync(beside, 'utf8')) as { rule_files?: string[]; scrape_configs: { job_name: string }[] };
-  assert.equal(join(dirname(beside), found), join(rulesFolder, '*.yml'));
-  assert.ok(jobs.some(({ job_name: name }) => name === 'tidegate'), 'the job that rules ask for');
-  run('check', 'rules', '--lint=all', '--lint-fatal', ...filesOf(rulesFolder).map((name) => join(rulesFolder, name)));
-  run('test', 'rules', ...filesOf(testsFolder).map((name) => join(testsFolder, name)));
-  const folder = mkdtempSync(join(tmpdir(), 'tidegate-rules-'));
-  t.after(() => { rmSync(folder, { recursive: true }); });
-  execFileSync(process.execPath, [...main, '--out', folder, '--factor', '60'], { stdio: 'pipe' });
-  run('check', 'rules', ...filesOf(folder).map((name) => join(folder, name)));
 });

@@ -1,4 +1,4 @@
-/** What the plugin makes of the report API's answers, where JSONata puts them together. That live ones have data is test/e2e/boards.test.ts. */
+/** What the plugin makes of the report API's answers, where JSONata puts them together. That live ones have data is test/e2e/boards.long.test.ts. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { tableOf, type TargetJson } from '../preview/ask.js';

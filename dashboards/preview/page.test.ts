@@ -1,4 +1,4 @@
-/** What is drawn of answers: where on the axis, and in which colour. That there are answers to draw is test/e2e/boards.test.ts. */
+/** What is drawn of answers: where on the axis, and in which colour. That there are answers to draw is test/e2e/boards.long.test.ts. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { service } from '../grafana/service.js';

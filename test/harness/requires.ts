@@ -21,10 +21,9 @@ const REQUIREMENTS = {
   hey: { present: () => onPath('hey'), get: 'apt-get install hey' },
   curl: { present: () => onPath('curl'), get: 'apt-get install curl' },
   openssl: { present: () => onPath('openssl'), get: 'apt-get install openssl' },
-  go: { present: () => onPath('go'), get: 'apt-get install golang' },
   haproxy: { present: () => onPath('haproxy'), get: 'apt-get install haproxy' },
   redis: { present: () => onPath('redis-server') && onPath('redis-cli'), get: 'apt-get install redis-server' },
-  kafka: { present: () => onPath('java') && kafkaJars() !== null, get: '.ci/run, or Java 17 and the jars of Kafka as test/harness/kafka.ts says' },
+  kafka: { present: () => onPath('java') && kafkaJars() !== null, get: '.ci/kafka (installs Java and Kafka\'s jars)' },
   chdb: { present: () => resolvable('chdb'), get: 'npm ci (without --omit=optional), on Linux with glibc or macOS' },
   prometheus: { present: () => onPath('prometheus') && onPath('promtool'), get: 'apt-get install prometheus' },
   alertmanager: { present: () => onPath('prometheus-alertmanager') && onPath('amtool'), get: 'apt-get install prometheus-alertmanager' },
@@ -47,6 +46,11 @@ export function requires(...names: readonly RequirementName[]): string | false {
   const mustBeThere = missing.some((name) => !('ofTheHost' in REQUIREMENTS[name]));
   if (mustBeThere && process.env['TEST_REQUIRE'] === 'all') throw new Error(`TEST_REQUIRE=all, and ${reason}`);
   return reason;
+}
+
+/** What is not here of all that tests need and a package brings, with how to get it. */
+export function missingPrograms(): string[] {
+  return Object.entries<Requirement>(REQUIREMENTS).flatMap(([name, { present, get, ofTheHost }]) => (ofTheHost === true || present() ? [] : [`${name}: ${get}`]));
 }
 
 /** Absolute path of a program, or null. */

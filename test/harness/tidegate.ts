@@ -2,14 +2,14 @@
  * A whole node for a test: its own folder, free ports, real processes. `await using node = await TestNode.start({…})` leaves none behind.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { randomInt } from 'node:crypto';
-import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { eventually } from './deadline.js';
+import { freePorts } from './ports.js';
+
+export { freePorts } from './ports.js';
 
 export const OPERATOR_TOKEN = 'test-operator-token-0123456789abcdef';
 
@@ -150,36 +150,6 @@ export function tidegateCommand(args: readonly string[]): { readonly command: st
   const compiled = here.endsWith('.js');
   const main = join(dirname(here), '..', '..', 'cli', compiled ? 'main.js' : 'main.ts');
   return { command: process.execPath, args: [...(compiled ? [] : ['--import', 'tsx']), main, ...args] };
-}
-
-/** No system takes a port below this one for a connection, or for who asks for any: on Linux they begin at 32,768, elsewhere at 49,152 (RFC 6335, section 6). */
-const EPHEMERAL_FROM = 32_768;
-const OWN_FROM = 10_000;
-const handedOut = new Set<number>();
-
-/** Ports that were free a moment ago, all different. A connection that another test makes in the meantime cannot have taken them. */
-export async function freePorts(count: number): Promise<number[]> {
-  const ports: number[] = [];
-  while (ports.length < count) {
-    const port = randomInt(OWN_FROM, EPHEMERAL_FROM);
-    if (handedOut.has(port) || !await isFree(port)) continue;
-    handedOut.add(port);
-    ports.push(port);
-  }
-  return ports;
-}
-
-async function isFree(port: number): Promise<boolean> {
-  const server = createServer();
-  try {
-    server.listen(port, '127.0.0.1');
-    await once(server, 'listening');
-    return true;
-  } catch {
-    return false;
-  } finally {
-    await new Promise((resolve) => { server.close(resolve); });
-  }
 }
 
 /** The processes that this one has made and that are its own. Linux. */

@@ -1,4 +1,4 @@
-/** The boards in the repository: what the generator writes, and nothing named that does not exist. That each panel has data, and moves, is test/e2e/boards.test.ts. */
+/** The boards in the repository: what the generator writes, and nothing named that does not exist. That each panel has data, and moves, is test/e2e/boards.long.test.ts. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';

@@ -1,4 +1,4 @@
-/** What is sent, when, and what goes afterwards; Kafka is a fake here. shipper-kafka.test.ts has the real one. */
+/** What is sent, when, and what goes afterwards; Kafka is a fake here. shipper-kafka.long.test.ts has the real one. */
 import { afterEach, beforeEach, test } from 'node:test';
 import assert from 'node:assert/strict';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

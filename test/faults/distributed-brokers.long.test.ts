@@ -1,7 +1,7 @@
 /**
  * The distributed topology on three brokers, of which one at a time goes wrong under load: two of three take events, so no client and no count may notice.
- * Each request is matched one by one, as in distributed-engines.test.ts. In the full form only (TEST_FAULTS=full): of either end by itself shorter tests say the
- * same, kafka-leader.test.ts and collector/log/kafka/kafka-brokers.test.ts.
+ * Each request is matched one by one, as in distributed-engines.long.test.ts. In the full form only (TEST_FAULTS=full): of either end by itself shorter tests say the
+ * same, kafka-leader.long.test.ts and collector/log/kafka/kafka-brokers.long.test.ts.
  */
 import { test } from 'node:test';
 import { requires } from '../harness/requires.js';

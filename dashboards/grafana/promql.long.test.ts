@@ -1,4 +1,4 @@
-/** What the boards ask is answered as the alerts judge it: by promtool, and by the rules of the repository. That each panel has data on live nodes is test/e2e/boards.test.ts. */
+/** What the boards ask is answered as the alerts judge it: by promtool, and by the rules of the repository. That each panel has data on live nodes is test/e2e/boards.long.test.ts. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
