@@ -1,68 +1,20 @@
 /** The rollups damaged on purpose: a rebuild finds it, and mends it while events go on being stored; kept days of which raw events are gone stay as they are. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterEach, beforeEach, test } from 'node:test';
+import { test } from 'node:test';
 import type { TidegateError } from '../../errors/tidegate-error.js';
 import { eventually } from '../../test/harness/deadline.js';
-import { requires } from '../../test/harness/requires.js';
 import { TestClickHouse } from '../../test/harness/clickhouse-server.js';
-import { Collector, type CollectorOptions } from '../collector.js';
-import { RandomStream, silentLog } from '../log/random-events.fixture.js';
+import { requires } from '../../test/harness/requires.js';
+import { silentLog } from '../log/random-events.fixture.js';
 import { assertExact, storedSums } from '../log/stored-sums.fixture.js';
 import { applyRetention } from '../store/retention.js';
 import { insertEvents } from '../store/insert-events.fixture.js';
 import { connection } from '../store/stores.fixture.js';
 import type { Store } from '../store/store.js';
 import { clearRebuilt, rebuild, type RebuildLine } from './rebuild.js';
+import { beforeMidnight, collecting, damage, DAY_MS, dayOf, ended, forget, off, rebuilt, stream, streams, RETENTION } from './rebuilding.fixture.js';
 
-const DAY_MS = 86_400_000;
-const RETENTION = { eventsMs: 30 * DAY_MS, minutesMs: 90 * DAY_MS, quarterHoursMs: 1100 * DAY_MS, maxBytes: 50 * 1024 ** 3 };
 const skip = requires('chdb');
-
-let dataDir: string;
-let collector: Collector | null = null;
-const streams: RandomStream[] = [];
-
-beforeEach(() => { dataDir = mkdtempSync(join(tmpdir(), 'tidegate-rebuild-')); });
-afterEach(async () => {
-  await collector?.stop();
-  collector = null;
-  for (const { recorder } of streams.splice(0)) await recorder.close();
-  rmSync(dataDir, { recursive: true, force: true });
-});
-
-async function collecting(options: Partial<CollectorOptions> = {}): Promise<Collector> {
-  collector = await Collector.start({ dataDir, retention: RETENTION, log: silentLog, limits: { rows: 3000, bytes: 64 * 1024 * 1024 }, ...options });
-  return collector;
-}
-
-function stream(worker: number, startMs: number): RandomStream {
-  const made = new RandomStream(join(dataDir, 'spool'), worker, startMs);
-  streams.push(made);
-  return made;
-}
-
-async function rebuilt(running: Collector, swap: boolean): Promise<RebuildLine[]> {
-  const lines: RebuildLine[] = [];
-  await running.rebuild({ swap, signal: new AbortController().signal, tell: (line) => { lines.push(line); } });
-  assert.deepEqual(await running.store.query("SELECT name FROM system.parts WHERE database = 'tidegate' AND table LIKE '%_rebuilt' AND active AND rows > 0"), [], 'nothing is left beside the rollups');
-  return lines;
-}
-const ended = (lines: readonly RebuildLine[]): RebuildLine | undefined => lines.at(-1);
-const off = (lines: readonly RebuildLine[]): string[] => lines.flatMap((line) => (line.type === 'compared' && line.differing > 0 ? [`${line.rollup} ${line.day}`] : []));
-const dayOf = (ms: number): string => new Date(ms).toISOString().slice(0, 10);
-
-/** Rows go, rows come twice, and there is an app that never was. */
-async function damage(store: Store, day: string): Promise<void> {
-  await store.command(`ALTER TABLE tidegate.traffic_minute DELETE WHERE app = 'app-1' AND toDate(time) = '${day}' SETTINGS mutations_sync = 1`);
-  await store.command(`INSERT INTO tidegate.traffic_quarter_hour SELECT * FROM tidegate.traffic_quarter_hour WHERE app = 'app-2' AND toDate(time) = '${day}' SETTINGS insert_deduplicate = 0`);
-  await store.command(`INSERT INTO tidegate.traffic_quarter_hour (time, app, service, route, status_class, requests) SELECT toDateTime('${day} 23:45:00', 'UTC'), 'ghost', 's', 'r', 2, 1`);
-}
-
-/** The streams' events lie on both sides of this midnight (UTC). */
-const beforeMidnight = (): number => Math.floor(Date.now() / DAY_MS) * DAY_MS - 2 * DAY_MS - 1_200_000;
 
 test('a store that nothing happened to is equal, and stays as it is when it is to be swapped', { skip }, async () => {
   stream(1, beforeMidnight()).write(6000).mark();
@@ -93,48 +45,6 @@ test('a day that is read in many pieces is compared whole, and as one that is re
   assert.deepEqual(many, one);
   assert.equal(off(one as RebuildLine[]).length, 2);
 });
-
-for (const backend of ['chDB', 'ClickHouse over HTTP'] as const) {
-  test(`${backend}: damaged rollups are found, and mended while events come, of the damaged days too; a last insert made again after it changes nothing`, { skip, timeout: 240_000 }, async (t) => {
-    const server = backend === 'chDB' ? null : await TestClickHouse.start();
-    t.after(() => server?.[Symbol.asyncDispose]());
-    const options = server === null ? {} : { clickhouse: connection(server.url) };
-    const old = stream(1, beforeMidnight()).write(6000).mark();
-    const today = stream(2, Date.now() - 600_000).write(3000).mark();
-    let running = await collecting(options);
-    await eventually('all is stored', () => running.status().stored === 9000 || null);
-    const damagedMs = beforeMidnight();
-    for (const ms of [damagedMs, Date.now() - 600_000]) await damage(running.store, dayOf(ms));
-    const found = off(await rebuilt(running, false));
-    for (const ms of [damagedMs, Date.now() - 600_000]) for (const rollup of ['traffic_minute', 'traffic_quarter_hour']) assert.ok(found.includes(`${rollup} ${dayOf(ms)}`), `${rollup} ${dayOf(ms)} in ${found.join(', ')}`);
-    assert.notDeepEqual((await storedSums(running.store)).minutes, (await storedSums(running.store)).quarterHours, 'a comparison mends nothing');
-
-    let mending = true;
-    const coming = (async () => {
-      while (mending) {
-        for (const one of [old, today]) one.write(200).mark();
-        const { stored } = running.status();
-        await eventually('the next rows are stored', () => running.status().stored > stored || !mending || null);
-      }
-    })();
-    const before = running.status().stored;
-    const lines = await rebuilt(running, true);
-    mending = false;
-    await coming;
-    assert.ok((ended(lines) as { readonly swapped: number }).swapped >= 3, JSON.stringify(ended(lines)));
-    assert.ok(running.status().stored > before, 'events were stored meanwhile');
-    const all = old.sums.rows + today.sums.rows;
-    await eventually('all is stored', () => running.status().stored === all || null);
-    await assertExact(running.store, streams);
-    assert.deepEqual(off(await rebuilt(running, false)), []);
-
-    // a collector that starts makes the last insert again, unless it is known to be made
-    await running.stop();
-    running = await collecting(options);
-    await assertExact(running.store, streams);
-    if (server !== null) await running.stop().then(() => { collector = null; });
-  });
-}
 
 test('a day whose raw events were dropped stays as it is in both rollups, whatever of it came later, and so does its month\'s other part', { skip }, async () => {
   const startMs = beforeMidnight();
@@ -167,7 +77,7 @@ test('one at a time; not where other nodes store into the same ClickHouse on the
   await insertEvents(running.store, [{ stream: 'abc', node: 'node-b', timeMs: Date.now() }]);
   await assert.rejects(rebuilt(running, true), (error: TidegateError) => error.code === 'rebuild_not_alone' && error.message.includes('node-a, node-b'));
   await running.stop();
-  collector = null;
+  forget();
 });
 
 test('what another collector takes away of a rebuild under way, or of the raw events that it reads, is put in no rollup\'s place', { skip }, async () => {

@@ -1,8 +1,7 @@
 /** A server that refuses, stalls, breaks off, dies and denies: each is told apart, because the caller does different things. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { ErrorCode } from '../../errors/codes.js';
@@ -13,17 +12,11 @@ import { requires } from '../../test/harness/requires.js';
 import { freePorts } from '../../test/harness/tidegate.js';
 import { ClickHouseStore } from './clickhouse-store.js';
 import { migrate } from './migrate.js';
-import { connection, eachOnce, stageRange, storedRows } from './stores.fixture.js';
+import { connection, eachOnce, folderOf, stageRange, storedRows } from './stores.fixture.js';
 
 const code = (wanted: ErrorCode) => (error: TidegateError): boolean => error.code === wanted;
 const STREAM = '00000000000000bb';
 const INSERT = '^INSERT INTO tidegate\\.events';
-
-function folderOf(t: { after(job: () => void): void }): string {
-  const folder = mkdtempSync(join(tmpdir(), 'tidegate-http-'));
-  t.after(() => { rmSync(folder, { recursive: true, force: true }); });
-  return folder;
-}
 
 test('each way an insert fails has its code, and made again it is stored once', { skip: requires('chdb') }, async (t) => {
   await using server = await TestClickHouse.start();
@@ -66,30 +59,6 @@ test('one insert is asked for once: the store itself repeats nothing that change
   // what only reads is asked of the next host
   await server.faults({ kind: 'cut', statement: '^SELECT', times: 1 });
   assert.deepEqual(await store.query('SELECT count() AS n FROM counted'), [{ n: 1 }]);
-});
-
-test('a server killed before, within and after an insert: the same insert again is exact', { skip: requires('chdb') }, async (t) => {
-  await using server = await TestClickHouse.start();
-  const store = new ClickHouseStore(connection(server.url));
-  t.after(() => store.close());
-  const folder = folderOf(t);
-  await migrate(store);
-  const kills: readonly Fault[] = [
-    { kind: 'kill', at: 'before' }, { kind: 'kill', at: 'after' },
-    ...[1, 4, 8, 15, 25, 40].map((ms): Fault => ({ kind: 'kill', at: 'during', ms })),
-  ];
-  let rows = 0;
-  for (const kill of kills) {
-    await server.faults({ ...kill, statement: INSERT, times: 1 });
-    const range = stageRange(folder, STREAM, rows, 5000);
-    const begunMs = Date.now();
-    await assert.rejects(store.insertRows(range.plan, range.file), code('store_unknown'), JSON.stringify(kill));
-    await assert.rejects(store.query('SELECT 1'), code('store_unavailable'));
-    await assert.rejects(store.insertRows(range.plan, range.file), code('store_unavailable'), 'nobody listens: it was not begun');
-    await server.restart();
-    await store.insertRows(range.plan, range.file, undefined, begunMs);
-    assert.deepEqual(await storedRows(store), eachOnce(rows += 5000), JSON.stringify(kill));
-  }
 });
 
 test('an insert made again while the first still runs is stored once', { skip: requires('chdb') }, async (t) => {

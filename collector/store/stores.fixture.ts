@@ -38,6 +38,13 @@ export async function openBackend(backend: Backend): Promise<OpenedStore> {
   };
 }
 
+/** For the test's files; gone with it. */
+export function folderOf(t: { after(job: () => void): void }): string {
+  const folder = mkdtempSync(join(tmpdir(), 'tidegate-http-'));
+  t.after(() => { rmSync(folder, { recursive: true, force: true }); });
+  return folder;
+}
+
 export interface StagedRange { readonly file: string; readonly plan: InsertPlan }
 
 /** Rows `first` to `first + rows - 1` of a stream, as the collector stages a range: 20 apps, a row each 10 ms unless `timeMs` says otherwise. */

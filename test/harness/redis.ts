@@ -35,7 +35,10 @@ export class TestRedis implements AsyncDisposable {
   }
 
   static async start(options: TestRedisOptions = {}): Promise<TestRedis> {
-    const redis = new TestRedis(options.port ?? (await freePorts(1))[0] ?? 0, options);
+    const [port = 0, bus = 0] = await freePorts(2);
+    // a cluster's node talks to others at its port + 10,000 unless told otherwise: that one may be taken
+    const args = options.args?.includes('--cluster-enabled') === true && !options.args.includes('--cluster-port') ? [...options.args, '--cluster-port', String(bus)] : options.args ?? [];
+    const redis = new TestRedis(options.port ?? port, { ...options, args });
     if (options.tls === true) makeCertificate(redis.folder);
     try {
       await redis.restart();
@@ -51,10 +54,7 @@ export class TestRedis implements AsyncDisposable {
     const nodes: TestRedis[] = [];
     const cluster = new TestRedisCluster(nodes);
     try {
-      const ports = await freePorts(6);
-      for (const i of [0, 1, 2]) {
-        nodes.push(await TestRedis.start({ port: ports[i] ?? 0, args: ['--cluster-enabled', 'yes', '--cluster-config-file', 'nodes.conf', '--cluster-port', String(ports[3 + i]), '--cluster-node-timeout', '2000'] }));
-      }
+      for (let i = 0; i < 3; i++) nodes.push(await TestRedis.start({ args: ['--cluster-enabled', 'yes', '--cluster-config-file', 'nodes.conf', '--cluster-node-timeout', '2000'] }));
       execFileSync('redis-cli', ['--cluster', 'create', ...nodes.map(({ port }) => `127.0.0.1:${port}`), '--cluster-yes'], { stdio: ['ignore', 'pipe', 'pipe'] });
       for (const node of nodes) await node.with((client) => eventually('the cluster is whole', async () => /cluster_state:ok/.test(String(await client.call('CLUSTER', 'INFO'))) ? true : null));
     } catch (error) {

@@ -1,61 +1,27 @@
 /** Logs imported through the real spool, collector and store: each line once, however it is stopped and repeated; nothing else is touched by them. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { appendFileSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { appendFileSync, existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, afterEach, beforeEach, test } from 'node:test';
+import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import type { TidegateError } from '../../../errors/tidegate-error.js';
-import { importLog, type ImportOptions, type ImportOutcome } from '../../../gateway/events/import/import-log.js';
 import { sealStream } from '../../../gateway/events/seal.js';
 import { eventually } from '../../../test/harness/deadline.js';
 import { requires } from '../../../test/harness/requires.js';
-import { Collector } from '../../collector.js';
 import { applyRetention, pruneImports, pruneStreams } from '../../store/retention.js';
 import { silentLog } from '../random-events.fixture.js';
 import { disagreements } from '../stored-sums.fixture.js';
-import { importOptions, logOf } from './imported-log.fixture.js';
+import { logOf } from './imported-log.fixture.js';
 import { readManifest } from './manifest.js';
+import { allTaken, dataDir, file, RETENTION, run, spooled, start, storedOnce } from './importing.fixture.js';
 
 const DAY_MS = 86_400_000;
-const RETENTION = { eventsMs: 30 * DAY_MS, minutesMs: 60 * DAY_MS, quarterHoursMs: 90 * DAY_MS, maxBytes: 1e12 };
 const OLD = Date.UTC(2015, 4, 17, 22);
 const skip = requires('chdb');
 const CHILD = fileURLToPath(new URL(`./import-to-kill.fixture${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url));
-
-let dataDir = '';
-let collector: Collector | null = null;
-const folders: string[] = [];
-beforeEach(() => { folders.push(dataDir = mkdtempSync(join(tmpdir(), 'tidegate-import-'))); });
-afterEach(async () => {
-  await collector?.stop();
-  collector = null;
-});
-after(() => { for (const folder of folders) rmSync(folder, { recursive: true, force: true }); });
-
-const start = async (): Promise<Collector> => collector = await Collector.start({ dataDir, retention: RETENTION, log: silentLog });
-const file = (name: string, text: string | Buffer): string => {
-  writeFileSync(join(dataDir, name), text);
-  return join(dataDir, name);
-};
-const run = (path: string, more: Partial<ImportOptions> = {}): Promise<ImportOutcome> => importLog({ ...importOptions(dataDir, path), ...more });
 const refused = (code: string) => (error: TidegateError): boolean => error.code === code;
-const spooled = (): readonly string[] => readdirSync(join(dataDir, 'spool')).filter((name) => /^[0-9a-f]{16}$/.test(name));
-const allTaken = (): Promise<true> => eventually('the spool is empty', async () => spooled().length === 0 || null, 90_000);
-
-/** The lines 0 to `lines` are stored once each, in raw events and in the rollups. */
-async function storedOnce({ store }: Collector, lines: number): Promise<void> {
-  const [row] = await store.query(`SELECT count() AS rows, uniqExact(bytes_out) AS lines, max(bytes_out) AS last, sum(requests) AS requests, sum(counted) + sum(billable) AS charged,
-    (SELECT sum(t.requests) FROM tidegate.traffic_minute AS t) AS minutes, (SELECT sum(t.requests) FROM tidegate.traffic_quarter_hour AS t) AS quarters,
-    (SELECT sum(t.errors) FROM tidegate.traffic_quarter_hour AS t) AS errors, (SELECT count() FROM tidegate.repeats) AS repeats FROM tidegate.events WHERE kind = 'import'`);
-  assert.deepEqual(row, { rows: lines, lines, last: lines - 1, requests: lines, charged: 0, minutes: lines, quarters: lines, errors: Math.ceil(lines / 7), repeats: 0 });
-  const durations = await store.query('SELECT DISTINCT arrayJoin(mapKeys(t.latency)) AS bucket FROM tidegate.traffic_minute AS t');
-  assert.deepEqual(durations, [{ bucket: 0 }], 'where those without a duration are');
-  const edges = await store.query('SELECT edge, sum(delta) AS d FROM tidegate.coverage GROUP BY stream, edge HAVING d != 0 ORDER BY edge');
-  assert.deepEqual(edges, [{ edge: 0, d: 1 }, { edge: lines, d: -1 }]);
-}
 
 test('a log that grows, is renamed, compressed and imported again is stored once, its lines each; one that was changed is refused', { skip }, async () => {
   const running = await start();
@@ -141,18 +107,6 @@ test('what an earlier import left in the spool is waited for, and so is room; wh
   assert.deepEqual(both.map((one) => (one.status === 'fulfilled' ? 'done' : (one.reason as TidegateError).code)).sort(), ['done', 'import_running']);
   await allTaken();
   await storedOnce(running, 30_000);
-});
-
-test('a log of 200 days goes in by inserts of less than 100 days each, and back and forth in time', { skip, timeout: 180_000 }, async () => {
-  const running = await start();
-  // three lines a day, then the same days again
-  const lines = 2 * 3 * 200;
-  const path = file('access.log', [0, lines / 2].map((from) => logOf(lines / 2, OLD - from * DAY_MS / 3, DAY_MS / 3, from)).join(''));
-  assert.equal((await run(path)).rows, lines);
-  await allTaken();
-  await storedOnce(running, lines);
-  const inserts = await running.store.query<{ days: number }>('SELECT uniqExact(toDate(time)) AS days FROM tidegate.events GROUP BY stored_at');
-  assert.ok(inserts.length >= 5 && inserts.every(({ days }) => days < 100), JSON.stringify(inserts));
 });
 
 test('imported days stay for as long as new ones would, counted from when they were stored; then they go, and their notes last', { skip }, async () => {

@@ -82,7 +82,7 @@ test('an app\'s data is handed over whole, then erased, through a kill in the mi
     // the collector that started has begun to do the rest by itself
     return /collector_unavailable|rebuild_running/.test(end[1]) ? null : end;
   }, 60_000, 200);
-  assert.deepEqual([code, /^acme is erased/.test(told)], [0, true], told);
+  assert.deepEqual([code, /^acme is erased/m.test(told)], [0, true], told);
 
   assert.deepEqual(await byApp(), { '(erased)': 80, globex: 30 });
   assert.deepEqual((await report('interval=day&group_by=service,route,status_class')).rows, services.rows, 'reports of services are what they were');
