@@ -40,7 +40,7 @@ export function register(billing: Command): void {
     .addOption(new Option('--adapter <name>', 'what answers at that URL').choices(Object.keys(RECEIVERS)))
     .option('--meter <name>', 'the event name of Stripe\'s meter, the code of Lago\'s metric, the type of a CloudEvent')
     .option('--account <name>', 'tells receivers apart that have one URL', '')
-    .option('--window <duration>', 'for how long the receiver knows an id again, such as 24h or 32d (default: 24h; Lago: for ever)')
+    .option('--window <duration>', 'how long the receiver remembers an id, such as 24h or 32d (default: 24h; Lago: for ever)')
     .option('--timeout <duration>', 'for an answer to one request', '30s')
     .option('--resend <id>', 'of an entry whose receipt is unknown: the receiver has not got it; repeatable', gather, [])
     .option('--assume-received <id>', 'of an entry whose receipt is unknown: the receiver has it; repeatable', gather, [])

@@ -1,4 +1,4 @@
-/** The receivers that closed days are pushed to: what each takes, what it says, and for how long it knows an id again. */
+/** The receivers that closed days are pushed to: what each takes, what it answers, and how long it remembers an id. */
 import { EVENT_TYPE, cloudEvent, eventMs, subjectOf } from '../../collector/billing/cloud-event.js';
 import type { BillingEntry } from '../../collector/billing/entry.js';
 
@@ -17,7 +17,7 @@ export interface Receiver {
   readonly batch: number;
   /** Requests at a time. */
   readonly parallel: number;
-  /** For how long it knows an id again, s; null: for ever. */
+  /** How long it remembers an id, s; null: for ever. */
   readonly windowSeconds: number | null;
   /** The name of what is counted: null if it must be given. */
   readonly meter: string | null;

@@ -21,7 +21,7 @@ export const ReceiptsBody = Type.Object({
   entry_ids: Type.Array(Type.String({ pattern: '^[0-9a-f]{32}$' }), { minItems: 1, maxItems: MOST_OF_A_NOTE, uniqueItems: true }),
   /** Of one batch of one run. */
   attempt: Type.Optional(Type.String({ maxLength: 64 })),
-  /** For how long the receiver knows an id again, s; absent: for ever. */
+  /** How long the receiver remembers an id, s; absent: for ever. */
   window_seconds: Type.Optional(Type.Number({ minimum: 3600, maximum: 315_360_000 })),
   status: Type.Optional(Type.Integer({ minimum: 0, maximum: 999 })),
   detail: Type.Optional(Type.String({ maxLength: 2000 })),
