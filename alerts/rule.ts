@@ -17,7 +17,10 @@ export interface AlertRule {
   readonly expr: string;
   /** For so long it has to hold, as a Prometheus duration; absent: the first time is enough. */
   readonly for?: string;
-  /** So long it goes on after its cause has ended; absent: not at all. Longer than what it inhibits takes to end, or that would be sent when all is well again. */
+  /**
+   * So long it goes on after its cause has ended, and its text says so; absent: not at all. Longer than what it inhibits takes to end, or that would be sent when all is
+   * well again.
+   */
   readonly keepFiringFor?: string;
   readonly severity: Severity;
   readonly labels?: Readonly<Record<string, string>>;
@@ -55,8 +58,13 @@ function alertOf(rule: AlertRule, { docsUrl, boardsUrl }: RuleOptions): object {
     ...(rule.keepFiringFor === undefined ? {} : { keep_firing_for: rule.keepFiringFor }),
     labels: { severity: rule.severity, ...rule.labels },
     annotations: {
-      summary: rule.summary, description: rule.description, runbook_url: `${docsUrl}/${rule.alert}.md`,
+      summary: rule.summary, description: rule.description + untilWhen(rule), runbook_url: `${docsUrl}/${rule.alert}.md`,
       ...(rule.board === undefined ? {} : { dashboard_url: `${boardsUrl}/d/${rule.board}` }),
     },
   };
+}
+
+/** Prometheus repeats the last text while an alert is kept: it cannot say that its cause has ended. */
+function untilWhen({ keepFiringFor }: AlertRule): string {
+  return keepFiringFor === undefined ? '' : ` The alert clears ${keepFiringFor} after the last time this was true.`;
 }

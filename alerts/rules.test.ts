@@ -37,7 +37,7 @@ const SCRAPED = ['job', 'instance', 'cluster'];
 
 /** What a scrape of a node has, what Prometheus adds, and what the rules record. */
 function knownSeries(): KnownSeries {
-  const known = new Map<string, ReadonlySet<string>>([['up', new Set(SCRAPED)]]);
+  const known = new Map<string, ReadonlySet<string>>([['up', new Set(SCRAPED)], ['ALERTS', new Set(['alertname', 'alertstate', 'service', 'team', 'severity'])]]);
   for (const name of Object.keys(METRICS) as MetricName[]) {
     for (const series of seriesNames(name)) known.set(series, new Set([...METRICS[name].labels, ...SCRAPED, ...(series.endsWith('_bucket') ? ['le'] : [])]));
   }

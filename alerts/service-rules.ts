@@ -27,6 +27,8 @@ export const ERRORS = 'service:tidegate_request_errors';
 export const SLOW_FOR_OBJECTIVE = 'service:tidegate_requests_over_objective';
 const SLOW_P95 = 'service:tidegate_requests_over_p95';
 const SLOW_P99 = 'service:tidegate_requests_over_p99';
+/** Nodes on which every target is out; nothing where there is none. */
+const ALL_DOWN = 'service:tidegate_all_targets_down:count';
 const WITHIN_BOUND = 'service_bound:tidegate_request_duration_seconds_bucket';
 
 /** An alert on an expression with a label `service`: it has the service's team, too, where the service has one. */
@@ -40,6 +42,14 @@ const RECORDED_EVERY = '30s';
 /** That at least LEAST_BAD requests were bad in the window, for a `record` made every 30 s. */
 export function enoughBad(windows: Windows, record: string, window: string): string {
   return `and on (service) sum_over_time(${record}:rate2m[${windows.of(window)}]) * ${windows.seconds(RECORDED_EVERY)} >= ${LEAST_BAD}`;
+}
+
+/**
+ * Unless AllTargetsDown explains it, and did within the window of the rates: an outage is told once, and what is wrong after it is told at once. Alertmanager would hold
+ * back what begins while AllTargetsDown goes on after its cause, and send it when that is over, too.
+ */
+function unlessAllDown(windows: Windows): string {
+  return `unless on (service) (\n  present_over_time(${ALL_DOWN}[${windows.of('2m')}])\n  and on (service) ALERTS{alertname="AllTargetsDown",alertstate="firing"}\n)`;
 }
 
 const indented = (text: string): string => text.replaceAll(/^/gm, '  ');
@@ -77,27 +87,33 @@ export function serviceGroup(windows: Windows): RuleGroup {
       { record: `${JUDGED}:rate5m`, expr: `avg_over_time(${JUDGED}:rate2m[${windows.of('5m')}])` },
       { record: `${ERRORS}:rate5m`, expr: `avg_over_time(${ERRORS}:rate2m[${windows.of('5m')}])` },
       { record: `${SLOW_FOR_OBJECTIVE}:rate5m`, expr: `avg_over_time(${SLOW_FOR_OBJECTIVE}:rate2m[${windows.of('5m')}])` },
+      {
+        // a target counts as out until it is asked again: without requests that are answered so, nothing is known to be down now
+        record: ALL_DOWN,
+        expr: 'count by (service) (\n  (tidegate_targets_healthy == 0 and tidegate_targets > 0)\n  and on (service, instance)\n'
+          + `  sum by (service, instance) (rate(tidegate_requests_total{code=~"50[23]"}[${w2m}])) > 0\n)`,
+      },
       ofService({
         alert: 'HighErrorRate', severity: 'page', for: w2m, keepFiringFor: windows.of('5m'),
-        expr: `${share(ERRORS, '2m')} > on (service) max by (service) (tidegate_alert_error_ratio)\n${enoughBad(windows, ERRORS, '2m')}`,
+        expr: `${share(ERRORS, '2m')} > on (service) max by (service) (tidegate_alert_error_ratio)\n${enoughBad(windows, ERRORS, '2m')}\n${unlessAllDown(windows)}`,
         summary: '{{ $labels.service }}: requests fail',
         description: '{{ $value | humanizePercentage }} of the requests to {{ $labels.service }} have failed over the last 2 minutes: answered with 5xx, by the upstream or for want of its answer.',
       }),
       ofService({
         alert: 'HighServerErrorRate', severity: 'ticket', for: windows.of('10m'),
-        expr: `${share(ERRORS, '5m')} > on (service) max by (service) (tidegate_alert_server_error_ratio)\n${enoughBad(windows, ERRORS, '5m')}`,
+        expr: `${share(ERRORS, '5m')} > on (service) max by (service) (tidegate_alert_server_error_ratio)\n${enoughBad(windows, ERRORS, '5m')}\n${unlessAllDown(windows)}`,
         summary: '{{ $labels.service }}: some requests fail, for a while now',
         description: '{{ $value | humanizePercentage }} of the requests to {{ $labels.service }} have been answered with 5xx over the last 5 minutes, and more than its threshold for 10.',
       }),
       ofService({
         alert: 'HighLatency', severity: 'page', for: windows.of('3m'), keepFiringFor: windows.of('5m'),
-        expr: `${share(SLOW_P95, '2m')} > 0.05\n${enoughBad(windows, SLOW_P95, '2m')}`,
+        expr: `${share(SLOW_P95, '2m')} > 0.05\n${enoughBad(windows, SLOW_P95, '2m')}\n${unlessAllDown(windows)}`,
         summary: '{{ $labels.service }}: answers are slow',
         description: '{{ $value | humanizePercentage }} of the requests to {{ $labels.service }} take longer than its limit for the 95th percentile, which leaves room for 5%.',
       }),
       ofService({
         alert: 'HighTailLatency', severity: 'ticket', for: windows.of('3m'),
-        expr: `${share(SLOW_P99, '2m')} > 0.01\n${enoughBad(windows, SLOW_P99, '2m')}`,
+        expr: `${share(SLOW_P99, '2m')} > 0.01\n${enoughBad(windows, SLOW_P99, '2m')}\n${unlessAllDown(windows)}`,
         summary: '{{ $labels.service }}: some answers are very slow',
         description: '{{ $value | humanizePercentage }} of the requests to {{ $labels.service }} take longer than its limit for the 99th percentile, which leaves room for 1%.',
       }),
@@ -108,10 +124,8 @@ export function serviceGroup(windows: Windows): RuleGroup {
         description: '{{ $labels.target }} of {{ $labels.service }} refused the last connection, or did not take it in time, on {{ $value }} node(s).',
       }),
       ofService({
-        alert: 'AllTargetsDown', severity: 'page', for: windows.of('30s'), keepFiringFor: windows.of('10m'),
-        // a target counts as out until it is asked again: without requests that are answered so, nothing is known to be down now
-        expr: 'count by (service) (\n  (tidegate_targets_healthy == 0 and tidegate_targets > 0)\n  and on (service, instance)\n'
-          + `  sum by (service, instance) (rate(tidegate_requests_total{code=~"50[23]"}[${w2m}])) > 0\n)`,
+        alert: 'AllTargetsDown', severity: 'page', for: windows.of('30s'), keepFiringFor: windows.of('5m'),
+        expr: ALL_DOWN,
         summary: '{{ $labels.service }}: no target takes connections',
         description: 'Every target of {{ $labels.service }} is out, on {{ $value }} node(s): its requests are answered 502 or 503.',
       }),

@@ -94,7 +94,7 @@ export class Launcher {
   async run(): Promise<number> {
     this.#checkOpenFiles();
     cluster.schedulingPolicy = cluster.SCHED_NONE;
-    cluster.setupPrimary({ exec: this.#program.entry('worker') });
+    this.#setUpWorkers();
     const onSignal = (signal: NodeJS.Signals): void => { this.#onSignal(signal); };
     process.on('SIGTERM', onSignal);
     process.on('SIGINT', onSignal);
@@ -234,7 +234,7 @@ export class Launcher {
         const program = (this.#options.program ?? installedProgram)();
         await program.check(this.#options.configPath);
         this.#program = program;
-        cluster.setupPrimary({ exec: program.entry('worker') });
+        this.#setUpWorkers();
       },
       replaceWorker: (slot) => this.#replaceWorker(slot),
       drained: async () => { await Promise.all([...this.#passing].map((worker) => worker.gone)); },
@@ -310,8 +310,17 @@ export class Launcher {
     return { ...process.env, [ENV.runDir]: this.#runDir, [ENV.config]: this.#options.configPath, [ENV.part]: this.#part, [ENV.log]: this.#logSettings };
   }
 
+  /** Nobody reads them but who looks at the list of processes: which configuration is this one's? */
+  #shownArguments(): string[] {
+    return ['-c', this.#options.configPath];
+  }
+
+  #setUpWorkers(): void {
+    cluster.setupPrimary({ exec: this.#program.entry('worker'), args: this.#shownArguments() });
+  }
+
   #fork(role: ProcessRole): ChildProcess {
-    return fork(this.#program.entry(role), [], { env: this.#env() });
+    return fork(this.#program.entry(role), this.#shownArguments(), { env: this.#env() });
   }
 
   #forkWorker(slot: number): ChildProcess {

@@ -102,7 +102,7 @@ const FAILURES = [
 /** They fire, and something that is sent explains them. */
 const INHIBITED = [
   'ErrorBudgetBurn shop storefront ticket 1', 'ErrorBudgetBurn shop storefront ticket 3',
-  'HighErrorRate stock page', 'HighServerErrorRate shop storefront ticket', 'HighServerErrorRate stock ticket', 'TargetDown stock ticket',
+  'HighServerErrorRate shop storefront ticket', 'TargetDown stock ticket',
 ];
 const SLOWNESS = ['storefront-on-call: HighLatency shop storefront page'];
 
