@@ -36,3 +36,38 @@ test('a child that turns out not to be spawned while it is retired ends the wait
   kept.start();
   assert.equal(await kept.retire({ type: 'stop' }, 60_000), true);
 });
+
+/** Lets it run, and end, so many times; answers how long it waited each time, ms. */
+async function waits(script: string, times: number, killed: boolean): Promise<number[]> {
+  const told: number[] = [];
+  const log = pino({ level: 'warn' }, {
+    write: (line: string) => {
+      const { restart_in_ms: waitMs } = JSON.parse(line) as { restart_in_ms?: number };
+      if (waitMs !== undefined) told.push(waitMs);
+    },
+  });
+  let child: ChildProcess | null = null;
+  const kept = new KeptProcess({
+    name: 'child', log, onExit: () => {}, onMessage: () => { if (killed) child?.kill('SIGKILL'); },
+    spawn: () => child = spawn(process.execPath, ['-e', `${script}; setInterval(() => {}, 1000)`], { stdio: ['ignore', 'ignore', 'ignore', 'ipc'] }),
+  });
+  kept.start();
+  await eventually(`${times} ends`, () => (told.length >= times ? true : null), 60_000);
+  kept.abandon();
+  return told.slice(0, times);
+}
+
+test('a child that was killed at its work is started again at once, however often', async () => {
+  assert.deepEqual(await waits('process.send({ type: "serving" })', 5, true), [100, 100, 100, 100, 100]);
+});
+
+test('one that was killed before it had come to its work waits for twice as long each time, up to a second', async () => {
+  assert.deepEqual(await waits('process.send({ type: "suppressed", lines: 1 })', 5, true), [100, 200, 400, 800, 1000]);
+});
+
+test('one that fails at its work waits up to a second, and one that fails before it, or crashes, for longer', async () => {
+  const [atWork, before, crashed] = await Promise.all([
+    waits('process.send({ type: "ready" }, () => process.exit(1))', 5, false), waits('process.exit(1)', 5, false), waits('process.kill(process.pid, "SIGSEGV")', 5, false),
+  ]);
+  assert.deepEqual([atWork, before, crashed], [[100, 200, 400, 800, 1000], [100, 200, 400, 800, 1600], [100, 200, 400, 800, 1600]]);
+});

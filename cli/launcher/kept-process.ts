@@ -1,12 +1,21 @@
-/** One child that is kept running: when it ends it is started again, after a wait that doubles while it keeps dying young. */
+/**
+ * One child that is kept running: when it ends it is started again. How soon follows from why it ended, and from how far it had come (docs/decisions/0049): who was killed from outside is
+ * started at once, and who fails by itself waits, for twice as long each time that it dies young, and longest where it has never done its work.
+ */
 import type { ChildProcess } from 'node:child_process';
 import type { Logger } from '../log.js';
 import { FATAL_EXIT, type ChildMessage, type LauncherMessage } from './messages.js';
 
 const FIRST_WAIT_MS = 100;
 const LONGEST_WAIT_MS = 5000;
+/** Of one that had done its work, or that somebody else ended: it would have gone on. */
+const LONGEST_WAIT_AT_WORK_MS = 1000;
 /** Who lived this long starts again without the waits of before. */
 const SETTLED_MS = 10_000;
+/** Of a process's own making. Any other comes from outside: an operator, the kernel that has no memory left. */
+const CRASH_SIGNALS: ReadonlySet<NodeJS.Signals> = new Set(['SIGABRT', 'SIGBUS', 'SIGFPE', 'SIGILL', 'SIGSEGV', 'SIGSYS', 'SIGTRAP']);
+/** With these a child says that it does what it is there for. */
+const AT_WORK: ReadonlySet<ChildMessage['type']> = new Set<ChildMessage['type']>(['ready', 'serving', 'collecting']);
 
 export interface KeptProcessOptions {
   readonly name: string;
@@ -22,6 +31,8 @@ export class KeptProcess {
   #child: ChildProcess | null = null;
   #timer: NodeJS.Timeout | null = null;
   #waitMs = FIRST_WAIT_MS;
+  /** In this life. */
+  #atWork = false;
   #retired = false;
   /** Of renew(): the next end is wanted. */
   #onRenewed: (() => void) | null = null;
@@ -40,6 +51,7 @@ export class KeptProcess {
 
   start(): void {
     this.#timer = null;
+    this.#atWork = false;
     const { log, name, spawn } = this.#options;
     const startedAt = performance.now();
     let child: ChildProcess;
@@ -66,6 +78,7 @@ export class KeptProcess {
   }
 
   #take(message: ChildMessage): void {
+    if (AT_WORK.has(message.type)) this.#atWork = true;
     this.#options.onMessage(message);
     if (this.#waiting?.settles(message) === true) this.#settle(message);
   }
@@ -93,11 +106,18 @@ export class KeptProcess {
       this.#resolveGone();
       return;
     }
-    if (performance.now() - startedAt >= SETTLED_MS) this.#waitMs = FIRST_WAIT_MS;
-    const waitMs = exitCode === FATAL_EXIT ? LONGEST_WAIT_MS : this.#waitMs;
+    const waitMs = this.#nextWaitMs(exitCode, signal, performance.now() - startedAt);
     this.#options.log.warn({ exit_code: exitCode, signal, restart_in_ms: waitMs }, `the ${this.#options.name} ended and is started again`);
     this.#timer = setTimeout(() => { this.start(); }, waitMs);
-    this.#waitMs = Math.min(this.#waitMs * 2, LONGEST_WAIT_MS);
+  }
+
+  #nextWaitMs(exitCode: number | null, signal: NodeJS.Signals | null, livedMs: number): number {
+    if (exitCode === FATAL_EXIT) return LONGEST_WAIT_MS;
+    const wasKilled = signal !== null && !CRASH_SIGNALS.has(signal);
+    if (livedMs >= SETTLED_MS || (wasKilled && this.#atWork)) this.#waitMs = FIRST_WAIT_MS;
+    const waitMs = Math.min(this.#waitMs, wasKilled || this.#atWork ? LONGEST_WAIT_AT_WORK_MS : LONGEST_WAIT_MS);
+    this.#waitMs = Math.min(waitMs * 2, LONGEST_WAIT_MS);
+    return waitMs;
   }
 
   send(message: LauncherMessage): void {
