@@ -103,6 +103,23 @@ test('while storing fails no time is complete of which events wait, whatever the
   await stream.recorder.close();
 });
 
+test('a start that the disk ends, because what was begun cannot be staged again, says so with a code; once it can be, all is there once', { skip }, async () => {
+  const stream = new RandomStream(spoolDir, 1, Date.now() - 2_500_000).write(100).mark();
+  await collectAll();
+  // as a kill leaves it: nobody has noted that the insert was made
+  const file = join(dataDir, 'collector/manifest.json');
+  const manifest = JSON.parse(readFileSync(file, 'utf8')) as { readonly range: number };
+  writeFileSync(file, JSON.stringify({ ...manifest, rows: 100 }));
+  const staged = join(dataDir, 'collector/staging', `${manifest.range}.rows`);
+  mkdirSync(staged);
+  await assert.rejects(collecting(), (error: TidegateError) => error.code === 'data_dir_unusable' && error.message.startsWith(`${dataDir}: EISDIR`));
+  rmSync(staged, { recursive: true });
+  const running = await collecting();
+  const today = await running.completeness(Date.now() - DAY_MS, Date.now() + DAY_MS);
+  assert.deepEqual([today.complete, today.streams.map(({ stored, twice }) => [stored, twice])], [true, [[100, 0]]]);
+  await stream.recorder.close();
+});
+
 test('a collector that starts on a spool of more than one range says no more than is stored, from its first answer on', { skip }, async () => {
   const streams = [1, 2].map((worker) => new RandomStream(spoolDir, worker, Date.now() - 2_500_000).write(10_000));
   const toMs = Date.now();

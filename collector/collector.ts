@@ -77,7 +77,7 @@ const WARN_EVERY_MS = 600_000;
 const RETRY_FROM_MS = 500;
 const RETRY_TO_MS = 30_000;
 const DAY_MS = 86_400_000;
-/** For so long a rebuild waits for what is begun to be stored, or for the other collectors to be stopped. */
+/** For so long a rebuild waits for what is begun to be stored. For other collectors to be stopped it does not wait. */
 const SETTLED_WITHIN_MS = 60_000;
 
 /** What waits to be run between two ranges. */
@@ -154,7 +154,7 @@ export class Collector {
     } catch (error) {
       await store?.close();
       lock.release();
-      throw error;
+      throw asOurs(error, dataDir);
     }
   }
 
@@ -249,6 +249,8 @@ export class Collector {
 
   /** Where others may have begun what nobody here can see. What can be seen, the log says when it settles. */
   async #mustBeAlone(): Promise<void> {
+    const others = this.#eventLog.others();
+    if (others !== null) throw new TidegateError('rebuild_not_alone', others);
     if (this.#clickhouse === null) return;
     if (this.#clickhouse.cluster !== null) throw new TidegateError('rebuild_not_alone', 'on a cluster the replica that answers may lack what another has');
     if (!this.#readsSpool) return;
@@ -272,7 +274,7 @@ export class Collector {
     const why = failing ?? await this.#eventLog.settle();
     if (this.#stopping) piece.fail(new TidegateError('collector_unavailable', 'the collector stops'));
     else if (why === null) await piece.run();
-    else if (performance.now() < piece.untilMs) return false;
+    else if (performance.now() < piece.untilMs && this.#eventLog.others() === null) return false;
     else piece.fail(new TidegateError('rebuild_not_alone', why));
     if (this.#piece === piece) this.#piece = null;
     // who was waiting for it says what comes next
@@ -385,4 +387,10 @@ export class Collector {
       };
     });
   }
+}
+
+/** A start that the disk ends (no room for the rows that are to be inserted again, say) is told as one, and tried again. */
+function asOurs(error: unknown, dataDir: string): unknown {
+  const isOfFileSystem = !(error instanceof TidegateError) && error instanceof Error && typeof (error as NodeJS.ErrnoException).syscall === 'string';
+  return isOfFileSystem ? new TidegateError('data_dir_unusable', `${dataDir}: ${error.message}`, { cause: error }) : error;
 }

@@ -77,6 +77,9 @@ export interface EventLog {
    */
   settle(): Promise<string | null>;
 
+  /** Who else reads this log, in words, where this collector knows it; null: nobody, or it is not known yet. */
+  others(): string | null;
+
   /** Leaves the log. Nothing is lost if the process is killed instead. */
   stop(): Promise<void>;
 }

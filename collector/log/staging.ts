@@ -18,19 +18,19 @@ const PIECES_A_WRITE = 256;
 
 const flushData = promisify(fdatasync);
 
-/** Writes the file anew. @param durable true: on disk when it resolves. Throws what the file system says. */
-export async function writeStaging(path: string, pieces: readonly Buffer[], durable: boolean): Promise<StagedRows> {
+/**
+ * Writes the file anew. Throws what the file system says.
+ * @param durable true: on disk when it resolves
+ * @param write for tests: as writevSync, which may write less than it is given
+ */
+export async function writeStaging(path: string, pieces: readonly Buffer[], durable: boolean, write: (fd: number, pieces: readonly Buffer[]) => number = writevSync): Promise<StagedRows> {
   const fd = openSync(path, 'w', 0o640);
   let bytes = 0;
   let crc = 0;
   try {
     for (let i = 0; i < pieces.length; i += PIECES_A_WRITE) {
       const some = pieces.slice(i, i + PIECES_A_WRITE);
-      const length = some.reduce((sum, piece) => sum + piece.length, 0);
-      const written = writevSync(fd, some);
-      // regular files are written short only when the disk is full; the next write says so
-      if (written !== length) throw Object.assign(new Error(`${path}: wrote ${written} of ${length} bytes`), { code: 'ENOSPC' });
-      bytes += length;
+      bytes += writeAll(fd, some, write);
       for (const piece of some) crc = crc32(piece, crc);
       await nextTurn();
     }
@@ -39,6 +39,23 @@ export async function writeStaging(path: string, pieces: readonly Buffer[], dura
     closeSync(fd);
   }
   return { bytes, crc };
+}
+
+/** What a short write has left is written next: where there was no room for it, that write says so, in the system's words. @returns bytes */
+function writeAll(fd: number, pieces: readonly Buffer[], write: (fd: number, pieces: readonly Buffer[]) => number): number {
+  const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
+  for (let written = write(fd, pieces); written < length; written += write(fd, rest(pieces, written)));
+  return length;
+}
+
+/** What comes after so many bytes. */
+function rest(pieces: readonly Buffer[], written: number): Buffer[] {
+  let skip = written;
+  return pieces.flatMap((piece) => {
+    const from = Math.min(skip, piece.length);
+    skip -= from;
+    return from === piece.length ? [] : [piece.subarray(from)];
+  });
 }
 
 /** Whether the file holds exactly those rows. */

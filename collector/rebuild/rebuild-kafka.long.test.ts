@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import type { TidegateError } from '../../errors/tidegate-error.js';
 import { TestClickHouse } from '../../test/harness/clickhouse-server.js';
 import { eventually } from '../../test/harness/deadline.js';
 import { TestKafka } from '../../test/harness/kafka.js';
@@ -57,8 +58,14 @@ test('a collector that reads all of the topic mends the rollups while events com
     const said = await other.settle();
     return said?.startsWith('other collectors') === true ? said : null;
   }, 60_000);
+  // beside the other, the answer comes at once: it took a minute
+  const askedMs = performance.now();
+  const refused = await collector.rebuild({ swap: true, signal: new AbortController().signal, tell: () => undefined }).then(() => null, (error: TidegateError) => error);
+  const tookMs = performance.now() - askedMs;
   joined = true;
   await stepping;
+  assert.deepEqual([refused?.code, refused?.message], ['rebuild_not_alone', 'other collectors read 1 of 2 partitions: stop them until it is done']);
+  assert.ok(tookMs < 20_000, `${tookMs} ms`);
   await other.stop();
   assert.equal(why, 'other collectors read 1 of 2 partitions: stop them until it is done');
 });

@@ -48,6 +48,19 @@ test('each way an insert fails has its code, and made again it is stored once', 
   }
 });
 
+test('rows that cannot be opened, or read, fail the insert: they ended the process', { skip: requires('chdb') }, async (t) => {
+  await using server = await TestClickHouse.start();
+  const store = new ClickHouseStore(connection(server.url, { timeoutMs: 5000 }));
+  t.after(() => store.close());
+  const folder = folderOf(t);
+  await migrate(store);
+  const range = stageRange(folder, STREAM, 0, 200);
+  await assert.rejects(store.insertRows(range.plan, join(folder, 'gone.rows')), { code: 'ENOENT', syscall: 'open' });
+  await assert.rejects(store.insertRows(range.plan, folder), code('store_unknown'));
+  await store.insertRows(range.plan, range.file);
+  assert.deepEqual(await storedRows(store), eachOnce(200));
+});
+
 test('one insert is asked for once: the store itself repeats nothing that changes something', { skip: requires('chdb') }, async (t) => {
   await using server = await TestClickHouse.start();
   const store = new ClickHouseStore(connection([server.url, `http://127.0.0.1:${server.port}`]));

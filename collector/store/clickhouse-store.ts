@@ -5,7 +5,7 @@
  * Every answer is waited for whole (`wait_end_of_query`): the status then says whether all went well, and an answer that breaks off is never taken for a
  * complete one. What is read may be asked of the next host when one breaks; what changes something only when the first was never reached.
  */
-import { createReadStream } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { ClickHouseLogLevel, createClient, type ClickHouseClient } from '@clickhouse/client';
 import { TidegateError } from '../../errors/tidegate-error.js';
 import type { SpoolLog } from '../../gateway/events/spool-log.js';
@@ -120,17 +120,25 @@ export class ClickHouseStore implements Store {
     return this.#insertSettings;
   }
 
-  /** @param query an INSERT whose rows are the file's bytes. @param file absolute path. @throws as command */
+  /** @param query an INSERT whose rows are the file's bytes. @param file absolute path. @throws as command, and what the file system says */
   async insertBody(query: string, file: string): Promise<void> {
-    await this.#change(query, async ({ client }) => {
-      const values = createReadStream(file, { highWaterMark: 1024 * 1024 });
-      try {
-        const { stream } = await client.exec({ query, values });
-        for await (const _ of stream);
-      } finally {
-        values.destroy();
-      }
-    });
+    // opened first: a stream of a file that cannot be would say so before the client listens, and that would end the process
+    const rows = await open(file);
+    try {
+      await this.#change(query, async ({ client }) => {
+        const values = rows.createReadStream({ start: 0, autoClose: false, highWaterMark: 1024 * 1024 });
+        // likewise of what cannot be read: who awaits the answer hears of it
+        values.on('error', () => undefined);
+        try {
+          const { stream } = await client.exec({ query, values });
+          for await (const _ of stream);
+        } finally {
+          values.destroy();
+        }
+      });
+    } finally {
+      await rows.close();
+    }
   }
 
   async close(): Promise<void> {

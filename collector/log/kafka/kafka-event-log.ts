@@ -167,14 +167,21 @@ export class KafkaEventLog implements EventLog {
   async settle(): Promise<string | null> {
     const session = this.#session;
     if (session === null || session.generation !== this.#generation || session.partitionCount === null) return 'the group of collectors is not joined, or is dealing out its partitions';
-    const { partitions, partitionCount } = session;
-    if (partitions.length < partitionCount) return `other collectors read ${partitionCount - partitions.length} of ${partitionCount} partitions: stop them until it is done`;
-    for (const partition of partitions) {
+    const others = this.others();
+    if (others !== null) return others;
+    for (const partition of session.partitions) {
       const owned = this.#owned.get(partition);
       if (this.#stopped.has(partition) || owned === undefined) return `partition ${partition} stands still`;
       if (owned.pending !== null || owned.again !== null) return `a range of partition ${partition} is begun, and not known to be stored`;
     }
     return null;
+  }
+
+  others(): string | null {
+    const session = this.#session;
+    if (session === null || session.generation !== this.#generation || session.partitionCount === null) return null;
+    const { partitions, partitionCount } = session;
+    return partitions.length < partitionCount ? `other collectors read ${partitionCount - partitions.length} of ${partitionCount} partitions: stop them until it is done` : null;
   }
 
   async stop(): Promise<void> {

@@ -109,6 +109,10 @@ export class SpoolEventLog implements EventLog {
     throw new TidegateError('quarantine_gone', `${id} lay in the spool: its bytes are in collector/quarantine, and only what went through Kafka can be put back into its log`);
   }
 
+  others(): string | null {
+    return null;
+  }
+
   settle(): Promise<string | null> {
     return Promise.resolve(this.#collect.settle() ? null : 'a range is begun, and not known to be stored');
   }
