@@ -24,6 +24,8 @@ export class LiveCounts {
 
   get gauges(): WorkerGauges { return this.#newest.gauges; }
 
+  get recording(): Pick<MetricsSnapshot, 'recorded' | 'dropped'> { return this.#newest; }
+
   /** All of its life so far. */
   get snapshot(): MetricsSnapshot {
     return { ...this.#newest, routes: [...this.#routes.values()], services: [...this.#services.values()], targets: [...this.#targets.values()] };

@@ -95,6 +95,17 @@ export class NodeMetrics {
     return foldSnapshots([this.#base, ...this.#unheard.values(), ...[...this.#live.values()].map((live) => live.snapshot)]);
   }
 
+  /** Of `sum`, what becomes of events, without adding up the rest. */
+  get recording(): { readonly recorded: number; readonly dropped: ReadonlyMap<string, number> } {
+    const dropped = new Map<string, number>();
+    let recorded = 0;
+    for (const counts of [this.#base, ...this.#unheard.values(), ...[...this.#live.values()].map((live) => live.recording)]) {
+      recorded += counts.recorded;
+      for (const [reason, count] of counts.dropped) dropped.set(reason, (dropped.get(reason) ?? 0) + count);
+    }
+    return { recorded, dropped };
+  }
+
   /** A living worker's gauges, as last received. */
   gaugesOf(stream: string): WorkerGauges | null {
     return this.#live.get(stream)?.gauges ?? null;

@@ -28,6 +28,7 @@ import { systemClock } from '../policies/limits/clock.js';
 import { Collecting, type CollectorNews } from './collecting.js';
 import { Configuration } from './configuration.js';
 import { takeDataDir } from './data-dir.js';
+import { DropWatch } from './drop-watch.js';
 import { Identities } from './identities.js';
 import { Ledger } from './ledger/ledger.js';
 import { NodeLog, tryLogFile, type LogSettings } from './log-settings.js';
@@ -97,6 +98,7 @@ export class Supervisor {
   readonly #sharing: Sharing;
   readonly #collecting: Collecting;
   readonly #scrape: NodeScrape;
+  readonly #drops = new DropWatch();
   readonly #tracing: Tracing;
   readonly #quota: ReportQuota;
   readonly #reports: ReportsListener;
@@ -278,7 +280,7 @@ export class Supervisor {
     this.#webhooks.start();
     this.#timers = [
       setInterval(() => { this.#ledger.tick(); }, LEDGER_EVERY_MS),
-      setInterval(() => { void this.#hub.collectMetrics(METRICS_WITHIN_MS); }, METRICS_EVERY_MS),
+      setInterval(() => { void this.#hub.collectMetrics(METRICS_WITHIN_MS).then(() => { this.#drops.look(this.#metrics.recording); }); }, METRICS_EVERY_MS),
       setInterval(() => { void this.#uses.refresh(false).then(() => { this.#webhooks.tick(); }); }, USE_EVERY_MS),
     ];
     const { address } = inForce.config.control;
@@ -357,6 +359,8 @@ export class Supervisor {
     if (serving < this.wantedWorkers) reasons.push(`${serving} of ${this.wantedWorkers} workers serve`);
     const unwritten = this.#keeper.fault;
     if (unwritten !== null) reasons.push(`requests are answered and not recorded, because the spool cannot be written: ${unwritten} (spool_write_failed)`);
+    // requests go on, so a balancer should send them
+    reasons.push(...this.#drops.reasons);
     const shipping = this.#shipping.readiness();
     const sharing = this.#sharing.standing();
     const collecting = this.#collecting.readiness(collector);

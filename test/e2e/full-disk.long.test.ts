@@ -98,6 +98,16 @@ async function serving(node: TestNode): Promise<void> {
     .catch((error: unknown) => { throw new Error(`not ready:\n${node.output.slice(-6000)}`, { cause: error }); });
 }
 
+/** The node is ready all the time, because requests go on; and it names what is dropped as a reason, or does not any more. */
+async function readyBut(node: TestNode, code: string, named = true): Promise<void> {
+  await eventually(`${named ? '' : 'no '}${code} on /readyz`, async () => {
+    const answer = await fetch(`${node.controlUrl}/readyz`);
+    const { reasons } = await answer.json() as { readonly reasons: readonly string[] };
+    assert.equal(answer.status, 200, reasons.join('\n'));
+    return reasons.some((reason) => reason.startsWith('requests are answered and not recorded') && reason.endsWith(`(${code})`)) === named ? true : null;
+  }, 10_000);
+}
+
 test('a full disk: no request fails, each dropped event is tallied, through kill -9 of every process, and recording resumes', { skip: requires('root', 'linux', 'chdb'), timeout: 240_000 }, async () => {
   const folder = mkdtempSync(join(tmpdir(), 'tidegate-test-'));
   const upstream = await TestUpstream.start();
@@ -111,6 +121,7 @@ test('a full disk: no request fails, each dropped event is tallied, through kill
     disk.fill();
     await client.askEach(40);
     await eventually('the alarm', async () => (await metric(node, 'tidegate_events_dropped_total\\{reason="disk_full"\\}')) > 0 ? true : null);
+    await readyBut(node, 'spool_write_failed');
     for (let round = 0; round < 2; round++) {
       disk.fill();
       await killAndWait(node, 'worker');
@@ -171,6 +182,7 @@ test('the spool at its bound: events are dropped and tallied while the collector
       // what is written between the supervisor's look and its word may pass the bound
       assert.ok(spool.bytes < spool.max_bytes + 64 * 1024, JSON.stringify(spool));
       assert.match(node.output, /"code":"spool_full"/);
+      await readyBut(node, 'spool_full');
     } finally {
       process.kill(collector(), 'SIGCONT');
     }
@@ -180,6 +192,7 @@ test('the spool at its bound: events are dropped and tallied while the collector
       return await droppedRows() === before ? true : null;
     });
     await client.askEach(20);
+    await readyBut(node, 'spool_full', false);
     const dropped = await accounted(node, client.answered);
     assert.equal(dropped.acme + dropped.other, await droppedRows());
     assert.deepEqual(node.pids('worker'), [worker], 'nothing was started again');
