@@ -14,6 +14,7 @@ import { migrate } from '../../collector/store/migrate.js';
 import type { ControlDeps } from '../../gateway/control/control-deps.js';
 import { ReportQuota } from '../../gateway/control/report-quota.js';
 import { createControlServer } from '../../gateway/control/server.js';
+import { WrongTokens } from '../../gateway/control/wrong-tokens.js';
 import type { Fault, Orders, Told } from './receiver-process.fixture.js';
 
 const CHILD = fileURLToPath(new URL(`./receiver-process.fixture${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url));
@@ -109,7 +110,7 @@ export class TestBilling implements AsyncDisposable {
     });
     await listenCollectorApi(api, collectorSocket);
     const control = createControlServer({
-      token: () => TOKEN, tokens: () => [], quota: new ReportQuota(() => 1_000_000), collectorSocket, collectorStandsStill: () => false, identify: () => Promise.resolve(null), timeZoneOf: () => null, address: () => '127.0.0.1:9180',
+      token: () => TOKEN, tokens: () => [], quota: new ReportQuota(() => 1_000_000), collectorSocket, collectorStandsStill: () => false, identify: () => Promise.resolve(null), wrongTokens: new WrongTokens({ count: () => undefined, log: { warn: () => undefined } }), trustedProxies: () => null, timeZoneOf: () => null, address: () => '127.0.0.1:9180',
       log: { info: () => undefined, warn: () => undefined, error: (fields: unknown, text: string) => { console.error(fields, text); } },
     } as unknown as ControlDeps, '0');
     await control.listen({ host: '127.0.0.1', port: 0 });

@@ -67,8 +67,8 @@ const NoParameters = Type.Object({}, { additionalProperties: false });
 
 /** 100,000 streams. */
 const COUNTED_LIMIT_BYTES = 8 * 1024 * 1024;
-/** As what the control origin takes: 10,000 routes and apps have 3 MB. */
-const WHATIF_LIMIT_BYTES = 32 * 1024 * 1024;
+/** As what the control origin takes. */
+const WHATIF_LIMIT_BYTES = 16 * 1024 * 1024;
 const LIVE_EVERY_MS = 1000;
 /** Then its reader asks anew, as event sources do by themselves, and shows a credential that is still good. */
 const LIVE_FOR_MS = 900_000;

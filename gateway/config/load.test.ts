@@ -237,6 +237,7 @@ describe('errors of meaning', () => {
     ['a key set that is not there', app('jwt: { algorithm: RS256, jwks: "file:none.json" }'), '9:47 config_file apps[0].jwt.jwks'],
     ['a key set that is no JSON', app('jwt: { algorithm: RS256, jwks: "file:tidegate.yaml" }'), '9:47 config_file apps[0].jwt.jwks'],
     ['a token file that is not there', 'control: { token: "file:none" }\n', '4:19 config_file control.token'],
+    ['a token that can be guessed', 'control: { token: fifteen-letters }\n', '4:19 config_value control.token'],
     ['a role that there is not', `control: { tokens: [{ name: a, role: admin, sha256: ${hash('a')} }] }\n`, '4:38 config_schema control.tokens[0].role'],
     ['a token that stands there itself', 'control: { tokens: [{ name: a, role: billing, sha256: tg_secret }] }\n', '4:55 config_schema control.tokens[0].sha256'],
     ['two tokens of one name', `control: { tokens: [{ name: a, role: billing, sha256: ${hash('a')} }, { name: a, role: billing, sha256: ${hash('b')} }] }\n`, '4:131 config_duplicate control.tokens[1].name'],
@@ -260,12 +261,22 @@ describe('errors of meaning', () => {
   it('tell nothing of a secret', (t) => {
     const yaml = `${LISTENER}control: { token: "\${T}" }\n${service('targets: [{ url: "http://user:hunter2@h" }]')}apps: [{ name: a, jwt: { algorithm: HS256, secret: "\${S}" } }]\n`;
     const { errors } = loadConfig(configFolder(t, yaml).file, { T: 'hunter2', S: 'hunter2', TIDEGATE__node: '?' });
-    assert.equal(errors.length, 3);
+    assert.equal(errors.length, 4);
     assert.ok(!errors.map(formatProblem).join('\n').includes('hunter2'));
   });
 });
 
 describe('secrets and key files', () => {
+  it('of a token in a file, or a variable, as long as of one that stands there', (t) => {
+    for (const [content, expected] of [['fifteen-letters', ['4:19 config_value control.token']], ['sixteen-letters!', []]] as const) {
+      const { file, write } = configFolder(t, `${LISTENER}control: { token: "file:token" }\n`);
+      write('token', `${content}\n`);
+      assert.deepEqual(places(loadConfig(file, {})), expected);
+      const other = configFolder(t, `${LISTENER}control: { token: "\${T}" }\n`);
+      assert.deepEqual(places(loadConfig(other.file, { T: content })), expected);
+    }
+  });
+
   it('stay out of the configuration, and count in its version', (t) => {
     const { file, dir, write } = configFolder(t, `${LISTENER}control: { token: "file:secrets/token" }\napps: [{ name: a, jwt: { algorithm: HS256, secret: "file:secrets/a" } }]\n`);
     write('secrets/token', 'a token of the operator\n');
@@ -331,10 +342,10 @@ describe('check', () => {
   });
 
   it('warns of what is accepted, but probably not meant', (t) => {
-    const { file } = configFolder(t, `${LISTENER}control: { token: short }\n${withRoute('strip_prefix: /api')}`);
+    const { file } = configFolder(t, `${LISTENER}nodes: [n, m]\nprivacy: { client: hash }\n${withRoute('strip_prefix: /api')}`);
     const { errors, warnings } = checkFile(file, { environment: {} });
     assert.deepEqual(errors, []);
-    assert.deepEqual(warnings.map(({ line, column, path }) => `${line}:${column} ${path}`), ['4:19 control.token', '8:39 services[0].routes[0].strip_prefix']);
+    assert.deepEqual(warnings.map(({ line, column, path }) => `${line}:${column} ${path}`), ['5:20 privacy.client', '9:39 services[0].routes[0].strip_prefix']);
   });
 
   it('warns of a path with ;parameters, which no request has that is not refused', (t) => {

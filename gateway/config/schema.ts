@@ -289,7 +289,7 @@ export const ConfigSchema = Type.Object({
   listeners: Type.Object({ http: HttpListener }, strict),
   control: Type.Object({
     address: Type.String({ default: '127.0.0.1:9180', description: 'host:port of the control API, the reports and /metrics.' }),
-    token: optional(Type.String({ description: '`${ENV}` or `file:PATH`. Empty or absent: a random one, kept in data_dir/control.token.' })),
+    token: optional(Type.String({ description: '`${ENV}` or `file:PATH`, 16 characters or more. Empty or absent: a random one, kept in data_dir/control.token.' })),
     metrics_open: Type.Boolean({ default: false, description: '/metrics without a token also to peers that are not on loopback.' }),
     tokens: Type.Array(ControlToken, { default: [], description: 'Further tokens, each with a role that may do less than `token`.' }),
   }, { ...strict, default: {} }),

@@ -54,11 +54,19 @@ function names(items: readonly Item<{ readonly name: string }>[], checker: Check
   return new Set(first.keys());
 }
 
-function checkPrivacy({ privacy: { client, key }, nodes }: Config, secrets: Secrets, checker: Checker): void {
-  const given = key !== undefined && key !== '' ? secretOf(key, secrets) : null;
+const MIN_SECRET_LENGTH = 16;
+
+/** Absent and empty mean one that is made at random. */
+function notGuessable(reference: string | undefined, path: ConfigPath, secrets: Secrets, checker: Checker): void {
+  if (reference === undefined || reference === '') return;
   // of a file that cannot be read it is said that it cannot
-  if (given !== null && (key?.startsWith('file:') !== true || given !== key) && given.length < 16) checker.fail(['privacy', 'key'], 'config_value', 'is shorter than 16 characters, and can be guessed');
-  if (client === 'hash' && given === null && nodes.length > 1) checker.warn(['privacy', 'client'], 'each node hashes with a key of its own: a client is another one at each, unless privacy.key is the same');
+  if (reference.startsWith('file:') && !Object.hasOwn(secrets, reference)) return;
+  if (secretOf(reference, secrets).length < MIN_SECRET_LENGTH) checker.fail(path, 'config_value', `is shorter than ${MIN_SECRET_LENGTH} characters, and can be guessed: openssl rand -hex 32 makes another`);
+}
+
+function checkPrivacy({ privacy: { client, key }, nodes }: Config, secrets: Secrets, checker: Checker): void {
+  notGuessable(key, ['privacy', 'key'], secrets, checker);
+  if (client === 'hash' && (key === undefined || key === '') && nodes.length > 1) checker.warn(['privacy', 'client'], 'each node hashes with a key of its own: a client is another one at each, unless privacy.key is the same');
 }
 
 /** Below these the record would be no record: a spool that a few seconds fill, a file for every few events, a store that drops its days as they come. */
@@ -76,9 +84,7 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
 function checkGateway(config: Config, secrets: Secrets, checker: Checker): void {
   const http = ['listeners', 'http'];
   checkAddresses(config, checker);
-  if (checker.sound(['control', 'token']) && config.control.token !== undefined && config.control.token !== '' && !config.control.token.startsWith('file:') && config.control.token.length < 16) {
-    checker.warn(['control', 'token'], 'is shorter than 16 characters, and can be guessed');
-  }
+  if (checker.sound(['control', 'token'])) notGuessable(config.control.token, ['control', 'token'], secrets, checker);
   if (checker.sound(['privacy'])) checkPrivacy(config, secrets, checker);
   if (checker.sound([...http, 'health_path']) && config.listeners.http.health_path !== null && normalisePath(config.listeners.http.health_path) !== config.listeners.http.health_path) {
     checker.fail([...http, 'health_path'], 'config_value', 'is not a normalised path, so no request has it');

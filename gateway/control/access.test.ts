@@ -15,6 +15,7 @@ import type { ControlDeps, NodeStatus } from './control-deps.js';
 import { ENDPOINTS, type Endpoint, type EndpointName, type Origin } from './endpoints.js';
 import { MOST_UNDER_WAY, ReportQuota } from './report-quota.js';
 import { createControlServer, createReportsServer } from './server.js';
+import { WrongTokens } from './wrong-tokens.js';
 
 const BEARERS = { nobody: null, wrong: 'wrong-token-0123456789', app: 'tg_acme', billing: 'billing-token-0123456789', read_only: 'reading-token-0123456789', operator: 'operator-token-0123456789' } as const;
 type Who = keyof typeof BEARERS;
@@ -76,6 +77,7 @@ const deps: ControlDeps = {
   tokens: () => [{ name: 'finance', role: 'billing', sha256: hashKey(BEARERS.billing) }, { name: 'boards', role: 'read_only', sha256: hashKey(BEARERS.read_only) }],
   quota: new ReportQuota(() => perMinute), log: { info: () => undefined, warn: () => undefined, error: () => undefined },
   identify: (bearer) => (bearer === SLOW ? slow() : Promise.resolve(bearer === BEARERS.app ? 'acme' : null)),
+  wrongTokens: new WrongTokens({ count: () => undefined, log: { warn: () => undefined }, aMinute: 1_000_000 }), trustedProxies: () => null,
   timeZoneOf: (app) => (app === 'acme' ? 'Asia/Kolkata' : null), address: () => '127.0.0.1:9180', metricsOpen: () => false,
   readiness: () => ({ ready: true, reasons: ['no worker serves'] }), metrics: () => Promise.resolve({ contentType: 'text/plain', body: '' }),
   status: () => Promise.resolve({ node: 'n' } as NodeStatus), live: () => Promise.resolve({ in_flight: null, quotas: {} }), reload: () => Promise.resolve({ result: 'applied', version: 'a', errors: [] }), restart: () => 1,

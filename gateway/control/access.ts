@@ -4,9 +4,11 @@ import { BlockList, isIPv4, isIPv6 } from 'node:net';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { TidegateError } from '../../errors/tidegate-error.js';
 import { rateLimitField, rateLimitPolicyField, retryAfterField } from '../listeners/http/rate-limit-fields.js';
+import { clientAddress } from '../routing/forwarded.js';
 import type { ControlDeps, Principal } from './control-deps.js';
 import { MAY_USE, type Access, type Origin } from './endpoints.js';
 import { MOST_UNDER_WAY } from './report-quota.js';
+import { untilAnswered } from './until-answered.js';
 
 const BEARER = /^Bearer +([\x21-\x7e]+) *$/i;
 const loopback = new BlockList();
@@ -30,14 +32,20 @@ function hostOf(text: string): string {
   return /^(\[[^\]]*\]|[^:[\]]*)(?::\d*)?$/.exec(text.toLowerCase())?.[1] ?? '';
 }
 
-/** Null: no bearer, or one that is nobody's at this origin. At the apps' listener a control token is a text like any other: it is compared with nothing. */
-export async function identifyPrincipal(deps: ControlDeps, origin: Origin, authorization: string | undefined): Promise<Principal | null> {
-  const bearer = BEARER.exec(authorization ?? '')?.[1];
+/**
+ * Null: no bearer, or one that is nobody's at this origin. At the apps' listener a control token is a text like any other: it is compared with nothing.
+ * @throws wrong_tokens_limited
+ */
+export async function identifyPrincipal(deps: ControlDeps, origin: Origin, request: FastifyRequest): Promise<Principal | null> {
+  const bearer = BEARER.exec(request.headers.authorization ?? '')?.[1];
   if (bearer === undefined) return null;
-  const holder = origin === 'control' ? holderOf(deps, bearer) : null;
-  if (holder !== null) return holder;
-  const app = await deps.identify(bearer);
-  return app === null ? null : { kind: 'app', app };
+  const client = clientAddress(request.socket.remoteAddress ?? '', request.raw.rawHeaders, deps.trustedProxies());
+  return deps.wrongTokens.verified(origin, client, bearer, async () => {
+    const holder = origin === 'control' ? holderOf(deps, bearer) : null;
+    if (holder !== null) return holder;
+    const app = await deps.identify(bearer);
+    return app === null ? null : { kind: 'app', app };
+  });
 }
 
 /** Digests are compared, all of them, so that neither content nor length shows in the time it takes. */
@@ -69,12 +77,12 @@ const REFUSED: Readonly<Record<Principal['kind'], string>> = {
 
 /**
  * @returns who asks; null: nobody in particular, where that is allowed
- * @throws unauthenticated, operator_only
+ * @throws unauthenticated, operator_only, wrong_tokens_limited
  */
 export async function admit(deps: ControlDeps, origin: Origin, access: Access, request: FastifyRequest): Promise<Principal | null> {
   const roles = MAY_USE[access][origin];
   if (roles.includes('nobody') || (access === 'loopback' && isLocal(deps, request))) return null;
-  const principal = await identifyPrincipal(deps, origin, request.headers.authorization);
+  const principal = await identifyPrincipal(deps, origin, request);
   if (principal === null) throw new TidegateError('unauthenticated', SHOW[origin]);
   if (!roles.includes(principal.kind)) throw new TidegateError('operator_only', REFUSED[principal.kind]);
   return principal;
@@ -90,16 +98,7 @@ export function takeQuery(deps: ControlDeps, principal: Principal, request: Fast
   const { refused, fields } = deps.quota.enter(asker, performance.now());
   void reply.headers({ 'ratelimit-policy': rateLimitPolicyField(fields), ratelimit: rateLimitField(fields) });
   if (refused === null) {
-    let left = false;
-    const leave = (): void => {
-      if (!left) deps.quota.leave(asker);
-      left = true;
-    };
-    // of a pipelined request whose asker has left, the answer has no close if it was not begun; and both may be over before it is known who asks
-    for (const end of [request.raw, reply.raw]) {
-      if (end.destroyed) leave();
-      else end.once('close', leave);
-    }
+    untilAnswered(request, reply, () => { deps.quota.leave(asker); });
     return;
   }
   void reply.header('retry-after', retryAfterField(fields));

@@ -9,8 +9,10 @@ import type { KeyScope, Revocation } from '../config/keys.js';
 import type { LogLevel } from '../config/log-level.js';
 import type { AppConfig, ControlTokenConfig, ServiceConfig } from '../config/schema.js';
 import type { Scrape } from '../metrics/node-metrics.js';
+import type { CompiledCidrs } from '../policies/ip-list.js';
 import type { ReportQuota } from './report-quota.js';
 import type { RestartStatus } from './restart-status.js';
+import type { WrongTokens } from './wrong-tokens.js';
 
 /** Who asks: `name` of `control.tokens`. What each may do is in endpoints.ts. */
 export type Principal =
@@ -31,6 +33,10 @@ export interface ControlDeps {
   collectorStandsStill(): boolean;
   /** The app that this API key or JWT belongs to; null: none, or not allowed to read reports. Never throws for a bad credential. */
   identify(bearer: string): Promise<string | null>;
+  /** What is shown and is nobody's, at whichever origin. */
+  readonly wrongTokens: WrongTokens;
+  /** `trusted_proxies` as in force; null: none. */
+  trustedProxies(): CompiledCidrs | null;
   /** The app's IANA zone; null: no such app. */
   timeZoneOf(app: string): string | null;
   /** `control.address` as in force. */

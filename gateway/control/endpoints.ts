@@ -31,7 +31,8 @@ export interface Endpoint {
   readonly access: Access;
   readonly summary: string;
   readonly query?: Readonly<Record<string, TSchema>>;
-  readonly body?: { readonly types: readonly string[]; readonly schema: TSchema; readonly required: boolean };
+  /** `limitBytes`: the longest that is taken; default: SMALL_BODY_BYTES. */
+  readonly body?: { readonly types: readonly string[]; readonly schema: TSchema; readonly required: boolean; readonly limitBytes?: number };
   /** Status and media types of the usual answer. */
   readonly answers: { readonly status: number; readonly types: readonly string[]; readonly description: string };
   /** Answered by the collector. */
@@ -39,6 +40,11 @@ export interface Endpoint {
   /** It may take so long to begin its answer, ms. Default: as a report. */
   readonly answerTimeoutMs?: number;
 }
+
+/** Of a body that the supervisor may parse itself. */
+export const SMALL_BODY_BYTES = 16 * 1024;
+/** A configuration of 10,000 routes and apps has 3 MB, the question of whatif about one half of that. */
+const LARGE_BODY_BYTES = 16 * 1024 * 1024;
 
 const JSON_TYPE = ['application/json'];
 const answers = (description: string, types: readonly string[] = JSON_TYPE, status = 200) => ({ status, types, description });
@@ -114,7 +120,7 @@ export const ENDPOINTS = {
   // not for reading alone: it tries what it is given, and so tells of values that the node's environment holds
   diff: {
     method: 'POST', path: '/v1/config/diff', access: 'operator', summary: 'What a reload of this YAML would change.',
-    body: { types: ['application/yaml', 'text/yaml', 'text/plain'], required: true, schema: Type.String() }, answers: answers('`from`, `to`, `changes`; 422: it would be rejected, with its errors.'),
+    body: { types: ['application/yaml', 'text/yaml', 'text/plain'], required: true, schema: Type.String(), limitBytes: LARGE_BODY_BYTES }, answers: answers('`from`, `to`, `changes`; 422: it would be rejected, with its errors.'),
   },
   trafficReport: {
     method: 'GET', path: '/v1/reports/traffic', access: 'reports', forwarded: true, summary: 'Requests, errors, bytes and latency by time and group.',
@@ -145,7 +151,7 @@ export const ENDPOINTS = {
   request: { method: 'GET', path: '/v1/requests/:id', access: 'requests', forwarded: true, summary: 'One request\'s event by its X-Request-Id.', answers: answers('The event.') },
   whatif: {
     method: 'POST', path: '/v1/whatif', access: 'read', forwarded: true, answerTimeoutMs: 900_000, summary: 'What other limits, quotas and allowed services would have refused of the recorded requests of a range, and let through.',
-    body: { types: JSON_TYPE, required: true, schema: WhatifQuestion }, answers: answers('`totals`, `rows` by app, service and route, `limits` with their bound, `not_simulated`.'),
+    body: { types: JSON_TYPE, required: true, schema: WhatifQuestion, limitBytes: LARGE_BODY_BYTES }, answers: answers('`totals`, `rows` by app, service and route, `limits` with their bound, `not_simulated`.'),
   },
   billingDays: {
     method: 'GET', path: '/v1/billing/days', access: 'reports', forwarded: true, summary: 'What each app\'s days come to: closed ones for ever, the others so far.',
@@ -217,6 +223,11 @@ export const ENDPOINTS = {
 } as const satisfies Record<string, Endpoint>;
 
 export type EndpointName = keyof typeof ENDPOINTS;
+
+/** Of an endpoint's body, bytes. */
+export function bodyLimit({ body }: Endpoint): number {
+  return body?.limitBytes ?? SMALL_BODY_BYTES;
+}
 
 /** What an origin has. */
 export function endpointsAt(origin: Origin): (readonly [EndpointName, Endpoint])[] {

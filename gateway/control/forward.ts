@@ -3,6 +3,7 @@ import { pipeline } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { errors, Pool, type Dispatcher } from 'undici';
 import { TidegateError } from '../../errors/tidegate-error.js';
+import { forwardedBody } from './bodies.js';
 import type { ControlDeps, Principal } from './control-deps.js';
 import { eventsWithNodeLive, withNodeLive } from './live.js';
 
@@ -28,7 +29,7 @@ export class CollectorForward {
   /**
    * @param path as the collector knows it, without the query
    * @param timeoutMs for the answer's head
-   * @throws collector_unavailable, collector_elsewhere
+   * @throws collector_unavailable, collector_elsewhere, and what a body is refused for
    */
   async answer(path: string, principal: Principal, request: FastifyRequest, reply: FastifyReply, timeoutMs = HEADERS_TIMEOUT_MS): Promise<FastifyReply> {
     const answer = await this.#answered(path, principal, request, reply, timeoutMs);
@@ -52,17 +53,18 @@ export class CollectorForward {
     const at = request.url.indexOf('?');
     const gone = new AbortController();
     reply.raw.once('close', () => gone.abort());
+    const body = forwardedBody(request);
     const answer = await this.#ask({
       method: request.method === 'POST' ? 'POST' : 'GET', path: at < 0 ? path : path + request.url.slice(at), headersTimeout: timeoutMs,
-      ...(isObject(request.body) ? { body: JSON.stringify(request.body) } : {}),
+      body: body === null ? null : body.stream,
       headers: {
-        ...(isObject(request.body) ? { 'content-type': 'application/json' } : {}),
+        ...(body === null ? {} : { 'content-type': 'application/json' }),
         accept: request.headers.accept ?? '*/*',
         ...(request.headers['if-none-match'] === undefined ? {} : { 'if-none-match': request.headers['if-none-match'] }),
         'x-tidegate-principal': toldAs(principal),
         'x-tidegate-time-zone': this.#timeZone(principal, request),
       },
-    }, gone.signal);
+    }, gone.signal).catch((error: unknown) => { throw body?.fault() ?? error; });
     for (const name of PASSED_ON) {
       const value = answer.headers[name];
       if (value !== undefined) void reply.header(name, value);
@@ -99,9 +101,6 @@ export class CollectorForward {
     return (typeof asked === 'string' ? this.#deps.timeZoneOf(asked) : null) ?? 'UTC';
   }
 }
-
-/** JSON that was parsed here. */
-const isObject = (body: unknown): boolean => typeof body === 'object' && body !== null;
 
 /** What is there for more than one app, the table of endpoints decides: to the collector whoever came this far reads as the operator does, in a line of its own. */
 function toldAs(principal: Principal): string {

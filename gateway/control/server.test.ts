@@ -15,6 +15,7 @@ import { ENDPOINTS, type Endpoint } from './endpoints.js';
 import { ReportQuota } from './report-quota.js';
 import { createControlServer } from './server.js';
 import { controlToken, tokenPath } from './token.js';
+import { WrongTokens } from './wrong-tokens.js';
 
 const TOKEN = 'operator-token-0123456789';
 const ACME_KEY = 'tg_acme';
@@ -39,6 +40,7 @@ const log = { info: (fields: unknown, text: string) => logged.push(JSON.stringif
 const deps: ControlDeps = {
   token: () => token, tokens: () => [], quota: new ReportQuota(() => 300), collectorSocket, collectorStandsStill: () => standsStill, log,
   identify: (bearer) => Promise.resolve(bearer === ACME_KEY ? 'acme' : null),
+  wrongTokens: new WrongTokens({ count: () => undefined, log: { warn: () => undefined }, aMinute: 1_000_000 }), trustedProxies: () => null,
   timeZoneOf: (app) => (app === 'acme' ? 'Asia/Kolkata' : app === 'globex' ? 'America/New_York' : null),
   address: () => 'Gateway.internal:9180', metricsOpen: () => metricsOpen,
   readiness: () => ({ ready, reasons: ready ? [] : ['no worker serves'] }),

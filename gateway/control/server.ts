@@ -2,7 +2,7 @@
 import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
-import { ERROR_CODES } from '../../errors/codes.js';
+import { ERROR_CODES, type ErrorCode } from '../../errors/codes.js';
 import { InvalidParameterError } from '../../errors/invalid-parameter.js';
 import { problem } from '../../errors/problem.js';
 import { TidegateError } from '../../errors/tidegate-error.js';
@@ -13,16 +13,16 @@ import { durationMs } from '../config/units.js';
 import { LEVEL_FOR_MS, MOST_LEVEL_FOR_MS } from '../supervisor/log-settings.js';
 import { admit, identifyPrincipal, isLocal, takeQuery } from './access.js';
 import type { ControlDeps, Principal } from './control-deps.js';
+import { BodyRoom, discardRest, parseBodies } from './bodies.js';
 import { ENDPOINTS, endpointsAt, MAY_USE, type Endpoint, type EndpointName, type Origin } from './endpoints.js';
 import { CollectorForward } from './forward.js';
 import { openApi } from './openapi.js';
 import { ScrapesUnderWay } from './scrapes-under-way.js';
+import { WrongTokensLimitedError } from './wrong-tokens.js';
 
 /** A request must be here whole within this; answers may take longer. */
 const REQUEST_TIMEOUT_MS = 10_000;
 const KEEP_ALIVE_TIMEOUT_MS = 30_000;
-/** A configuration of 10,000 routes and apps has 3 MB. */
-const BODY_LIMIT_BYTES = 32 * 1024 * 1024;
 /** At the apps' listener, which strangers may reach: a flood of them must leave the supervisor room for its workers. */
 const MAX_CONNECTIONS_OF_APPS = 1000;
 /** Of a name in a path, in characters. */
@@ -32,6 +32,9 @@ const SECURITY_FIELDS = {
   'x-content-type-options': 'nosniff', 'x-frame-options': 'DENY', 'referrer-policy': 'no-referrer', 'cache-control': 'no-store',
   'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
 };
+
+/** Codes of refusals that leave a body unread. */
+const REFUSED_BODY: ReadonlySet<ErrorCode> = new Set(['body_too_large', 'bodies_busy', 'malformed_request']);
 
 type Handler = (request: FastifyRequest, reply: FastifyReply, principal: Principal | null) => unknown;
 
@@ -50,7 +53,7 @@ export function createReportsServer(deps: ControlDeps): FastifyInstance {
 /** @param description for /openapi.json */
 function createServer(deps: ControlDeps, origin: Origin, description: unknown): FastifyInstance {
   const server = Fastify({
-    requestTimeout: REQUEST_TIMEOUT_MS, keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS, bodyLimit: BODY_LIMIT_BYTES, forceCloseConnections: true,
+    requestTimeout: REQUEST_TIMEOUT_MS, keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS, forceCloseConnections: true,
     exposeHeadRoutes: false, routerOptions: { maxParamLength: MAX_NAME_LENGTH },
     ajv: { customOptions: { coerceTypes: 'array', removeAdditional: false } },
     clientErrorHandler: sendClientError,
@@ -66,7 +69,8 @@ function createServer(deps: ControlDeps, origin: Origin, description: unknown): 
     if (request.headers['content-length'] !== undefined || request.headers['transfer-encoding'] !== undefined) void reply.header('connection', 'close');
     sendNotFound(origin, request, reply);
   });
-  server.addContentTypeParser(['application/yaml', 'application/x-yaml', 'text/yaml', 'text/plain'], { parseAs: 'string' }, (_request, body, done) => done(null, body));
+  parseBodies(server);
+  const room = new BodyRoom();
   server.setErrorHandler((error: FastifyError | TidegateError, request, reply) => sendError(deps, error, request, reply));
   server.setNotFoundHandler((request, reply) => sendNotFound(origin, request, reply));
 
@@ -74,13 +78,14 @@ function createServer(deps: ControlDeps, origin: Origin, description: unknown): 
   const principals = new WeakMap<FastifyRequest, Principal | null>();
   for (const [name, endpoint] of endpointsAt(origin)) {
     server.route({
-      method: endpoint.method, url: endpoint.path, schema: schemaOf(endpoint),
-      // before the body is read: who may not ask cannot make the server take 32 MiB
+      method: endpoint.method, url: endpoint.path, schema: schemaOf(endpoint), config: { endpoint },
+      // before the body is read: who may not ask cannot make the server take one
       onRequest: async (request, reply) => {
         const access = name === 'metrics' && deps.metricsOpen() ? 'open' : endpoint.access;
         const principal = await admit(deps, origin, access, request);
         if (principal !== null && endpoint.forwarded === true) takeQuery(deps, principal, request, reply);
         principals.set(request, principal);
+        room.take(endpoint, request, reply);
       },
       handler: (request, reply) => handlers[name](request, reply, principals.get(request) ?? null),
     });
@@ -113,7 +118,7 @@ function createHandlers(deps: ControlDeps, forward: CollectorForward, descriptio
     healthz: () => ({ status: 'ok' }),
     readyz: async (request, reply) => {
       const { ready, reasons } = deps.readiness();
-      const told = isLocal(deps, request) || MAY_USE.read.control.includes((await identifyPrincipal(deps, 'control', request.headers.authorization))?.kind ?? 'nobody');
+      const told = isLocal(deps, request) || MAY_USE.read.control.includes((await known(deps, request))?.kind ?? 'nobody');
       return reply.code(ready ? 200 : 503).send({ ready, ...(told ? { reasons } : {}) });
     },
     metrics: async (request, reply) => {
@@ -183,6 +188,16 @@ function createHandlers(deps: ControlDeps, forward: CollectorForward, descriptio
   };
 }
 
+/** Whoever may show nothing more for now is nobody to an endpoint that is open to all. */
+async function known(deps: ControlDeps, request: FastifyRequest): Promise<Principal | null> {
+  try {
+    return await identifyPrincipal(deps, 'control', request);
+  } catch (error) {
+    if (error instanceof WrongTokensLimitedError) return null;
+    throw error;
+  }
+}
+
 function named<T extends { readonly name: string }>(all: readonly T[], request: FastifyRequest, what: string): T {
   const { name } = request.params as { name: string };
   const found = all.find((candidate) => candidate.name === name);
@@ -212,7 +227,9 @@ function sendError(deps: ControlDeps, error: FastifyError | TidegateError, reque
     return reply.code(500).type('application/problem+json').send(problem('internal_error', 'The supervisor\'s log says why.'));
   }
   if (status === 401) void reply.header('www-authenticate', 'Bearer realm="tidegate"');
-  if (said.code === 'metrics_busy') void reply.header('retry-after', '1');
+  if (said instanceof WrongTokensLimitedError) void reply.header('retry-after', String(said.retryAfterSeconds));
+  if (said.code === 'metrics_busy' || said.code === 'bodies_busy') void reply.header('retry-after', '1');
+  if (!request.raw.complete && REFUSED_BODY.has(said.code)) discardRest(request, reply);
   const members = said instanceof InvalidParameterError ? { parameter: said.parameter, ...(said.allowed === null ? {} : { allowed: said.allowed }) } : {};
   return reply.code(status).type('application/problem+json').send(problem(said.code, said.message, members));
 }

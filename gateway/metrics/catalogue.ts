@@ -114,6 +114,12 @@ export const METRICS = {
     help: 'Webhooks of apps\' quotas by what became of them: delivered, retried (an attempt that failed, and another follows), failed (given up), dropped (the app or its webhook has gone).',
   },
 
+  // -- the control origin and the apps' listener
+  tidegate_wrong_tokens_total: {
+    type: 'counter', labels: ['origin', 'result'],
+    help: 'Tokens shown that are nobody\'s, at the control origin and at the apps\' listener (reports): refused, or limited (not looked at, because that address had shown too many).',
+  },
+
   // -- configuration and processes
   tidegate_build_info: { type: 'gauge', labels: ['version', 'node_version'], help: 'The program and the Node.js that runs it. Always 1.' },
   tidegate_config_info: { type: 'gauge', labels: ['version'], help: 'The configuration in force. Always 1.' },

@@ -8,6 +8,8 @@
  * here, and only here: its events are recorded.
  */
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import type { Origin } from '../control/endpoints.js';
+import type { WrongTokenResult } from '../control/wrong-tokens.js';
 import { CONTENT_TYPES, formatFor } from './accept.js';
 import { Births } from './births.js';
 import { Exposition } from './exposition.js';
@@ -48,6 +50,7 @@ export class NodeMetrics {
   readonly #retired = new Set<string>();
   readonly #reloads = new Map<ReloadResult, number>();
   readonly #webhooks = new Map<WebhookResult, number>();
+  readonly #wrongTokens = new Map<string, number>();
   readonly #process = new SupervisorProcess();
   readonly #births = new Births();
 
@@ -88,6 +91,11 @@ export class NodeMetrics {
 
   countWebhook(result: WebhookResult): void {
     this.#webhooks.set(result, (this.#webhooks.get(result) ?? 0) + 1);
+  }
+
+  countWrongToken(origin: Origin, result: WrongTokenResult): void {
+    const key = `${origin} ${result}`;
+    this.#wrongTokens.set(key, (this.#wrongTokens.get(key) ?? 0) + 1);
   }
 
   /** The workers' counts together, as last received. */
@@ -138,6 +146,7 @@ export class NodeMetrics {
     writeNode(text, facts, sum);
     text.add('tidegate_config_reloads_total', summed(RELOAD_RESULTS.map((result) => [result] as const), [...this.#reloads].map(([result, count]) => [[result], count] as const)));
     text.add('tidegate_webhooks_total', summed(WEBHOOK_RESULTS.map((result) => [result] as const), [...this.#webhooks].map(([result, count]) => [[result], count] as const)));
+    text.add('tidegate_wrong_tokens_total', (['control', 'reports'] as const).flatMap((origin) => (['refused', 'limited'] as const).map((result) => [[origin, result], this.#wrongTokens.get(`${origin} ${result}`) ?? 0] as const)));
     this.#process.write(text, lagS);
     // whoever asks: no scraper but Prometheus's own says that it is one
     this.#keep();

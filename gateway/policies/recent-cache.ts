@@ -24,6 +24,11 @@ export class RecentCache<V extends object | true> {
     return old;
   }
 
+  delete(key: string): void {
+    this.#young.delete(key);
+    this.#old.delete(key);
+  }
+
   set(key: string, value: V): void {
     // A copy of its own: a slice of a request's head would keep the whole head alive.
     this.#young.set(Buffer.from(key, 'utf8').toString('utf8'), value);

@@ -17,6 +17,7 @@ import { ReportQuota } from '../control/report-quota.js';
 import type { RestartStatus } from '../control/restart-status.js';
 import { createControlServer, createReportsServer } from '../control/server.js';
 import { controlToken } from '../control/token.js';
+import { WrongTokens } from '../control/wrong-tokens.js';
 import { readDrops, type StreamDrops } from '../events/drop-page.js';
 import { IMPORT_WORKER } from '../events/event.js';
 import { bootId } from '../events/process-life.js';
@@ -24,6 +25,7 @@ import type { ProcessLock } from '../events/process-lock.js';
 import { readStreamEvents } from '../events/read-rows.js';
 import { scanStreams, type SpooledStream } from '../events/spool.js';
 import { NodeMetrics } from '../metrics/node-metrics.js';
+import { compileCidrs, type CompiledCidrs } from '../policies/ip-list.js';
 import { systemClock } from '../policies/limits/clock.js';
 import { Collecting, type CollectorNews } from './collecting.js';
 import { Configuration } from './configuration.js';
@@ -101,6 +103,8 @@ export class Supervisor {
   readonly #drops = new DropWatch();
   readonly #tracing: Tracing;
   readonly #quota: ReportQuota;
+  readonly #wrongTokens: WrongTokens;
+  #trustedProxies: CompiledCidrs | null;
   readonly #reports: ReportsListener;
   readonly #nodeLog: NodeLog;
   #control: FastifyInstance | null = null;
@@ -125,6 +129,8 @@ export class Supervisor {
     this.#tracing = new Tracing(options.version, log);
     this.#collecting = new Collecting(part, collectorSocket(runDir), collectorLagFile(runDir));
     this.#quota = new ReportQuota(() => configuration.inForce.config.reports.queries_per_minute);
+    this.#wrongTokens = new WrongTokens({ count: (origin, result) => { metrics.countWrongToken(origin, result); }, log });
+    this.#trustedProxies = compileCidrs(configuration.inForce.config.trusted_proxies);
     this.#reports = new ReportsListener(() => createReportsServer(this.#deps()));
     this.#nodeLog = new NodeLog({ runDir, inForce: () => configuration.inForce, tell: options.onLog });
     this.#sharing = sharing;
@@ -313,6 +319,7 @@ export class Supervisor {
     this.#shipping.apply(inForce);
     this.#sharing.apply(inForce);
     this.#identities.replace(inForce);
+    this.#trustedProxies = compileCidrs(inForce.config.trusted_proxies);
     // before the workers: they may ask for a new limit at once
     this.#ledger.configure(inForce.config);
     this.#webhooks.configure(inForce);
@@ -424,7 +431,7 @@ export class Supervisor {
     return {
       token: () => this.#token.token, tokens: () => configuration.inForce.config.control.tokens, quota: this.#quota, collectorSocket: collects(this.#options.part) ? collectorSocket(this.#options.runDir) : null,
       collectorStandsStill: () => this.#collecting.standsStill, log: this.#log,
-      identify: (bearer) => this.#identities.find(bearer),
+      identify: (bearer) => this.#identities.find(bearer), wrongTokens: this.#wrongTokens, trustedProxies: () => this.#trustedProxies,
       timeZoneOf: (app) => configuration.inForce.config.apps.find(({ name }) => name === app)?.time_zone ?? null,
       address: () => configuration.inForce.config.control.address,
       metricsOpen: () => configuration.inForce.config.control.metrics_open,
