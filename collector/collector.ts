@@ -10,8 +10,9 @@ import { makeFolder } from '../gateway/events/make-folder.js';
 import { ProcessLock } from '../gateway/events/process-lock.js';
 import type { SpoolLog } from '../gateway/events/spool-log.js';
 import { Billing } from './billing/billing.js';
-import { completeness, type Completeness } from './completeness/completeness.js';
+import { completeness, withDays, type HeldCompleteness } from './completeness/completeness.js';
 import { FaultCounts } from './completeness/fault-counts.js';
+import { StoredDays } from './completeness/stored-days.js';
 import type { EventLog } from './log/event-log.js';
 import type { InsertCounts } from './log/insert-counts.js';
 import type { KafkaLogOptions } from './log/kafka/kafka-session.js';
@@ -101,6 +102,7 @@ export class Collector {
   readonly #beganMs = Date.now();
   readonly #due = new Map<string, number>();
   readonly #faults = new FaultCounts();
+  readonly #storedDays: StoredDays;
   #failing: CollectorStatus['failing'] = null;
   /** Since when a part of the log stands still. */
   #standing: CollectorStatus['failing'] = null;
@@ -118,7 +120,8 @@ export class Collector {
   private constructor(options: CollectorOptions, lock: ProcessLock, store: Store, eventLog: EventLog, swaps: SwapNote) {
     this.store = store;
     this.quarantine = new Quarantine(store, eventLog);
-    this.billing = new Billing({ store, asOfMs: () => this.asOfMs(), judge: (fromMs, toMs) => this.completeness(fromMs, toMs), log: options.log });
+    this.billing = new Billing({ store, asOfMs: () => this.asOfMs(), judge: (fromMs, toMs) => this.completeness(fromMs, toMs, true), log: options.log });
+    this.#storedDays = new StoredDays(store);
     this.#collectorDir = join(options.dataDir, 'collector');
     this.#log = options.log;
     this.#lock = lock;
@@ -185,12 +188,13 @@ export class Collector {
     return this.#eventLog.asOfMs();
   }
 
-  /** Of [fromMs, toMs). */
-  async completeness(fromMs: number, toMs: number): Promise<Completeness> {
+  /** Of [fromMs, toMs). @param closing nothing that was found before counts */
+  async completeness(fromMs: number, toMs: number, closing = false): Promise<HeldCompleteness> {
     // read before the log is: a time that is over now had ended when it was looked at
     const nowMs = Date.now();
     const parts = this.#eventLog.parts();
-    return completeness(this.store, await this.#eventLog.facts(nowMs), { fromMs, toMs, nowMs, parts, nodes: this.#nodes });
+    const judged = await completeness(this.store, await this.#eventLog.facts(nowMs), { fromMs, toMs, nowMs, parts, nodes: this.#nodes });
+    return withDays(judged, await this.#storedDays.compare(fromMs, toMs, closing));
   }
 
   /**
@@ -199,7 +203,7 @@ export class Collector {
    */
   async rebuild({ swap, signal, tell }: { readonly swap: boolean; readonly signal: AbortSignal; readonly tell: (line: RebuildLine) => void }): Promise<void> {
     await this.#alone(() => rebuild({
-      store: this.store, retention: this.#retention, between: (piece) => this.#betweenRanges(piece), swaps: swap ? this.#swaps : null, nowMs: Date.now, signal, tell,
+      store: this.store, retention: this.#retention, days: this.#storedDays, between: (piece) => this.#betweenRanges(piece), swaps: swap ? this.#swaps : null, nowMs: Date.now, signal, tell,
     }));
   }
 

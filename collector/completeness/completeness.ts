@@ -8,6 +8,7 @@ import { IMPORT_WORKER } from '../../gateway/events/event.js';
 import { REPORT_SETTINGS } from '../reports/report-store.js';
 import type { LogPart } from '../log/event-log.js';
 import type { Store } from '../store/store.js';
+import type { DayFault, DaysCompared } from './stored-days.js';
 import { coverageOf, type DropFacts, type Edge, type StreamCoverage, type StreamFacts } from './stream-coverage.js';
 
 export interface StreamCompleteness {
@@ -43,6 +44,19 @@ export interface Completeness {
   readonly warnings: readonly string[];
   /** By app, in this time. */
   readonly dropped: readonly { readonly app: string; readonly count: number }[];
+}
+
+/** With what the store holds by now of what was stored (stored-days.ts). */
+export interface HeldCompleteness extends Completeness {
+  /** Streams of which it holds other rows than were stored, by day (UTC). */
+  readonly differing: readonly DayFault[];
+  /** Days (UTC) that could not be compared. */
+  readonly not_compared: readonly string[];
+}
+
+export function withDays(judged: Completeness, { reasons, warnings, faults, notCompared }: DaysCompared): HeldCompleteness {
+  const all = [...judged.reasons, ...reasons];
+  return { ...judged, complete: all.length === 0, reasons: all, warnings: [...judged.warnings, ...warnings], differing: faults, not_compared: notCompared };
 }
 
 /** How long an event may be under way from the log to the store before it counts as missing. */

@@ -27,11 +27,14 @@ export async function disagreements(store: Store): Promise<readonly unknown[]> {
   return store.query(`SELECT quarter, app, service, route, class, r, b, toString(l) AS l, count() AS n FROM (${all}) GROUP BY ALL HAVING n != 3`);
 }
 
-/** Raw, both rollups and the coverage hold each event of these streams once, and nothing else. */
+/** Raw, both rollups, the coverage and the record of days hold each event of these streams once, and nothing else. */
 export async function assertExact(store: Store, streams: readonly { readonly sums: Sums; readonly dir: string }[]): Promise<void> {
   const { rows, ...rolled } = streams.map(({ sums }) => sums).reduce(addSums, noSums());
   assert.deepEqual(await storedSums(store), { raw: { ...rolled, rows }, minutes: rolled, quarterHours: rolled });
   assert.deepEqual(await disagreements(store), []);
+  const days = 'GROUP BY day, x.stream ORDER BY day, x.stream';
+  assert.deepEqual(await store.query(`SELECT toString(x.day) AS day, hex(x.stream) AS stream, sum(x.rows) AS rows, sum(x.requests) AS requests FROM tidegate.stored_days AS x ${days}`),
+    await store.query(`SELECT toString(toDate(x.time)) AS day, hex(x.stream) AS stream, count() AS rows, sum(x.requests) AS requests FROM tidegate.events AS x ${days}`));
   const edges = await store.query<{ stream: string; edge: number; delta: number }>(
     `SELECT leftPad(lower(hex(stream)), 16, '0') AS stream, edge, sum(delta) AS delta FROM tidegate.coverage AS coverage GROUP BY coverage.stream, edge HAVING delta != 0 ORDER BY coverage.stream, edge`);
   const expected = streams.flatMap(({ dir, sums }) => [[basename(dir), 0, 1], [basename(dir), sums.rows, -1]] as const).sort(([a, b], [c, d]) => (a < c ? -1 : a > c ? 1 : b - d));

@@ -5,6 +5,7 @@ import type { TidegateError } from '../../errors/tidegate-error.js';
 import { eventually } from '../../test/harness/deadline.js';
 import { TestClickHouse } from '../../test/harness/clickhouse-server.js';
 import { requires } from '../../test/harness/requires.js';
+import { StoredDays } from '../completeness/stored-days.js';
 import { silentLog } from '../log/random-events.fixture.js';
 import { assertExact, storedSums } from '../log/stored-sums.fixture.js';
 import { applyRetention } from '../store/retention.js';
@@ -38,7 +39,7 @@ test('a day that is read in many pieces is compared whole, and as one that is re
   await damage(running.store, dayOf(beforeMidnight() + DAY_MS));
   const compared = async (rowsAPiece: number): Promise<unknown[]> => {
     const lines: RebuildLine[] = [];
-    await rebuild({ store: running.store, retention: RETENTION, between: (piece) => piece(), swaps: null, nowMs: Date.now, signal: new AbortController().signal, tell: (line) => { lines.push(line); }, rowsAPiece });
+    await rebuild({ store: running.store, retention: RETENTION, days: new StoredDays(running.store), between: (piece) => piece(), swaps: null, nowMs: Date.now, signal: new AbortController().signal, tell: (line) => { lines.push(line); }, rowsAPiece });
     return lines.filter(({ type }) => type !== 'progress');
   };
   const [many, one] = [await compared(400), await compared(1_000_000)];

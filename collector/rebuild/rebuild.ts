@@ -9,6 +9,7 @@
  * whole, in the very piece that compares or swaps it, and one that has less was dropped by another collector: nothing is made of it. Today is no other day in this.
  */
 import { TidegateError } from '../../errors/tidegate-error.js';
+import type { StoredDays } from '../completeness/stored-days.js';
 import type { Retention } from '../store/retention.js';
 import type { Rollup } from '../store/rollup-statement.js';
 import type { Store } from '../store/store.js';
@@ -37,6 +38,8 @@ export interface RebuildOptions {
   readonly nowMs: () => number;
   readonly signal: AbortSignal;
   readonly tell: (line: RebuildLine) => void;
+  /** What the store holds of days, beside what was stored of them: see collector/completeness. */
+  readonly days: Pick<StoredDays, 'compare'>;
   /** Rows of raw events in one piece. */
   readonly rowsAPiece?: number;
 }
@@ -67,7 +70,7 @@ export async function rebuild(options: RebuildOptions): Promise<void> {
   // at once, so that whoever asked hears of what keeps it waiting as a line, and not as a collector that does not answer
   tell({ type: 'progress', done: 0, all: 0, what: 'waiting for what is being stored' });
   await between(() => clearRebuilt(store));
-  const { whole, left } = await rawDays(store);
+  const { whole, left } = await rawDays(options);
   if (left.length > 0) tell({ type: 'left', days: left.map(dashed) });
   const all = whole.reduce((sum, { rows }) => sum + rows, 0);
   let done = 0;
@@ -103,15 +106,29 @@ export async function clearRebuilt(store: Store): Promise<void> {
   for (const { table, id } of parts) await store.command(`ALTER TABLE tidegate.${table} DROP PARTITION ID {id:String}`, { id });
 }
 
-/** Days that raw events are kept of, oldest first. `left`: a part of their raw events was dropped. */
-async function rawDays(store: Store): Promise<{ readonly whole: readonly Day[]; readonly left: readonly string[] }> {
+/**
+ * Days that raw events are kept of, oldest first. `left`: a part of their raw events was dropped, or was lost: a rollup that knows of it must not be made of what is left. Where it cannot be
+ * told, as of a day that is older than the record of what was stored, the rollups are believed if they have more.
+ */
+async function rawDays({ store, days: stored, between }: RebuildOptions): Promise<{ readonly whole: readonly Day[]; readonly left: readonly string[] }> {
   const rows = await store.query<{ id: string; rows: number; dropped: number }>(
     `SELECT _partition_id AS id, count() AS rows, id IN (SELECT formatDateTime(day, '%Y%m%d') FROM tidegate.dropped_days) AS dropped FROM tidegate.events GROUP BY id ORDER BY id`);
-  const days = rows.filter(({ id }) => /^\d{8}$/.test(id));
-  return {
-    whole: days.filter(({ dropped }) => dropped === 0).map(({ id, rows: count }) => ({ id, rows: count, startMs: Date.parse(dashed(id)) })),
-    left: days.filter(({ dropped }) => dropped !== 0).map(({ id }) => id),
-  };
+  const whole: Day[] = [];
+  const left: string[] = [];
+  for (const { id, rows: count, dropped } of rows.filter((row) => /^\d{8}$/.test(row.id))) {
+    const startMs = Date.parse(dashed(id));
+    if (dropped === 0 && await between(() => isWhole(store, stored, id, startMs))) whole.push({ id, rows: count, startMs });
+    else left.push(id);
+  }
+  return { whole, left };
+}
+
+async function isWhole(store: Store, stored: Pick<StoredDays, 'compare'>, id: string, startMs: number): Promise<boolean> {
+  const { reasons, notCompared } = await stored.compare(startMs, startMs + DAY_MS, true);
+  if (reasons.length > 0) return false;
+  if (notCompared.length === 0) return true;
+  const [sums] = await store.query<{ raw: number; held: number }>(`SELECT (${RAW_REQUESTS(id)}) AS raw, (SELECT sum(requests) FROM tidegate.traffic_minute WHERE _partition_id = '${id}') AS held`);
+  return Number(sums?.raw ?? 0) >= Number(sums?.held ?? 0);
 }
 
 async function makeAndCompare(options: RebuildOptions, day: Day, progress: (rows: number) => void): Promise<Compared> {

@@ -81,8 +81,8 @@ export function imageOf(table: CopiedTable, partition: string, where = ''): stri
 
 /** How many rows, and a sum over what is in all their columns. */
 export function checkOf(table: CopiedTable, partition: string): string {
-  const hashed = table.columns.map(({ name, type }) => (/^(?:Nullable|Map|Array)\(/.test(type) ? `ifNull(toString(${name}), 'NULL')` : name));
-  return `SELECT count() AS rows, toString(sum(cityHash64(${hashed.join(', ')}))) AS sum FROM (${imageOf(table, partition)})`;
+  const hashed = table.columns.map(({ name, type }) => (/^(?:Nullable|Map|Array)\(/.test(type) ? `ifNull(toString(i.${name}), 'NULL')` : `i.${name}`));
+  return `SELECT count() AS rows, toString(sum(cityHash64(${hashed.join(', ')}))) AS sum FROM (${imageOf(table, partition)}) AS i`;
 }
 
 /**

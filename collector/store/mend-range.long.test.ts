@@ -30,8 +30,9 @@ const ROWS = 1000;
 
 /** Parts of an insert, lost together. At a kill it is one of a table. */
 const LOSSES: readonly (readonly (readonly [table: string, partition: string])[])[] = [
-  [['events', '20261201'], ['traffic_quarter_hour', '202612']], [['coverage', 'all'], ['traffic_minute', '20261130']],
-  [['events', '20261130'], ['events', '20261201'], ['coverage', 'all'], ['traffic_minute', '20261130'], ['traffic_minute', '20261201'], ['traffic_quarter_hour', '202611'], ['traffic_quarter_hour', '202612']],
+  [['events', '20261201'], ['traffic_quarter_hour', '202612']], [['coverage', 'all'], ['traffic_minute', '20261130'], ['stored_days', '20261201']],
+  [['events', '20261130'], ['events', '20261201'], ['coverage', 'all'], ['traffic_minute', '20261130'], ['traffic_minute', '20261201'], ['traffic_quarter_hour', '202611'], ['traffic_quarter_hour', '202612'],
+    ['stored_days', '20261130'], ['stored_days', '20261201']],
 ];
 
 let server: TestClickHouse;
@@ -66,7 +67,7 @@ function next(): StagedRange {
 
 /** Its parts are merged with none. */
 async function insertNext(): Promise<StagedRange> {
-  for (const table of ['events', 'coverage', 'traffic_minute', 'traffic_quarter_hour']) await store.command(`SYSTEM STOP MERGES tidegate.${table}`);
+  for (const table of ['events', 'coverage', 'traffic_minute', 'traffic_quarter_hour', 'stored_days']) await store.command(`SYSTEM STOP MERGES tidegate.${table}`);
   const range = next();
   await insert(range);
   return range;
@@ -91,6 +92,8 @@ async function lose(...parts: readonly (readonly [table: string, partition: stri
 async function eachStoredOnce(what: string): Promise<void> {
   assert.deepEqual(await storedRows(store), eachOnce(rows), what);
   assert.deepEqual(await disagreements(store), [], what);
+  const ofDays = (select: string): Promise<unknown> => store.query(`SELECT day, n FROM (${select}) ORDER BY day`);
+  assert.deepEqual(await ofDays('SELECT toString(toDate(x.time)) AS day, count() AS n FROM tidegate.events AS x GROUP BY day'), await ofDays('SELECT toString(x.day) AS day, sum(x.rows) AS n FROM tidegate.stored_days AS x GROUP BY day'), what);
   assert.deepEqual(await store.query('SELECT 1 FROM tidegate.events_mended UNION ALL SELECT 1 FROM tidegate.traffic_minute_mended'), [], what);
 }
 

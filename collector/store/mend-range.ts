@@ -4,7 +4,7 @@
  *
  *   for each table and partition that the range has rows of:   is it there? ── lacks ──► put it there ──► look again
  *
- * A part is all that the insert brought to one partition, so it is there as a whole or not at all: of raw events and coverage one row tells, exactly. Rollups do not know whose sums
+ * A part is all that the insert brought to one partition, so it is there as a whole or not at all: of raw events and coverage one row tells, exactly. Rollups and the record of days do not know whose sums
  * they hold, so what they hold is compared with what raw events make: the same, or less by just what the range brings. Whatever else it is, is another's insert under way, and looked at again.
  *
  * What views would take up again (events, traffic_minute) is put beside the table and moved there as a part; the rest is inserted. Each has a token of its own, so that of two who do
@@ -41,7 +41,7 @@ interface Row { readonly stream: string; readonly seq: number; readonly ordinal:
 
 /** A table's part of the range. */
 interface Place {
-  readonly table: 'events' | 'coverage' | Rollup;
+  readonly table: 'events' | 'coverage' | 'stored_days' | Rollup;
   /** As in system.parts. */
   readonly partition: string;
   look(pauseMs: number): Promise<Verdict>;
@@ -122,7 +122,14 @@ function placesOf(store: ClickHouseStore, plan: InsertPlan, file: string, range:
       },
     };
   }));
-  return [...events, ...coverage, ...rollups];
+  const noted = [...range.days.keys()].map((partition): Place => ({
+    table: 'stored_days', partition,
+    // nobody but those who store this range writes of its streams: one look tells
+    look: () => vote(store, notedRows(partition, range)),
+    put: (token) => store.command(`INSERT INTO tidegate.stored_days (day, stream, rows, requests) SETTINGS ${settings(token)}
+      SELECT toDate(events.time) AS day, stream, count() AS rows, sum(events.requests) AS requests FROM tidegate.events AS events WHERE events._partition_id = '${partition}' AND (${range.condition}) GROUP BY day, stream`),
+  }));
+  return [...events, ...coverage, ...noted, ...rollups];
 }
 
 async function has(store: ClickHouseStore, select: string): Promise<Verdict> {
@@ -143,14 +150,30 @@ async function judge(store: ClickHouseStore, select: string, pauseMs: number): P
   let last: Verdict = 'unsure';
   for (let agreed = 0; agreed < LOOKS_THAT_AGREE; agreed++) {
     if (agreed > 0) await pause(pauseMs);
-    const [votes] = await store.query<{ touched: number; same: number; less: number }>(select);
-    const { touched = 0, same = 0, less = 0 } = votes ?? {};
-    if (touched === 0 || (same > 0 && less === 0)) return 'there';
-    last = less > 0 && same === 0 ? 'lacks' : 'unsure';
-    if (last === 'unsure') break;
+    last = await vote(store, select);
+    if (last !== 'lacks') break;
   }
   return last;
 }
+
+async function vote(store: ClickHouseStore, select: string): Promise<Verdict> {
+  const [votes] = await store.query<{ touched: number; same: number; less: number }>(select);
+  const { touched = 0, same = 0, less = 0 } = votes ?? {};
+  if (touched === 0 || (same > 0 && less === 0)) return 'there';
+  return less > 0 && same === 0 ? 'lacks' : 'unsure';
+}
+
+/**
+ * Of the range's streams in a day, what is noted as stored beside what raw events hold, as a rollup's cells. Of a stream that was begun before the record was, raw events hold what was never
+ * noted: it says nothing, and its whole life is judged by the coverage (collector/completeness/old-days.ts).
+ */
+const notedRows = (partition: string, { condition, streams }: StagedRows): string => `SELECT countIf(c.own > 0) AS touched, countIf(c.own > 0 AND c.held = c.noted) AS same, countIf(c.own > 0 AND c.held = c.noted + c.own) AS less FROM (
+    SELECT u.stream AS stream, sum(u.own) AS own, sum(u.held) AS held, sum(u.noted) AS noted, min(u.stored_at) AS begun FROM (
+      SELECT e.stream AS stream, countIf(${condition}) AS own, count() AS held, toUInt64(0) AS noted, min(e.stored_at) AS stored_at FROM tidegate.events AS e WHERE e._partition_id = '${partition}' AND e.stream IN (${streams}) GROUP BY stream
+      UNION ALL
+      SELECT d.stream AS stream, toUInt64(0) AS own, toUInt64(0) AS held, sum(d.rows) AS noted, now64(3) AS stored_at FROM tidegate.stored_days AS d WHERE d._partition_id = '${partition}' AND d.stream IN (${streams}) GROUP BY stream
+    ) AS u GROUP BY u.stream HAVING begun >= (SELECT max(r.since) FROM tidegate.record_starts AS r WHERE r.record = 'stored_days')
+  ) AS c`;
 
 /** Minutes with raw events, quarters of an hour with the minutes, which are right by then, and far fewer. */
 function comparison(rollup: Rollup, partition: string, own: string, { begins, lengthMs, days }: Times): string {
@@ -212,6 +235,11 @@ class StagedRows {
   /** In SQL: which rows of raw events are the range's. */
   get condition(): string {
     return this.runs.map(({ stream, first, last }) => `(stream = 0x${stream} AND seq BETWEEN ${first} AND ${last})`).join(' OR ');
+  }
+
+  /** In SQL: the streams' names. */
+  get streams(): string {
+    return [...new Set(this.runs.map(({ stream }) => `0x${stream}`))].join(', ');
   }
 
   partitionsOf(rollup: Rollup): ReadonlyMap<string, Times> {

@@ -26,9 +26,14 @@ interface ImportedDay { readonly startMs: number; readonly storedMs: number }
 
 const KEPT: readonly (readonly [table: string, keep: (retention: Retention) => number])[] = [
   ['events', (retention) => retention.eventsMs],
+  // as a rule it has gone with them
+  ['stored_days', (retention) => retention.eventsMs],
   ['traffic_minute', (retention) => retention.minutesMs],
   ['traffic_quarter_hour', (retention) => retention.quarterHoursMs],
 ];
+
+/** What is kept of raw events, by day. */
+const DAYS_OF_EVENTS: readonly string[] = ['events', 'stored_days'];
 
 /** Drops what is due. @returns the partitions dropped, as table/partition. @throws store_failed */
 export async function applyRetention(store: Store, retention: Retention, nowMs: number, log: SpoolLog): Promise<readonly string[]> {
@@ -163,6 +168,7 @@ function boundsOf(id: string): { readonly startMs: number; readonly endMs: numbe
 
 async function drop(store: Store, { table, id }: Partition): Promise<void> {
   // what comes of this day later is not all of it (collector/rebuild)
-  if (table === 'events') await store.command('INSERT INTO tidegate.dropped_days (day) SELECT toDate(parseDateTimeBestEffort({id:String}))', { id });
-  await store.command(`ALTER TABLE tidegate.${table} DROP PARTITION ID {id:String}`, { id });
+  if (DAYS_OF_EVENTS.includes(table)) await store.command('INSERT INTO tidegate.dropped_days (day) SELECT toDate(parseDateTimeBestEffort({id:String}))', { id });
+  // what was stored of a day is forgotten after the day: killed between, it is noted as dropped, and goes with the next look
+  for (const each of table === 'events' ? DAYS_OF_EVENTS : [table]) await store.command(`ALTER TABLE tidegate.${each} DROP PARTITION ID {id:String}`, { id });
 }
