@@ -1,4 +1,5 @@
 /** What a command writes to a file, or to standard output: a file is there whole, or not at all. */
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -13,7 +14,8 @@ export class OutFile {
   /** @throws out_file */
   constructor(path: string) {
     this.#path = path;
-    this.#part = `${path}.${process.pid}.part`;
+    // not by the pid: in another container it is another process's too
+    this.#part = `${path}.${randomUUID()}.part`;
     this.#fd = failing(path, () => openSync(this.#part, 'w', 0o640));
   }
 

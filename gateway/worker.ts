@@ -35,6 +35,8 @@ export interface GatewayWorkerOptions {
   readonly socketPath: string;
   readonly spoolDir: string;
   readonly node: string;
+  /** Of the launcher's run; null: the data directory is not locked. */
+  readonly run: string | null;
   /** Slot, 1 to N. */
   readonly worker: number;
   readonly segmentBytes: number;

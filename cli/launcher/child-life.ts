@@ -53,7 +53,7 @@ export class ChildLife {
     if (this.#toldToStop) this.#onStop();
   }
 
-  on<T extends 'stopping' | 'seal' | 'reloaded' | 'collector' | 'restarts' | 'restart' | 'suppressed'>(type: T, handler: (message: Extract<LauncherMessage, { readonly type: T }>) => void): void {
+  on<T extends 'held' | 'not_held' | 'stopping' | 'seal' | 'reloaded' | 'collector' | 'restarts' | 'restart' | 'suppressed'>(type: T, handler: (message: Extract<LauncherMessage, { readonly type: T }>) => void): void {
     this.#handlers.set(type, handler);
   }
 
@@ -87,7 +87,7 @@ export class ChildLife {
         return;
       case 'drain': case 'stop': this.#stopping = true; this.#onStop(); return;
       case 'log': this.processLog.apply(message.settings); return;
-      case 'seal': case 'reloaded': case 'collector': case 'restarts': case 'restart': case 'suppressed': this.#handlers.get(message.type)?.(message as never);
+      case 'held': case 'not_held': case 'seal': case 'reloaded': case 'collector': case 'restarts': case 'restart': case 'suppressed': this.#handlers.get(message.type)?.(message as never);
     }
   }
 

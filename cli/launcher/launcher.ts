@@ -18,6 +18,7 @@ import { collects, type Part } from '../../gateway/supervisor/part.js';
 import type { CollectorNews } from '../../gateway/supervisor/collecting.js';
 import { ENV, type ChildMessage } from './messages.js';
 import { newRunDir } from './run-dir.js';
+import { NodeLock } from '../../gateway/events/node-lock.js';
 import { ENOUGH_OPEN_FILES, openFilesLimit } from './open-files.js';
 import { RollingRestart } from './rolling-restart.js';
 
@@ -54,6 +55,9 @@ export class Launcher {
   /** By slot; those that drain, and those that do not serve yet in another's place, are in #passing. */
   readonly #workers = new Map<number, KeptProcess>();
   readonly #passing = new Set<KeptProcess>();
+  /** For the whole run: children that are started from then on inherit it. */
+  #dataDir: { readonly path: string; readonly lock: Promise<NodeLock> } | null = null;
+  #lock: NodeLock | null = null;
   #drainMs = 30_000;
   #ready = false;
   #serving = false;
@@ -113,6 +117,7 @@ export class Launcher {
     } finally {
       this.#stopping = true;
       this.#killAll();
+      this.#lock?.release();
       rmSync(this.#runDir, { recursive: true, force: true });
       process.off('SIGTERM', onSignal);
       process.off('SIGINT', onSignal);
@@ -148,6 +153,7 @@ export class Launcher {
         // until something has served, what keeps one worker from listening keeps all: an address in use
         if (!this.#serving && this.#ready && !this.#stopping && message.code.startsWith('address_')) this.#fail(this.#fatal);
         return;
+      case 'data_dir': void this.#takeDataDir(message.dataDir); return;
       case 'ready':
         this.#drainMs = message.drainMs;
         if (!this.#ready && collects(this.#part)) this.#collector.start();
@@ -175,6 +181,30 @@ export class Launcher {
       case 'collecting': case 'waiting': return;
       case 'serving': this.#serving = true;
     }
+  }
+
+  /** A supervisor that is started again finds it taken. */
+  async #takeDataDir(path: string): Promise<void> {
+    try {
+      if (this.#dataDir?.path !== path) this.#dataDir = { path, lock: NodeLock.take(path) };
+      const isFirst = this.#lock === null;
+      this.#lock = await this.#dataDir.lock;
+      if (isFirst) this.#inheritLock(this.#lock, path);
+      this.#supervisor.send({ type: 'held', run: this.#lock.run });
+    } catch (error) {
+      this.#dataDir = null;
+      const { code, message } = error instanceof TidegateError ? error : new TidegateError('data_dir_unlockable', `${path}: ${String(error)}`);
+      this.#supervisor.send({ type: 'not_held', code, detail: message });
+    }
+  }
+
+  #inheritLock({ fd, run }: NodeLock, dataDir: string): void {
+    if (run !== null) {
+      cluster.setupPrimary({ stdio: ['inherit', 'inherit', 'inherit', 'ipc', fd] });
+      return;
+    }
+    const { code, remedy } = new TidegateError('data_dir_unlocked', '');
+    this.#log.warn({ code, data_dir: dataDir, remedy }, 'the data directory is not locked, because the program flock is missing');
   }
 
   #setWorkers(wanted: number): void {
@@ -307,7 +337,7 @@ export class Launcher {
   }
 
   #env(): NodeJS.ProcessEnv {
-    return { ...process.env, [ENV.runDir]: this.#runDir, [ENV.config]: this.#options.configPath, [ENV.part]: this.#part, [ENV.log]: this.#logSettings };
+    return { ...process.env, [ENV.runDir]: this.#runDir, [ENV.config]: this.#options.configPath, [ENV.part]: this.#part, [ENV.log]: this.#logSettings, [ENV.run]: this.#lock?.run ?? '' };
   }
 
   /** Nobody reads them but who looks at the list of processes: which configuration is this one's? */
@@ -320,7 +350,7 @@ export class Launcher {
   }
 
   #fork(role: ProcessRole): ChildProcess {
-    return fork(this.#program.entry(role), this.#shownArguments(), { env: this.#env() });
+    return fork(this.#program.entry(role), this.#shownArguments(), { env: this.#env(), stdio: ['inherit', 'inherit', 'inherit', 'ipc', ...(this.#lock === null || this.#lock.fd === -1 ? [] : [this.#lock.fd])] });
   }
 
   #forkWorker(slot: number): ChildProcess {

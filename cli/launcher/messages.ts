@@ -5,6 +5,8 @@ import type { CollectorNews } from '../../gateway/supervisor/collecting.js';
 import type { LogSettings } from '../../gateway/supervisor/log-settings.js';
 
 export type ChildMessage =
+  /** The supervisor has a configuration, and wants the data directory, absolute: the launcher takes it for the whole run. */
+  | { readonly type: 'data_dir'; readonly dataDir: string }
   /** The supervisor holds the data directory and a valid configuration: so many workers are wanted; a drain may take this long. */
   | { readonly type: 'ready'; readonly workers: number; readonly drainMs: number }
   /** The wanted number of workers has changed. */
@@ -29,6 +31,10 @@ export type ChildMessage =
   | { readonly type: 'fatal'; readonly code: ErrorCode; readonly detail: string };
 
 export type LauncherMessage =
+  /** To the supervisor: the data directory is this run's; null: it could not be locked, and is. */
+  | { readonly type: 'held'; readonly run: string | null }
+  /** To the supervisor: it cannot be had. */
+  | { readonly type: 'not_held'; readonly code: ErrorCode; readonly detail: string }
   /** The node is going down: wait to be told, whatever signals come. */
   | { readonly type: 'stopping' }
   /** To a worker: take no new connection, finish what is under way, exit. */
@@ -59,6 +65,8 @@ export const ENV = {
   config: 'TIDEGATE_CONFIG',
   worker: 'TIDEGATE_WORKER',
   part: 'TIDEGATE_PART',
+  /** The run that the data directory is locked for; '': it is not locked. */
+  run: 'TIDEGATE_RUN',
   /** LogSettings as JSON; '' until the supervisor has told them. */
   log: 'TIDEGATE_LOG_SETTINGS',
 } as const;

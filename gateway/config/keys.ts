@@ -2,7 +2,7 @@
  * API keys made while the gateway runs (`tidegate keys new`, the control API): data_dir/keys.json. They are merged over the file's apps
  * before the version is computed, so a new or revoked key is a change of the configuration like any other.
  */
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, unlinkSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { Ajv } from 'ajv';
@@ -151,7 +151,8 @@ export class KeyStore {
 
   /** Whole or not at all: a new file beside it, on disk before it takes the name. */
   #write(content: KeysFile): void {
-    const temporary = `${this.path}.${process.pid}.tmp`;
+    // not by the pid: in another container it is another process's too
+    const temporary = `${this.path}.${randomUUID()}.tmp`;
     try {
       mkdirSync(dirname(this.path), { recursive: true });
       const fd = openSync(temporary, 'w', 0o600);

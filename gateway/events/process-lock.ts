@@ -3,6 +3,7 @@
  * so nothing has to be cleaned up after a kill.
  */
 import { linkSync, readFileSync, renameSync, rmSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
 import { TidegateError } from '../../errors/tidegate-error.js';
 import { isAlive, ownIdentity, type ProcessIdentity } from './process-life.js';
 
@@ -20,7 +21,8 @@ export class ProcessLock {
 
   /** @throws data_dir_in_use: another process lives and holds it; data_dir_unusable: the file cannot be made */
   static acquire(path: string): ProcessLock {
-    const mine = `${path}.${process.pid}`;
+    // not by the pid: in another container it is another process's too
+    const mine = `${path}.${randomUUID()}`;
     try {
       writeMine(mine, path);
       while (!links(mine, path)) removeDead(path);
@@ -80,7 +82,7 @@ function moveDead(path: string): string | null {
     throw new TidegateError('data_dir_in_use', `${path} is held by process ${identity.pid}`);
   }
   // two may find it dead at once: it is moved first, and if what was moved is the other's new lock it is put back
-  const moved = `${path}.${process.pid}.dead`;
+  const moved = `${path}.${randomUUID()}.dead`;
   try {
     renameSync(path, moved);
   } catch (error) {

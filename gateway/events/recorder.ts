@@ -35,6 +35,8 @@ export interface RecorderOptions {
   /** `data_dir/spool`; made if absent. */
   readonly spoolDir: string;
   readonly node: string;
+  /** Of the launcher's run; null: the data directory is not locked. */
+  readonly run?: string | null;
   /** The worker's slot, 1 to N. */
   readonly worker: number;
   /** A segment that has this many bytes gets no further frame. */
@@ -309,9 +311,9 @@ export class Recorder {
 }
 
 function openStream(options: RecorderOptions): TakenSpare {
-  const { spoolDir, node, worker, log } = options;
+  const { spoolDir, node, run = null, worker, log } = options;
   const now = new Date().toISOString();
-  const stateOf = (stream: string): StreamState => ({ format: 1, stream, node, worker, ...ownIdentity(), openedAt: now, lastSeq: -1, markedAt: now, seal: null });
+  const stateOf = (stream: string): StreamState => ({ format: 1, stream, ...(run === null ? {} : { run }), node, worker, ...ownIdentity(), openedAt: now, lastSeq: -1, markedAt: now, seal: null });
   try {
     return makeStream(options, stateOf);
   } catch (error) {

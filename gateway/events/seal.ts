@@ -4,12 +4,13 @@
 import { closeSync, existsSync, fsyncSync, ftruncateSync, openSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { DROPS_FILE, readDrops } from './drop-page.js';
-import { bootId, isAlive } from './process-life.js';
+import { bootId } from './process-life.js';
 import { decodeRows } from './read-rows.js';
 import { firstSeqOf, readSegment } from './read-segment.js';
 import { listSegments, type SegmentFile } from './segment.js';
 import type { SpoolLog } from './spool-log.js';
 import { readState, writeState, type SealedSegment, type StreamState } from './stream-state.js';
+import { writerLives, type WriterLives } from './writer-life.js';
 
 /**
  * Moves a live stream's mark to `lastSeq`, as the worker reported it, and confirms it if it has not moved. A mark never goes back; a sealed stream's stays.
@@ -25,12 +26,12 @@ export function updateMark(streamDir: string, lastSeq: number): void {
  * Seals a stream whose worker is dead: cuts the torn frame at its end (its answers never went out), and writes down its last seq and its segments.
  * Returns the sealed state; null while the worker lives, or if there is no such stream. Again on a sealed stream: nothing happens. A crash in between is harmless: what is
  * cut is cut once, and the seal is one rename.
- * @param alive for tests; by default pid, start time and boot are looked at
+ * @param lives by default the process alone is looked at: pid, start time, boot
  */
-export function sealStream(streamDir: string, log: SpoolLog, alive: (state: StreamState) => boolean = writerLives): StreamState | null {
+export function sealStream(streamDir: string, log: SpoolLog, lives: WriterLives = writerLives): StreamState | null {
   const state = readState(streamDir) ?? stateOfRemains(streamDir);
   if (state === null || state.seal !== null) return state;
-  if (alive(state)) return null;
+  if (lives(state)) return null;
   const segments = readExtents(listSegments(streamDir), state.stream, log);
   const drops = readDrops(streamDir);
   const lastSeq = Math.max(state.lastSeq, drops?.reachedSeq ?? -1, ...segments.map((segment) => segment.lastSeq));
@@ -40,11 +41,6 @@ export function sealStream(streamDir: string, log: SpoolLog, alive: (state: Stre
   writeState(streamDir, sealed, true);
   log.info({ stream: state.stream, worker: state.worker, last_seq: lastSeq, proven, dropped: drops?.rows ?? 0 }, 'stream sealed');
   return sealed;
-}
-
-/** The process that opened the stream is there yet. */
-export function writerLives(state: StreamState): boolean {
-  return isAlive(state.pid, state.pidStart, state.bootId);
 }
 
 /**

@@ -4,9 +4,9 @@
 import { readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { DROPS_FILE } from './drop-page.js';
-import { isAlive } from './process-life.js';
 import { listSegments, type SegmentFile } from './segment.js';
 import { readState, STATE_FILE, type StreamState } from './stream-state.js';
+import { writerLives, type WriterLives } from './writer-life.js';
 
 /** In front of a stream directory's name until it is whole, and again when it goes: such directories hold nothing that counts. */
 export const OPENING_PREFIX = 'opening-';
@@ -51,8 +51,8 @@ export function removeStream(spoolDir: string, stream: string): void {
 }
 
 /** Removes what crashes left: directories that were not whole yet, or were going. Returns how many. */
-export function removeLeftovers(spoolDir: string, nowMs: number): number {
-  const left = namesIn(spoolDir).filter((name) => name.startsWith(REMOVING_PREFIX) || (name.startsWith(OPENING_PREFIX) && isAbandoned(join(spoolDir, name), nowMs)));
+export function removeLeftovers(spoolDir: string, nowMs: number, lives: WriterLives = writerLives): number {
+  const left = namesIn(spoolDir).filter((name) => name.startsWith(REMOVING_PREFIX) || (name.startsWith(OPENING_PREFIX) && isAbandoned(join(spoolDir, name), nowMs, lives)));
   for (const name of left) {
     // renamed first: a worker that is just taking it as its own then finds it gone, not half gone
     const removing = name.startsWith(REMOVING_PREFIX) ? name : REMOVING_PREFIX + name;
@@ -72,9 +72,9 @@ function moved(from: string, to: string): boolean {
   }
 }
 
-function isAbandoned(opening: string, nowMs: number): boolean {
+function isAbandoned(opening: string, nowMs: number, lives: WriterLives): boolean {
   const state = readState(opening);
-  if (state !== null) return !isAlive(state.pid, state.pidStart, state.bootId);
+  if (state !== null) return !lives(state);
   const made = statSync(opening, { throwIfNoEntry: false });
   return made !== undefined && nowMs - made.mtimeMs > ABANDONED_AFTER_MS;
 }

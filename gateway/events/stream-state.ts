@@ -17,6 +17,8 @@ export interface StreamState extends ProcessIdentity {
   readonly format: 1;
   /** 16 hexadecimal digits. */
   readonly stream: string;
+  /** Of the launcher's run that the worker belongs to (node-lock.ts); absent: it was not locked, or it is an import, or an older version's. */
+  readonly run?: string;
   readonly node: string;
   /** The worker's slot, 1 to N. */
   readonly worker: number;
@@ -134,7 +136,7 @@ function parseState(value: unknown): StreamState | null {
   const state = value as Partial<Record<keyof StreamState, unknown>>;
   const valid = state.format === 1 && typeof state.stream === 'string' && /^[0-9a-f]{16}$/.test(state.stream)
     && typeof state.node === 'string' && isCount(state.worker) && isCount(state.pid) && typeof state.openedAt === 'string'
-    && typeof state.markedAt === 'string' && isSeq(state.lastSeq) && (state.pidStart === null || isCount(state.pidStart))
+    && typeof state.markedAt === 'string' && isSeq(state.lastSeq) && (state.run === undefined || typeof state.run === 'string') && (state.pidStart === null || isCount(state.pidStart))
     && (state.bootId === null || typeof state.bootId === 'string') && (state.seal === null || isSeal(state.seal));
   return valid ? value as StreamState : null;
 }

@@ -116,7 +116,7 @@ async function supervisor(control: number): Promise<Supervisor> {
     version: 1, listeners: { http: { address: '127.0.0.1:0' } }, control: { address: `127.0.0.1:${control}`, token: OPERATOR_TOKEN }, data_dir: './data', services: [],
   }));
   mkdirSync(join(folder, 'data'), { recursive: true });
-  return Supervisor.start({ configFile, runDir: folder, part: 'whole', version: '0.0.0', onReload: () => {}, onRestart: () => {}, onLog: () => {}, log: LOG });
+  return Supervisor.start({ configFile, runDir: folder, part: 'whole', version: '0.0.0', takeRun: () => Promise.resolve(null), onReload: () => {}, onRestart: () => {}, onLog: () => {}, log: LOG });
 }
 
 test('/metrics says no lag before a collector has answered, and one that grows once it is away, through a restart of the supervisor', async () => {

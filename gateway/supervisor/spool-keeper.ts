@@ -5,12 +5,13 @@
  * Two orders matter. A mark is noted only after the ledger has journalled what was used up to it, and a dead stream is settled before
  * it is sealed: what lies behind a mark or in a sealed stream the collector may delete, and the ledger must not need it any more.
  */
-import { sealStream, updateMark, writerLives } from '../events/seal.js';
+import { sealStream, updateMark } from '../events/seal.js';
 import { removeLeftovers, scanStreams, type SpooledStream } from '../events/spool.js';
 import { makeSpare, spareStreams } from '../events/spare-streams.js';
 import type { SpoolLog } from '../events/spool-log.js';
 import type { StreamState } from '../events/stream-state.js';
 import { bringBack } from '../events/tally-elsewhere.js';
+import { writerLives, type WriterLives } from '../events/writer-life.js';
 
 export interface SpoolKeeperOptions {
   readonly spoolDir: string;
@@ -21,6 +22,8 @@ export interface SpoolKeeperOptions {
   readonly spares: () => number;
   /** Bytes of all streams together. */
   readonly onRoom: (bytes: number) => void;
+  /** Default: by the process alone. */
+  readonly lives?: WriterLives;
   readonly log: SpoolLog;
 }
 
@@ -30,6 +33,7 @@ const SPARES_A_ROUND = 4;
 
 export class SpoolKeeper {
   readonly #options: SpoolKeeperOptions;
+  readonly #writerLives: WriterLives;
   /** Marks reported since the last tick. */
   readonly #marks = new Map<string, number>();
   #timer: NodeJS.Timeout | null = null;
@@ -43,6 +47,7 @@ export class SpoolKeeper {
 
   constructor(options: SpoolKeeperOptions) {
     this.#options = options;
+    this.#writerLives = options.lives ?? writerLives;
   }
 
   get bytes(): number { return this.#bytes; }
@@ -55,7 +60,7 @@ export class SpoolKeeper {
 
   /** Settles and seals what an earlier run left, then goes on each second. */
   start(): void {
-    removeLeftovers(this.#options.spoolDir, Date.now());
+    removeLeftovers(this.#options.spoolDir, Date.now(), this.#writerLives);
     this.tick();
     this.#timer = setInterval(() => { this.tick(); }, EVERY_MS);
   }
@@ -74,7 +79,7 @@ export class SpoolKeeper {
     const streams = scanStreams(this.#options.spoolDir);
     this.#streams = streams.length;
     this.#bytes = streams.reduce((sum, stream) => sum + stream.bytes, 0);
-    const living = new Set(streams.filter(({ state }) => lives(state)).map(({ stream }) => stream));
+    const living = new Set(streams.filter(({ state }) => this.#lives(state)).map(({ stream }) => stream));
     for (const stream of this.#unwritten.keys()) if (!living.has(stream)) this.#unwritten.delete(stream);
     for (const stream of streams) {
       if (stream.state !== null && stream.state.seal !== null) continue;
@@ -104,7 +109,7 @@ export class SpoolKeeper {
   }
 
   #keep(stream: SpooledStream): void {
-    if (lives(stream.state)) {
+    if (this.#lives(stream.state)) {
       // no news: the mark's age shows it
       const mark = this.#marks.get(stream.stream);
       if (mark !== undefined) this.#mark(stream, mark);
@@ -112,7 +117,11 @@ export class SpoolKeeper {
     }
     bringBack(stream.dir, stream.stream, this.#options.log);
     this.#options.beforeSeal(stream);
-    if (sealStream(stream.dir, this.#options.log) !== null) this.#options.onSealed(stream.stream);
+    if (sealStream(stream.dir, this.#options.log, this.#writerLives) !== null) this.#options.onSealed(stream.stream);
+  }
+
+  #lives(state: StreamState | null): boolean {
+    return state !== null && state.seal === null && this.#writerLives(state);
   }
 
   #mark({ stream, dir }: SpooledStream, lastSeq: number): void {
@@ -125,8 +134,4 @@ export class SpoolKeeper {
       throw error;
     }
   }
-}
-
-function lives(state: StreamState | null): boolean {
-  return state !== null && state.seal === null && writerLives(state);
 }

@@ -21,15 +21,15 @@ import { WrongTokens } from '../control/wrong-tokens.js';
 import { readDrops, type StreamDrops } from '../events/drop-page.js';
 import { IMPORT_WORKER } from '../events/event.js';
 import { bootId } from '../events/process-life.js';
-import type { ProcessLock } from '../events/process-lock.js';
 import { readStreamEvents } from '../events/read-rows.js';
 import { scanStreams, type SpooledStream } from '../events/spool.js';
+import { writersOf } from '../events/writer-life.js';
 import { NodeMetrics } from '../metrics/node-metrics.js';
 import { compileCidrs, type CompiledCidrs } from '../policies/ip-list.js';
 import { systemClock } from '../policies/limits/clock.js';
 import { Collecting, type CollectorNews } from './collecting.js';
 import { Configuration } from './configuration.js';
-import { takeDataDir } from './data-dir.js';
+import { takeDataDir, type HeldDataDir } from './data-dir.js';
 import { DropWatch } from './drop-watch.js';
 import { Identities } from './identities.js';
 import { Ledger } from './ledger/ledger.js';
@@ -70,6 +70,8 @@ export interface SupervisorOptions {
   readonly onReload: () => void;
   /** Every process of the node is to be replaced: for the launcher. */
   readonly onRestart: () => void;
+  /** Takes the data directory for the launcher's run; resolves with the run's id, null where nothing can lock it. Rejects with data_dir_in_use and the like. */
+  readonly takeRun: (dataDir: string) => Promise<string | null>;
   /** How all processes of the node write their log from now on. */
   readonly onLog: (settings: LogSettings) => void;
   readonly log: SupervisorLog;
@@ -87,7 +89,7 @@ export class Supervisor {
   readonly #startedAt = new Date();
   readonly #metrics: NodeMetrics;
   readonly #configuration: Configuration;
-  readonly #lock: ProcessLock;
+  readonly #lock: HeldDataDir;
   readonly #identities: Identities;
   readonly #ledger: Ledger;
   readonly #uses: QuotaUses;
@@ -116,7 +118,7 @@ export class Supervisor {
   #restart: RestartStatus | null = null;
   #stopping = false;
 
-  private constructor(options: SupervisorOptions, configuration: Configuration, metrics: NodeMetrics, lock: ProcessLock, shipping: Shipping, sharing: Sharing) {
+  private constructor(options: SupervisorOptions, configuration: Configuration, metrics: NodeMetrics, lock: HeldDataDir, shipping: Shipping, sharing: Sharing) {
     const { runDir, part, log } = options;
     const { dataDir } = configuration.inForce;
     const spoolDir = spoolDirOf(dataDir);
@@ -147,7 +149,7 @@ export class Supervisor {
       count: (result) => { metrics.countWebhook(result); }, log, nowMs: Date.now,
     });
     this.#keeper = new SpoolKeeper({
-      spoolDir, log,
+      spoolDir, log, lives: writersOf(dataDir, lock.run),
       beforeSeal: (stream) => { this.#settle(stream); },
       // each worker may die more than once while the disk is full
       spares: () => 2 * this.wantedWorkers + 2,
@@ -182,7 +184,7 @@ export class Supervisor {
 
   /**
    * Takes the data directory and serves; resolves when the control origin listens.
-   * @throws TidegateError config_rejected, log_file, data_dir_in_use, data_dir_unusable, address_in_use, address_unusable, half_without_kafka
+   * @throws TidegateError config_rejected, log_file, data_dir_in_use, data_dir_copied, data_dir_unlockable, data_dir_unusable, address_in_use, address_unusable, half_without_kafka
    */
   static async start(options: SupervisorOptions): Promise<Supervisor> {
     const { runDir, part, log } = options;
@@ -199,7 +201,7 @@ export class Supervisor {
     trialCompile(configuration.inForce);
     // one that is started again goes on without it
     if (isFirst) tryLogFile(configuration.inForce, null);
-    const lock = takeDataDir(dataDir);
+    const lock = await takeDataDir(dataDir, options.takeRun);
     configuration.begin();
     const shipping = await Shipping.open(configuration.inForce, log);
     const sharing = await Sharing.open(configuration.inForce, log, serves(part));

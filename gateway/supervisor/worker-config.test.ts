@@ -24,7 +24,7 @@ test('a worker is told no password of Kafka, ClickHouse or Redis, nor the contro
     shared_state: { redis: { url: `redis://127.0.0.1:${nobody}`, username: 'u', password: 'redis-as-written-0123456789' } },
     apps: [{ name: 'acme', services: [], jwt: { algorithm: 'HS256', issuer: 'i', secret: 'file:jwt' }, webhook: { url: 'https://acme.example/', secret: 'file:webhook' } }],
   }));
-  const supervisor = await Supervisor.start({ configFile, runDir: folder, part: 'gateway', version: '0.0.0', onReload: () => {}, onRestart: () => {}, onLog: () => {}, log: LOG });
+  const supervisor = await Supervisor.start({ configFile, runDir: folder, part: 'gateway', version: '0.0.0', takeRun: () => Promise.resolve(null), onReload: () => {}, onRestart: () => {}, onLog: () => {}, log: LOG });
   let link: WorkerLink | null = null;
   t.after(async () => {
     await link?.close();

@@ -29,6 +29,8 @@ const REQUIREMENTS = {
   alertmanager: { present: () => onPath('prometheus-alertmanager') && onPath('amtool'), get: 'apt-get install prometheus-alertmanager' },
   faketime: { present: () => libfaketime() !== null, get: 'apt-get install faketime' },
   linux: { present: () => process.platform === 'linux' && existsSync('/proc/self/stat'), get: 'run on Linux: the test reads /proc' },
+  flock: { present: () => onPath('flock'), get: 'apt-get install util-linux' },
+  namespaces: { present: hasNamespaces, get: 'run as root on Linux where PID namespaces can be made (unshare of util-linux): the test starts a node in one', ofTheHost: true },
   root: { present: () => process.getuid?.() === 0, get: 'run as root: the test mounts a file system' },
   loop: { present: hasLoopDevices, get: 'run as root on Linux where loop devices can be had, with mkfs.ext4: the test makes a disk that fails', ofTheHost: true },
 } as const satisfies Record<string, Requirement>;
@@ -68,6 +70,10 @@ export function libfaketime(): string | null {
 
 function onPath(name: string): boolean {
   return programPath(name) !== null;
+}
+
+function hasNamespaces(): boolean {
+  return process.platform === 'linux' && spawnSync('unshare', ['--pid', '--fork', '--mount-proc', 'true']).status === 0;
 }
 
 function hasLoopDevices(): boolean {

@@ -7,10 +7,11 @@
  * the same event, and what is stored already the collector leaves out. The receipt only saves the work of writing it again.
  */
 import { createHash } from 'node:crypto';
-import { statSync } from 'node:fs';
+import { closeSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { TidegateError } from '../../../errors/tidegate-error.js';
 import type { RecordedClient } from '../../listeners/http/recorded-client.js';
+import { openLocked } from '../kernel-lock.js';
 import { makeFolder } from '../make-folder.js';
 import { ProcessLock } from '../process-lock.js';
 import type { SpoolLog } from '../spool-log.js';
@@ -21,7 +22,7 @@ import { LineReader, MOST_LINE_BYTES, type TakenLines } from './line-reader.js';
 import { LogBytes } from './log-bytes.js';
 import { LogRow, type BadLine } from './log-row.js';
 import { ClfClock } from './log-time.js';
-import { importsDir, readReceipt, writeReceipt, type Receipt } from './receipt.js';
+import { importLockFile, importsDir, readReceipt, writeReceipt, type Receipt } from './receipt.js';
 
 export interface ImportOptions {
   readonly file: string;
@@ -83,7 +84,7 @@ export async function importLog(options: ImportOptions): Promise<ImportOutcome> 
   const { file, dataDir, signal } = options;
   mustBeTheOwner(dataDir);
   const bytes = LogBytes.open(file);
-  let lock: ProcessLock | null = null;
+  let lock: ImportLock | null = null;
   let stream = '';
   try {
     const reader = new LineReader(bytes);
@@ -93,7 +94,7 @@ export async function importLog(options: ImportOptions): Promise<ImportOutcome> 
       return nothing(file, stream, false);
     }
     stream = streamOf(first, options);
-    lock = takeLock(dataDir, stream, file);
+    lock = takeLock(options, stream);
     const receipt = readReceipt(dataDir, stream);
     if (receipt !== null) await mustGoOn(reader, receipt, options, bytes);
     return await new LogImport(options, bytes, reader, stream, receipt).run();
@@ -122,14 +123,35 @@ function streamOf(firstLine: Buffer, { service, app, source }: ImportOptions): s
   return createHash('sha256').update(JSON.stringify(['tidegate import 1', service, app, source])).update(firstLine).digest('hex').slice(0, 16);
 }
 
-function takeLock(dataDir: string, stream: string, file: string): ProcessLock {
+interface ImportLock {
+  release(): void;
+}
+
+/**
+ * By the kernel, so that no supervisor in another container takes this process for dead; and by name, so that who is refused is told by whom.
+ * @throws import_running; data_dir_unlockable; data_dir_unusable
+ */
+function takeLock({ dataDir, file, log }: ImportOptions, stream: string): ImportLock {
+  let held = -1;
   try {
     makeFolder(importsDir(dataDir));
-    return ProcessLock.acquire(join(importsDir(dataDir), `${stream}.lock`));
+    const path = importLockFile(dataDir, stream);
+    const { fd, attempt } = openLocked(path, 'exclusive');
+    held = fd;
+    if (attempt.kind === 'busy') throw new TidegateError('import_running', `${file}: ${path} is held by another process`);
+    if (attempt.kind === 'refused') throw new TidegateError('data_dir_unlockable', `${path}: ${attempt.reason}`);
+    if (attempt.kind === 'no_program') log.warn({ code: 'data_dir_unlocked', data_dir: dataDir }, 'the import is not locked, because the program flock is missing: a node in another container would take it for dead');
+    const named = ProcessLock.acquire(join(importsDir(dataDir), `${stream}.lock`));
+    return { release: () => { named.release(); closeHeld(held); } };
   } catch (cause) {
+    closeHeld(held);
     if (cause instanceof TidegateError && cause.code === 'data_dir_in_use') throw new TidegateError('import_running', `${file}: ${cause.message}`, { cause });
     throw cause instanceof TidegateError ? cause : new TidegateError('data_dir_unusable', `${importsDir(dataDir)}: ${(cause as Error).message}`, { cause });
   }
+}
+
+function closeHeld(fd: number): void {
+  if (fd !== -1) closeSync(fd);
 }
 
 /** Passes over what an earlier import has read. @throws import_changed: it is not what it was; the signal's reason */

@@ -33,6 +33,8 @@ export interface Receipt {
 }
 
 export const importsDir = (dataDir: string): string => join(dataDir, 'imports');
+/** Locked by the kernel while an import writes the stream. */
+export const importLockFile = (dataDir: string, stream: string): string => join(importsDir(dataDir), `${stream}.held`);
 
 /** Null: nothing was imported. @throws data_dir_unusable: there is one, and it cannot be read */
 export function readReceipt(dataDir: string, stream: string): Receipt | null {
