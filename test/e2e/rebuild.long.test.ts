@@ -42,16 +42,19 @@ test('damaged rollups are found and mended while requests come and the collector
   t.after(() => { rmSync(folder, { recursive: true, force: true, maxRetries: 3 }); });
   const config = { node: 'one', store: { keep: { events: '30d' } }, services: [{ name: 'shop', upstream: { targets: [{ url: upstream.url }] }, routes: [{ name: 'open', match: { path: '/*' }, authentication: [] }] }] };
   let asked = 0;
+  let askedMs = 0;
   const ask = async (node: TestNode, paths: readonly string[]): Promise<void> => {
     for (const path of paths) {
       await (await fetch(`${node.url}${path}`)).arrayBuffer();
       asked++;
+      askedMs = Date.now();
     }
   };
+  // raw rows are seen a moment before the rollups of their insert: as_of passes over both
   const stored = (node: TestNode): Promise<true> => eventually(`${asked} requests in the report`, async () => {
     const from = new Date(Date.now() - 12 * 3_600_000).toISOString();
-    const { rows } = await node.control<{ rows: readonly { requests: number }[] }>(`/v1/reports/traffic?from=${from}&interval=total&outcome=answered`);
-    return rows[0]?.requests === asked || null;
+    const { rows, as_of: asOf } = await node.control<{ rows: readonly { requests: number }[]; as_of: string }>(`/v1/reports/traffic?from=${from}&interval=total&outcome=answered`);
+    return (rows[0]?.requests === asked && Date.parse(asOf) > askedMs) || null;
   }, 60_000, 100);
   {
     await using node = await TestNode.start(config, { folder, removeFolder: false });
