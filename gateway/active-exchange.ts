@@ -304,7 +304,7 @@ export abstract class ActiveExchange extends ExchangeFacts implements UpstreamSi
 
   #endRequest(connection: UpstreamConnection): void {
     this.#requestSent = true;
-    if (this.chunkedUpstream) connection.write(lastChunk(this.#trailers, this.snapshot.identityFields));
+    if (this.chunkedUpstream) connection.write(lastChunk(this.#trailers, this.hopNames, this.snapshot.identityFields));
     connection.requestEnded();
   }
 

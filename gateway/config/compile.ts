@@ -2,6 +2,7 @@
 import { encodeLabels } from '../events/labels.js';
 import { OUTCOMES } from '../events/outcomes.js';
 import type { Policy } from '../exchange.js';
+import { foldFieldName } from '../http1/fields.js';
 import { recordedClient } from '../listeners/http/recorded-client.js';
 import type { SnapshotNames, SnapshotSlots } from '../metrics/worker-metrics.js';
 import { authenticationPolicy } from '../policies/authentication.js';
@@ -71,7 +72,7 @@ export function compile(config: WorkerConfig, version: string, secrets: Secrets,
   }
   return {
     config, version, versionLabel: encodeLabels(version), routes: RouteTable.build(entries), apps, noRoute: noRoute(first, context),
-    identityFields: new Set([...identities.claimHeaderNames].map((name) => name.replaceAll('_', '-'))), apiKeys: identities.apiKeys,
+    identityFields: new Set([...identities.claimHeaderNames].map(foldFieldName)), apiKeys: identities.apiKeys,
     trustedProxies: compileCidrs(config.trusted_proxies), recordedClient: recordedClient(config.privacy.client, secrets[CLIENT_KEY] ?? null),
     tracing: config.tracing === null ? null : new RequestTracing(config.tracing),
   };

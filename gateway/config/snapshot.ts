@@ -22,7 +22,7 @@ export interface Snapshot {
   readonly apps: ReadonlyMap<string, CompiledApp>;
   /** What a request that matches no route carries: empty names, and the gateway's own policies. */
   readonly noRoute: CompiledRoute;
-  /** Fields (lower case, `-` for `_`) that carry identity upstream: taken off what clients send. */
+  /** Fields (folded: foldFieldName) that carry identity upstream: taken off what clients send. */
   readonly identityFields: ReadonlySet<string>;
   /** What clients send of these does not go upstream, on any route. */
   readonly apiKeys: ApiKeys;

@@ -1,5 +1,6 @@
 /** Forms that a schema's pattern cannot judge. Each answers null, or what is wrong in words that follow a path. */
 import { isIP, isIPv4, isIPv6 } from 'node:net';
+import { foldFieldName } from '../http1/fields.js';
 import { isForbiddenAddress } from '../upstream/forbidden-address.js';
 
 /** Text that may come out in a message is cut, so that a line stays a line. */
@@ -162,10 +163,10 @@ export function fieldNameFault(text: string): string | null {
 /** Fields that the gateway itself sets or that frame the message: a claim must not write them. */
 const OWN_FIELDS = new Set([
   'connection', 'keep-alive', 'proxy-connection', 'te', 'trailer', 'transfer-encoding', 'upgrade', 'content-length', 'host', 'expect',
-  'x-app', 'x-request-id', 'x-api-key', 'authorization', 'forwarded', 'x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host', 'traceparent', 'tracestate',
+  'x-app', 'x-request-id', 'x-client-request-id', 'x-api-key', 'authorization', 'forwarded', 'x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host', 'traceparent', 'tracestate',
   'b3', 'x-b3-traceid', 'x-b3-spanid', 'x-b3-parentspanid', 'x-b3-sampled', 'x-b3-flags',
 ]);
 
 export function claimHeaderFault(text: string): string | null {
-  return fieldNameFault(text) ?? (OWN_FIELDS.has(text.toLowerCase()) ? `${shown(text)} is set by the gateway itself` : null);
+  return fieldNameFault(text) ?? (OWN_FIELDS.has(foldFieldName(text)) ? `${shown(text)} is set by the gateway itself` : null);
 }

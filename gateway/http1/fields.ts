@@ -21,6 +21,9 @@ export const FIELD_TE = 13;
 export const FIELD_DATE = 14;
 export const FIELD_TRACESTATE = 15;
 export const FIELD_B3 = 16;
+/** What a proxy says of the client beside the address: believed, and sent on, only from a trusted one. */
+export const FIELD_OF_PROXY = 17;
+export const FIELD_CLIENT_REQUEST_ID = 18;
 
 const SPECIAL_NAMES: Readonly<Record<string, number>> = {
   'host': FIELD_HOST, 'content-length': FIELD_LENGTH, 'transfer-encoding': FIELD_TRANSFER_ENCODING, 'expect': FIELD_EXPECT,
@@ -29,7 +32,8 @@ const SPECIAL_NAMES: Readonly<Record<string, number>> = {
   'proxy-authorization': FIELD_HOP, 'proxy-authenticate': FIELD_HOP, 'proxy-authentication-info': FIELD_HOP,
   'x-forwarded-for': FIELD_FORWARDED, 'x-forwarded-proto': FIELD_FORWARDED, 'x-forwarded-host': FIELD_FORWARDED, 'forwarded': FIELD_FORWARDED,
   'x-request-id': FIELD_REQUEST_ID, 'traceparent': FIELD_TRACEPARENT, 'tracestate': FIELD_TRACESTATE, 'x-app': FIELD_X_APP, 'x-api-key': FIELD_X_API_KEY,
-  'authorization': FIELD_AUTHORIZATION,
+  'authorization': FIELD_AUTHORIZATION, 'x-client-request-id': FIELD_CLIENT_REQUEST_ID,
+  'x-real-ip': FIELD_OF_PROXY, 'x-original-url': FIELD_OF_PROXY, 'x-rewrite-url': FIELD_OF_PROXY, 'proxy': FIELD_OF_PROXY,
   'b3': FIELD_B3, 'x-b3-traceid': FIELD_B3, 'x-b3-spanid': FIELD_B3, 'x-b3-parentspanid': FIELD_B3, 'x-b3-sampled': FIELD_B3, 'x-b3-flags': FIELD_B3,
 };
 
@@ -42,16 +46,40 @@ const SPECIAL = new Map<string, number>(Object.entries(SPECIAL_NAMES).flatMap(([
   [name, kind], [name.replace(/(^|-)[a-z]/g, (letter) => letter.toUpperCase()), kind],
 ]));
 
+/** By character: 1 for letters and digits. CGI, WSGI and PHP read every other character of a name as `_`, the hyphen too. */
+const ALPHANUMERIC = new Uint8Array(256);
+for (const character of 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789') ALPHANUMERIC[character.charCodeAt(0)] = 1;
+const HYPHEN = 0x2d;
+/** `x`, of either case, as FIRST_LETTERS counts. */
+const LETTER_X = 24;
+const FORWARDED = /^x-forwarded-./;
+const FORWARDED_LENGTH = 'x-forwarded-'.length;
+
 /** What a field is to the proxy. */
 export function classifyField(name: string): number {
-  const length = name.length;
-  if (length > 31 || FIRST_LETTERS[length * 32 + (name.charCodeAt(0) & 31)] === 0) return FIELD_PLAIN;
-  return SPECIAL.get(name) ?? SPECIAL.get(name.toLowerCase()) ?? underscored(name);
+  const { length } = name;
+  const first = name.charCodeAt(0) & 31;
+  if (length <= 31 && FIRST_LETTERS[length * 32 + first] === 1) return SPECIAL.get(name) ?? SPECIAL.get(name.toLowerCase()) ?? rarerKind(name);
+  // X-Forwarded-<anything>: third letter f
+  return first === LETTER_X && length > FORWARDED_LENGTH && (name.charCodeAt(2) | 0x20) === 0x66 ? rarerKind(name) : FIELD_PLAIN;
 }
 
-/** CGI, WSGI and PHP read `X_App` as X-App: such a twin of a special name goes no further. */
-function underscored(name: string): number {
-  return name.includes('_') && SPECIAL.has(name.toLowerCase().replaceAll('_', '-')) ? FIELD_HOP : FIELD_PLAIN;
+/** An upstream behind CGI reads `X_App`, `X.App` and `X~App` as X-App: a twin of a special name goes no further. */
+function rarerKind(name: string): number {
+  const folded = foldFieldName(name);
+  if (SPECIAL.has(folded)) return FIELD_HOP;
+  if (!FORWARDED.test(folded)) return FIELD_PLAIN;
+  return folded === name.toLowerCase() ? FIELD_OF_PROXY : FIELD_HOP;
+}
+
+/** The name as an upstream behind CGI tells names apart: lower case, `-` for every character that is no letter or digit. */
+export function foldFieldName(name: string): string {
+  let folded = name.toLowerCase();
+  for (let i = 0; i < folded.length; i++) {
+    const code = folded.charCodeAt(i);
+    if (ALPHANUMERIC[code] !== 1 && code !== HYPHEN) folded = `${folded.slice(0, i)}-${folded.slice(i + 1)}`;
+  }
+  return folded;
 }
 
 /** Names listed by a Connection field beyond its own `close` and `keep-alive`, lower case; null: none. */
@@ -75,6 +103,8 @@ export interface AnswerFields {
   readonly understood: boolean;
   /** There is a Date (RFC 9110 6.6.1: one is added where there is none). */
   readonly dated: boolean;
+  /** Fields that its Connection names, lower case: they end here, as trailers too; null: none. */
+  readonly hopNames: ReadonlySet<string> | null;
 }
 
 /** Fields with, or without, the text that they were read from. */
@@ -108,7 +138,7 @@ export function answerLines(fields: FieldLines, withLength = true): AnswerFields
       case FIELD_CONNECTION: {
         const options = connectionOptions(value, null);
         // Rare: what it names may stand before it, so the fields are gone through again without those.
-        if (options !== null) return answerLines({ pairs: withoutNamed(pairs, options), text: '', places }, withLength);
+        if (options !== null) return { ...answerLines({ pairs: withoutNamed(pairs, options), text: '', places }, withLength), hopNames: options };
         goesOn = false;
         break;
       }
@@ -139,7 +169,7 @@ export function answerLines(fields: FieldLines, withLength = true): AnswerFields
   }
   // the empty line stays behind
   if (from >= 0) lines += text.slice(from, text.length - 2);
-  return { lines, contentLength, dated, understood };
+  return { lines, contentLength, dated, understood, hopNames: null };
 }
 
 /** Fields but for Connection and what it names; those that frame the message stay whatever it says. */
@@ -163,14 +193,15 @@ function withoutNamed(pairs: readonly string[], options: Set<string>): string[] 
 /**
  * The end of a chunked body (RFC 9112 7.1), with its trailers. Fields that a head is cleared of, framing, the hop's and those of identity,
  * may not come in behind it either (RFC 9110 6.5.1).
- * @param dropped names in lower case, besides; null: none
+ * @param hopNames what the message's Connection names, lower case; null: none
+ * @param identityFields folded names that go no further besides; null: none
  */
-export function lastChunk(trailers: readonly string[] | null, dropped: ReadonlySet<string> | null): string {
+export function lastChunk(trailers: readonly string[] | null, hopNames: ReadonlySet<string> | null, identityFields: ReadonlySet<string> | null): string {
   if (trailers === null) return '0\r\n\r\n';
   let text = '0\r\n';
   for (let i = 0; i < trailers.length; i += 2) {
     const name = trailers[i] as string;
-    if (classifyField(name) !== FIELD_PLAIN || dropped?.has(name.toLowerCase().replaceAll('_', '-')) === true) continue;
+    if (classifyField(name) !== FIELD_PLAIN || hopNames?.has(name.toLowerCase()) === true || identityFields?.has(foldFieldName(name)) === true) continue;
     text += `${name}: ${trailers[i + 1] as string}\r\n`;
   }
   return text + '\r\n';

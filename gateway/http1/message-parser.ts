@@ -3,6 +3,7 @@
  * documented interface of node: test/conformance/message-parser.test.ts pins what is relied on, for every supported version.
  * node:http itself costs about twice as much a request (docs/decisions/0003-llhttp-on-plain-sockets.md).
  */
+import { STATUS_CODES } from 'node:http';
 import { createRequire } from 'node:module';
 import type { FieldLines } from './fields.js';
 import { WholeMessage } from './whole-message.js';
@@ -214,7 +215,7 @@ export class MessageParser {
     }
     head.method = method === undefined || method === null ? '' : methods[method] ?? (method === QUERY ? 'QUERY' : '');
     head.status = status ?? 0;
-    head.reason = reason ?? '';
+    head.reason = reason === undefined || reason === null ? '' : soundReason(reason, head.status);
     head.upgrade = upgrade;
     head.keepAlive = keepAlive;
     this.#inBody = true;
@@ -243,6 +244,15 @@ export class MessageParser {
     head.target = '';
     head.reason = '';
   }
+}
+
+/** llhttp takes any byte but CR and LF for a reason phrase; one with control bytes (RFC 9112 4) would write on the client's terminal: the status' own stands for it. */
+function soundReason(reason: string, status: number): string {
+  for (let i = 0; i < reason.length; i++) {
+    const code = reason.charCodeAt(i);
+    if ((code < 0x20 && code !== 0x09) || code === 0x7f) return STATUS_CODES[status] ?? '';
+  }
+  return reason;
 }
 
 // One set of functions for every parser; `this` is the native parser.

@@ -90,6 +90,35 @@ test('exp is required; exp and nbf hold within the leeway', async () => {
   assert.equal(await at({ nbf: NOW + 31 }), 'invalid');
 });
 
+test('an exp past every number is refused, instead of never ending', async () => {
+  for (const exp of ['1e400', '-1e400']) {
+    const head = `${part({ alg: 'HS256' })}.${part(`{"iss":"acme","exp":${exp}}`)}`;
+    assert.equal(await outcome(hs(), `${head}.${createHmac('sha256', SECRET).update(head).digest('base64url')}`), 'invalid', exp);
+  }
+});
+
+test('a token has one spelling: padding, blanks, other letters and bits that stand for nothing are refused', async () => {
+  const tokens = hs();
+  const token = await sign('HS256', secretKey);
+  assert.equal(await outcome(tokens, token), 'acme');
+  const [head = '', payload = '', signature = ''] = token.split('.');
+  // 32 bytes: the last character has two bits that stand for nothing
+  const last = signature.at(-1) ?? '';
+  const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
+  const twin = alphabet[alphabet.indexOf(last) + 1] ?? '';
+  for (const other of [`${token}=`, `${token}==`, `${token} `, ` ${token}`, `${head}.${payload}. ${signature}`, `${head}.${payload}.${signature.slice(0, -1)}${twin}`, `${head}.${payload}.${signature}A`, `${token}.`, `${head}.${payload}`, `${token}\n`]) {
+    assert.equal(await outcome(tokens, other), 'invalid', JSON.stringify(other));
+  }
+});
+
+test('an RSA key by which anybody could sign is refused at load: exponent 1, or an even one', () => {
+  const { keys: [sound] } = JSON.parse(jwks([pairs.RS256.publicKey])) as { keys: [{ e: string }] };
+  for (const [exponent, e] of [[1, 'AQ'], [2, 'Ag'], [65_536, 'AQAA']] as const) {
+    assert.throws(() => tokensOf({ algorithm: 'RS256', jwks: 'file:k' }, { 'file:k': JSON.stringify({ keys: [{ ...sound, e }] }) }),
+      (error) => error instanceof TidegateError && error.code === 'config_file' && error.message.includes(`the RSA exponent ${exponent}`), e);
+  }
+});
+
 test('iss picks the app and aud must fit', async () => {
   assert.equal(await outcome(hs(), await sign('HS256', secretKey, { iss: 'other' })), 'invalid');
   assert.equal(await outcome(tokensOf({ algorithm: 'HS256', secret: SECRET, issuer: 'https://acme.example' }), await sign('HS256', secretKey, { iss: 'https://acme.example' })), 'acme');

@@ -3,6 +3,8 @@ import { TidegateError } from '../../errors/tidegate-error.js';
 import type { JwtConfig } from '../config/schema.js';
 import type { CompiledApp } from '../config/snapshot.js';
 import { durationMs } from '../config/units.js';
+import { isCompactForm } from './compact-form.js';
+import { exponentFault } from './jwt-keys.js';
 import { RecentCache } from './recent-cache.js';
 import type { IdentityLog, KeyPicker } from './remote-key-sets.js';
 
@@ -44,7 +46,8 @@ class TokenApp {
 
   /** What can be seen without a key; spares the signature's cost. */
   faultBeforeVerifying(algorithm: unknown, payload: JWTPayload, nowMs: number): TokenFault | null {
-    if (algorithm !== this.#config.algorithm || typeof payload.exp !== 'number') return 'invalid';
+    // JSON's 1e400 is Infinity here, and would never end
+    if (algorithm !== this.#config.algorithm || typeof payload.exp !== 'number' || !Number.isFinite(payload.exp)) return 'invalid';
     return payload.exp * 1000 + this.#leewayMs <= nowMs ? 'expired' : null;
   }
 
@@ -77,6 +80,7 @@ async function verifyWithAny(token: string, keys: AsyncIterable<CryptoKey>, opti
   let tried = 0;
   for await (const key of keys) {
     if (++tried > MAX_KEYS_TRIED) break;
+    if (exponentFault(key) !== null) continue;
     try {
       return (await jwtVerify(token, key, options)).payload;
     } catch (error) {
@@ -128,6 +132,7 @@ export class Tokens {
     if (verified !== undefined && nowMs < verified.untilMs) return verified;
     const pending = this.#pending.get(token);
     if (pending !== undefined) return pending;
+    if (!isCompactForm(token)) return 'invalid';
     let tokenApp: TokenApp | undefined;
     let fault: TokenFault | null;
     try {

@@ -11,7 +11,8 @@
  * Slashes are merged before dot segments are removed, as nginx does: `/a//../b` is `/b`. Refused (null): a path that does not begin with
  * `/`; controls, space, `#`, `?`, `\`, also as %00-%1F, %7F, %5C; %2F, because the upstream may or may not split there; a `%` without two
  * hexadecimal digits; overlong UTF-8 (`%C0%AF`), which lenient decoders turn into `/`, `.` or `\`. Other bytes that are not UTF-8 pass:
- * clients with old code pages send them (`%E8%F1`).
+ * clients with old code pages send them (`%E8%F1`). A dot in the place of an overlong form's last byte (`%C0%2E`: "À." in Latin-1, a dot to
+ * a lenient decoder) is always written %2E, so that nothing is unescaped here that an upstream would take for part of a dot segment.
  */
 const PLAIN = 0;
 const SLASH = 1;
@@ -91,6 +92,7 @@ function rewrite(path: string): string | null {
       code = value;
       encode = UNRESERVED[value] === 0;
     }
+    if (code === DOT && missing === 1) encode = true;
     if (missing > 0 && code >= 0x80 && code <= high) {
       if (--missing === 0) return null;
       high = 0xbf;

@@ -37,6 +37,8 @@ export class HttpExchange extends ActiveExchange {
   #head = '';
   readonly #pieces: (string | Buffer)[] = [];
   #gathered = 0;
+  /** What the response's Connection names, lower case: no trailer of it goes on; null: nothing. */
+  #responseHopNames: ReadonlySet<string> | null = null;
 
   constructor(connection: HttpConnection) {
     super(connection.pipeline);
@@ -104,7 +106,8 @@ export class HttpExchange extends ActiveExchange {
 
   protected answerHead(head: MessageHead): boolean {
     const { status } = head;
-    const { lines, contentLength, dated, understood } = answerLines(head, status !== 204);
+    const { lines, contentLength, dated, understood, hopNames } = answerLines(head, status !== 204);
+    this.#responseHopNames = hopNames;
     if (!understood) {
       this.fail('upstream_broken', 'upstream_broken', 'the answer has a transfer coding other than chunked');
       return true;
@@ -146,7 +149,7 @@ export class HttpExchange extends ActiveExchange {
   }
 
   protected answerEnd(trailers: string[] | null): void {
-    if (this.#framing === 'chunked') this.#pieces.push(lastChunk(trailers, null));
+    if (this.#framing === 'chunked') this.#pieces.push(lastChunk(trailers, this.#responseHopNames, null));
     else if (this.#framing === 'close') this.#keepLast();
     else if (this.#framing === 'gather') this.#pieces[0] = `${this.#head}Content-Length: ${this.#gathered}\r\n${this.#connectionLine()}\r\n`;
     this.answering = true;

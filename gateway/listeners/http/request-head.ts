@@ -24,6 +24,7 @@ const BAD_PATH = malformed('bad_path', 'the path holds an encoded slash, a backs
 const BAD_CODING = malformed('malformed_request', 'Transfer-Encoding must be `chunked` and nothing else');
 const OLD_CODING = malformed('malformed_request', 'HTTP/1.0 has no Transfer-Encoding');
 const TWO_LENGTHS = malformed('malformed_request', 'there is more than one Content-Length field');
+const TRACE_BODY = malformed('malformed_request', 'TRACE has no body (RFC 9110 9.3.8)');
 const BAD_EXPECT = malformed('expectation_failed', 'only 100-continue can be expected');
 const ASTERISK = malformed('upgrade_not_supported', 'the asterisk form (OPTIONS *) is not supported');
 const CONNECT = malformed('upgrade_not_supported', 'CONNECT is not supported');
@@ -117,6 +118,8 @@ export class RequestHead {
           break;
       }
     }
+    // its answer is the request itself: a body would be one more thing to have reflected
+    if (head.method === 'TRACE' && (this.chunked || this.contentLength > 0)) return TRACE_BODY;
     if (hosts > 1) return TWO_HOSTS;
     if (hosts === 0) return head.minor === 0 ? null : NO_HOST;
     const host = this.#hostOf(this.authority);

@@ -2,8 +2,9 @@
 import type { ApiKeys } from '../../policies/api-key.js';
 import type { TargetAddress } from '../../upstream/target-address.js';
 import {
-  classifyField, FIELD_AUTHORIZATION, FIELD_CONNECTION, FIELD_EXPECT, FIELD_FORWARDED, FIELD_HOP, FIELD_HOST, FIELD_LENGTH, FIELD_REQUEST_ID, FIELD_TE,
-  FIELD_B3, FIELD_TRACEPARENT, FIELD_TRACESTATE, FIELD_TRANSFER_ENCODING, FIELD_X_API_KEY, FIELD_X_APP, FIELD_PLAIN,
+  classifyField, FIELD_AUTHORIZATION, FIELD_CLIENT_REQUEST_ID, FIELD_CONNECTION, FIELD_EXPECT, FIELD_FORWARDED, FIELD_HOP, FIELD_HOST, FIELD_LENGTH,
+  FIELD_OF_PROXY, FIELD_REQUEST_ID, FIELD_TE, FIELD_B3, FIELD_TRACEPARENT, FIELD_TRACESTATE, FIELD_TRANSFER_ENCODING, FIELD_X_API_KEY, FIELD_X_APP, FIELD_PLAIN,
+  foldFieldName,
 } from '../../http1/fields.js';
 import { isSampled, joinedState, validTraceparent } from '../../tracing/trace-context.js';
 import type { HttpExchange } from './http-exchange.js';
@@ -30,6 +31,8 @@ export function buildUpstreamHead(exchange: HttpExchange, address: TargetAddress
   let traceparent = '';
   let tracestate = '';
   let clientRequestId = '';
+  /** As a trusted proxy told it: what it sends as X-Request-Id may be its own. */
+  let toldRequestId = '';
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i] as string;
     const value = rawHeaders[i + 1] as string;
@@ -37,7 +40,7 @@ export function buildUpstreamHead(exchange: HttpExchange, address: TargetAddress
     if (hopNames !== null && kind !== FIELD_LENGTH && kind !== FIELD_TE && hopNames.has(name.toLowerCase())) continue;
     switch (kind) {
       case FIELD_PLAIN:
-        if (identityFields.size > 0 && identityFields.has(name.toLowerCase().replaceAll('_', '-'))) continue;
+        if (identityFields.size > 0 && identityFields.has(foldFieldName(name))) continue;
         break;
       case FIELD_AUTHORIZATION:
         if (exchange.credential !== 'jwt' && isBearerTakenOff(value, exchange.credential, apiKeys)) continue;
@@ -65,6 +68,12 @@ export function buildUpstreamHead(exchange: HttpExchange, address: TargetAddress
       case FIELD_REQUEST_ID:
         clientRequestId = value;
         continue;
+      case FIELD_CLIENT_REQUEST_ID:
+        if (exchange.peerTrusted) toldRequestId = value;
+        continue;
+      case FIELD_OF_PROXY:
+        if (!exchange.peerTrusted || (identityFields.size > 0 && identityFields.has(foldFieldName(name)))) continue;
+        break;
       case FIELD_LENGTH:
         break;
       case FIELD_HOST:
@@ -86,6 +95,7 @@ export function buildUpstreamHead(exchange: HttpExchange, address: TargetAddress
     + '\r\nX-Request-Id: ' + exchange.requestId
     + '\r\n' + (trace === null ? passedTrace(exchange, traceparent, tracestate) : trace.upstreamFields())
     + 'Via: 1.1 tidegate\r\n';
+  if (toldRequestId !== '') clientRequestId = toldRequestId;
   if (clientRequestId !== '' && VISIBLE.test(clientRequestId)) head += 'X-Client-Request-Id: ' + clientRequestId + '\r\n';
   if (exchange.app !== null) head += 'X-App: ' + exchange.app.name + '\r\n';
   const claims = exchange.claimHeaders;
