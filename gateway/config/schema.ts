@@ -85,8 +85,8 @@ const HttpListener = Type.Object({
     fields: Type.Integer({ minimum: 8, maximum: 1000, default: 100, description: 'Header fields of a request.' }),
     target: Bytes('8KiB', 'Request target.'),
     body: Bytes('1GiB', 'Request body.'),
-    connections: Type.Integer({ minimum: 1, default: 10000, description: 'Open connections of one worker.' }),
-    connections_per_client: Type.Integer({ minimum: 1, default: 1000, description: 'Open connections of one address at one worker.' }),
+    connections: Type.Integer({ minimum: 1, default: 10000, description: 'Open connections of one worker. Beyond, the longest idle one is closed for each that comes.' }),
+    connections_per_client: Type.Integer({ minimum: 1, default: 1000, description: 'Open connections of one address (IPv6: one /64) at one worker; not of `trusted_proxies`.' }),
   }, { ...strict, default: {} }),
 }, strict);
 
@@ -295,6 +295,7 @@ export const ConfigSchema = Type.Object({
   }, { ...strict, default: {} }),
   reports: Type.Object({
     address: optional(Type.String({ description: 'host:port of a listener for the apps\' own reports, requests and completeness. No control token is taken there. Absent: none; apps ask at `control.address`.' })),
+    connections_per_client: Type.Integer({ minimum: 1, maximum: 1000, default: 100, description: 'Open connections of one address (IPv6: one /64) at `reports.address`; not of `trusted_proxies`. It takes 1,000 in all.' }),
     queries_per_minute: Type.Integer({ minimum: 1, maximum: MOST_A_SECOND, default: 300, description: 'Report queries of each app, and of each of `control.tokens`, at this node; as many may come at once. The operator has no limit.' }),
   }, { ...strict, default: {} }),
   workers: Type.Union([Type.Literal('auto'), Type.Integer({ minimum: 1, maximum: 256 })], { default: 'auto', description: '`auto`: one a core.' }),

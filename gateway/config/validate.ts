@@ -7,7 +7,6 @@ import { OUTCOMES } from '../events/outcomes.js';
 import { normalisePath } from '../routing/normalise-path.js';
 import { parsePattern } from '../routing/path-pattern.js';
 import { conflicts } from '../routing/route-table.js';
-import type { RouteEntry } from '../routing/route-table.js';
 import { Checker, type Item, type Judgement } from './checker.js';
 import { formatPath, nearest } from './config-problem.js';
 import type { ConfigPath } from './config-problem.js';
@@ -18,6 +17,7 @@ import { byteCount, durationMs } from './units.js';
 import { checkClickHouse } from './validate-clickhouse.js';
 import { checkJwt } from './validate-jwt.js';
 import { checkKafka } from './validate-kafka.js';
+import { checkReach, type DeclaredRoute } from './validate-reach.js';
 import { checkRedis } from './validate-redis.js';
 import { checkThresholds } from './validate-thresholds.js';
 import { checkTracing } from './validate-tracing.js';
@@ -31,12 +31,13 @@ export function validate(config: Config, secrets: Secrets, schemaFindings: reado
   checkGateway(config, secrets, checker);
   const services = checker.list<ServiceConfig>(config.services, ['services']);
   const serviceNames = names(services, checker, 'service');
-  const routes: (RouteEntry<ConfigPath>)[] = [];
+  const routes: DeclaredRoute[] = [];
   for (const { item, path } of services) checkService(item, path, checker, routes);
   if (checker.sound(['billing', 'grace'])) checkGrace(config.billing.grace, services, checker);
   for (const { first, second } of conflicts(routes)) {
     checker.fail([...second.value, 'match'], 'config_conflict', `matches exactly the requests of ${first.service}/${first.name} (${formatPath(first.value)}), which comes first`);
   }
+  checkReach(routes, checker);
   const apps = checker.list<AppConfig>(config.apps, ['apps']);
   names(apps, checker, 'app');
   checkApps(apps, serviceNames, checkTokens(config, secrets, checker), secrets, checker);
@@ -142,7 +143,7 @@ function checkAddresses(config: Config, checker: Checker): void {
   }
 }
 
-function checkService(service: ServiceConfig, path: ConfigPath, checker: Checker, routes: RouteEntry<ConfigPath>[]): void {
+function checkService(service: ServiceConfig, path: ConfigPath, checker: Checker, routes: DeclaredRoute[]): void {
   const upstream = [...path, 'upstream'];
   if (checker.sound([...upstream, 'targets'])) {
     const seen = new Set<string>();
@@ -186,7 +187,7 @@ function checkGrace(grace: string, services: readonly Item<ServiceConfig>[], che
   }
 }
 
-function checkRoute(route: RouteConfig, path: ConfigPath, service: string, checker: Checker, routes: RouteEntry<ConfigPath>[]): void {
+function checkRoute(route: RouteConfig, path: ConfigPath, service: string, checker: Checker, routes: DeclaredRoute[]): void {
   if (checker.sound([...path, 'limits'])) burst(route.limits, [...path, 'limits'], checker);
   if (checker.sound([...path, 'add_prefix']) && route.add_prefix !== undefined) prefix(route.add_prefix.replace(/\/$/, '') || '/', [...path, 'add_prefix'], checker);
   if (!checker.sound([...path, 'match'])) return;
@@ -199,7 +200,7 @@ function checkRoute(route: RouteConfig, path: ConfigPath, service: string, check
     if (/[\u0000-\u0008\u000a-\u001f\u007f]|^[ \t]|[ \t]$/.test(value)) checker.fail([...path, 'match', 'headers', name], 'config_value', 'is a value that no header field can have');
   }
   pathPattern(route, path, checker);
-  if (checker.errors.length === before) routes.push({ match: route.match, value: path, service, name: route.name });
+  if (checker.errors.length === before) routes.push({ match: route.match, value: path, service, name: route.name, open: checker.sound([...path, 'authentication']) && route.authentication.length === 0 });
 }
 
 function pathPattern(route: RouteConfig, path: ConfigPath, checker: Checker): void {

@@ -77,7 +77,7 @@ const deps: ControlDeps = {
   tokens: () => [{ name: 'finance', role: 'billing', sha256: hashKey(BEARERS.billing) }, { name: 'boards', role: 'read_only', sha256: hashKey(BEARERS.read_only) }],
   quota: new ReportQuota(() => perMinute), log: { info: () => undefined, warn: () => undefined, error: () => undefined },
   identify: (bearer) => (bearer === SLOW ? slow() : Promise.resolve(bearer === BEARERS.app ? 'acme' : null)),
-  wrongTokens: new WrongTokens({ count: () => undefined, log: { warn: () => undefined }, aMinute: 1_000_000 }), trustedProxies: () => null,
+  wrongTokens: new WrongTokens({ count: () => undefined, log: { warn: () => undefined }, aMinute: 1_000_000 }), trustedProxies: () => null, connectionsPerClient: () => 1000,
   timeZoneOf: (app) => (app === 'acme' ? 'Asia/Kolkata' : null), address: () => '127.0.0.1:9180', metricsOpen: () => false,
   readiness: () => ({ ready: true, reasons: ['no worker serves'] }), metrics: () => Promise.resolve({ contentType: 'text/plain', body: '' }),
   status: () => Promise.resolve({ node: 'n' } as NodeStatus), live: () => Promise.resolve({ in_flight: null, quotas: {} }), reload: () => Promise.resolve({ result: 'applied', version: 'a', errors: [] }), restart: () => 1,

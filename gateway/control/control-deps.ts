@@ -37,6 +37,8 @@ export interface ControlDeps {
   readonly wrongTokens: WrongTokens;
   /** `trusted_proxies` as in force; null: none. */
   trustedProxies(): CompiledCidrs | null;
+  /** `reports.connections_per_client` as in force. */
+  connectionsPerClient(): number;
   /** The app's IANA zone; null: no such app. */
   timeZoneOf(app: string): string | null;
   /** `control.address` as in force. */

@@ -40,7 +40,7 @@ const log = { info: (fields: unknown, text: string) => logged.push(JSON.stringif
 const deps: ControlDeps = {
   token: () => token, tokens: () => [], quota: new ReportQuota(() => 300), collectorSocket, collectorStandsStill: () => standsStill, log,
   identify: (bearer) => Promise.resolve(bearer === ACME_KEY ? 'acme' : null),
-  wrongTokens: new WrongTokens({ count: () => undefined, log: { warn: () => undefined }, aMinute: 1_000_000 }), trustedProxies: () => null,
+  wrongTokens: new WrongTokens({ count: () => undefined, log: { warn: () => undefined }, aMinute: 1_000_000 }), trustedProxies: () => null, connectionsPerClient: () => 1000,
   timeZoneOf: (app) => (app === 'acme' ? 'Asia/Kolkata' : app === 'globex' ? 'America/New_York' : null),
   address: () => 'Gateway.internal:9180', metricsOpen: () => metricsOpen,
   readiness: () => ({ ready, reasons: ready ? [] : ['no worker serves'] }),

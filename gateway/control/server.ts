@@ -12,6 +12,7 @@ import { LOG_LEVELS, type LogLevel } from '../config/log-level.js';
 import { durationMs } from '../config/units.js';
 import { LEVEL_FOR_MS, MOST_LEVEL_FOR_MS } from '../supervisor/log-settings.js';
 import { admit, identifyPrincipal, isLocal, takeQuery } from './access.js';
+import { ConnectionBounds } from './connection-bounds.js';
 import type { ControlDeps, Principal } from './control-deps.js';
 import { BodyRoom, discardRest, parseBodies } from './bodies.js';
 import { ENDPOINTS, endpointsAt, MAY_USE, type Endpoint, type EndpointName, type Origin } from './endpoints.js';
@@ -23,8 +24,8 @@ import { WrongTokensLimitedError } from './wrong-tokens.js';
 /** A request must be here whole within this; answers may take longer. */
 const REQUEST_TIMEOUT_MS = 10_000;
 const KEEP_ALIVE_TIMEOUT_MS = 30_000;
-/** At the apps' listener, which strangers may reach: a flood of them must leave the supervisor room for its workers. */
-const MAX_CONNECTIONS_OF_APPS = 1000;
+/** Of one origin, which strangers may reach: a flood of them must leave the supervisor room for its workers. */
+const MAX_CONNECTIONS = 1000;
 /** Of a name in a path, in characters. */
 const MAX_NAME_LENGTH = 200;
 
@@ -45,9 +46,7 @@ export function createControlServer(deps: ControlDeps, version: string): Fastify
 
 /** Of `reports.address`. */
 export function createReportsServer(deps: ControlDeps): FastifyInstance {
-  const server = createServer(deps, 'reports', null);
-  server.server.maxConnections = MAX_CONNECTIONS_OF_APPS;
-  return server;
+  return createServer(deps, 'reports', null);
 }
 
 /** @param description for /openapi.json */
@@ -69,6 +68,10 @@ function createServer(deps: ControlDeps, origin: Origin, description: unknown): 
     if (request.headers['content-length'] !== undefined || request.headers['transfer-encoding'] !== undefined) void reply.header('connection', 'close');
     sendNotFound(origin, request, reply);
   });
+  new ConnectionBounds({
+    // those of the operator's own machine and tools are bounded together alone
+    most: MAX_CONNECTIONS, perClient: origin === 'reports' ? () => deps.connectionsPerClient() : () => Number.POSITIVE_INFINITY, trustedProxies: () => deps.trustedProxies(), log: deps.log,
+  }).watch(server.server);
   parseBodies(server);
   const room = new BodyRoom();
   server.setErrorHandler((error: FastifyError | TidegateError, request, reply) => sendError(deps, error, request, reply));

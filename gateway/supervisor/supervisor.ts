@@ -434,6 +434,7 @@ export class Supervisor {
       token: () => this.#token.token, tokens: () => configuration.inForce.config.control.tokens, quota: this.#quota, collectorSocket: collects(this.#options.part) ? collectorSocket(this.#options.runDir) : null,
       collectorStandsStill: () => this.#collecting.standsStill, log: this.#log,
       identify: (bearer) => this.#identities.find(bearer), wrongTokens: this.#wrongTokens, trustedProxies: () => this.#trustedProxies,
+      connectionsPerClient: () => configuration.inForce.config.reports.connections_per_client,
       timeZoneOf: (app) => configuration.inForce.config.apps.find(({ name }) => name === app)?.time_zone ?? null,
       address: () => configuration.inForce.config.control.address,
       metricsOpen: () => configuration.inForce.config.control.metrics_open,

@@ -176,8 +176,9 @@ export class RawClient {
     socket.on('close', () => { this.closed = true; });
   }
 
-  static async connect(t: TestContext, port: number): Promise<RawClient> {
-    const socket = net.connect({ port, host: '127.0.0.1', noDelay: true });
+  /** @param from of 127.0.0.0/8 (Linux) */
+  static async connect(t: TestContext, port: number, from = '127.0.0.1'): Promise<RawClient> {
+    const socket = net.connect({ port, host: '127.0.0.1', localAddress: from, noDelay: true });
     const client = new RawClient(socket);
     t.after(() => { socket.destroy(); });
     await new Promise<void>((resolve, reject) => {

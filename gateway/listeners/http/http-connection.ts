@@ -12,6 +12,7 @@ import { DirectWriter, readShared } from '../../http1/plain-socket.js';
 import { MessageParser, type MessageHandler, type MessageHead, type ParserError } from '../../http1/message-parser.js';
 import type { Pipeline } from '../../pipeline.js';
 import { clientAddress } from '../../routing/forwarded.js';
+import type { Idler } from '../idle-list.js';
 import { HttpExchange } from './http-exchange.js';
 import type { HttpListener } from './http-listener.js';
 import { OtherProtocol } from './other-protocol.js';
@@ -31,9 +32,12 @@ const DISCARD_BYTES = 1024 * 1024;
 /** The most that is read at once. */
 const READ_BYTES = 64 * 1024;
 
-export class HttpConnection implements MessageHandler, Deadlined {
+export class HttpConnection implements MessageHandler, Deadlined, Idler<HttpConnection> {
   deadlineMs = Number.POSITIVE_INFINITY;
   deadlineSlot = -1;
+  idleBefore: HttpConnection | null = null;
+  idleAfter: HttpConnection | null = null;
+  isInIdleList = false;
   readonly socket: Socket;
   readonly pipeline: Pipeline;
   /** Without `::ffff:`. */
@@ -423,6 +427,7 @@ export class HttpConnection implements MessageHandler, Deadlined {
   }
 
   #takeTurn(exchange: HttpExchange): void {
+    this.#listener.onServing(this);
     // While draining, whether it is the last is known only when the piece is parsed; a refusal would be made before.
     if (this.#isFree && !this.isDraining) {
       this.#start(exchange);
@@ -458,6 +463,8 @@ export class HttpConnection implements MessageHandler, Deadlined {
       this.#closeGently();
       return;
     }
+    // also with a part of a head: who sends no more of it holds a place as others do
+    this.#listener.onIdle(this);
     const { settings } = this.#listener;
     if (this.#receiving === null) {
       const quiet = this.isDraining ? this.#listener.drainQuietMs : settings.keepAliveTimeoutMs;

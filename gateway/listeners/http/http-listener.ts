@@ -5,7 +5,8 @@ import type { HttpListenerConfig } from '../../config/schema.js';
 import { byteCount, durationMs } from '../../config/units.js';
 import type { Deadlines } from '../../deadlines.js';
 import type { Pipeline } from '../../pipeline.js';
-import { clientNetwork } from './client-network.js';
+import { clientOf, PressureLog } from '../connection-pressure.js';
+import { IdleList } from '../idle-list.js';
 import { HttpConnection } from './http-connection.js';
 import type { HttpExchange } from './http-exchange.js';
 import type { HeadLimits } from './request-head.js';
@@ -57,8 +58,6 @@ const DRAIN_QUIET_MS = 500;
 /** What the drain's time-out finds unanswered is answered 503; after this long those answers are cut too. ms. */
 const GIVE_UP_MS = 2000;
 
-const REFUSALS_SAID_EVERY_MS = 10_000;
-
 export class HttpListener {
   readonly pipeline: Pipeline;
   readonly deadlines: Deadlines;
@@ -68,10 +67,12 @@ export class HttpListener {
   #server: Server;
   readonly #connections = new Set<HttpConnection>();
   readonly #perClient = new Map<string, number>();
+  /** Those that have not sent the whole head of a request, or were answered all of theirs. */
+  readonly #idle = new IdleList<HttpConnection>();
   #draining = false;
   #gaveUp = false;
-  #refusedCount = 0;
-  #refusedSaidMs = Number.NEGATIVE_INFINITY;
+  readonly #refused = new PressureLog('connections were closed: the limit of connections is reached');
+  readonly #evicted = new PressureLog('idle connections were closed for new ones: the limit of connections is reached');
   #onEmpty: (() => void) | null = null;
 
   constructor(pipeline: Pipeline, deadlines: Deadlines, settings: HttpSettings) {
@@ -160,22 +161,22 @@ export class HttpListener {
     return true;
   }
 
+  onServing(connection: HttpConnection): void {
+    this.#idle.remove(connection);
+  }
+
+  onIdle(connection: HttpConnection): void {
+    this.#idle.add(connection);
+  }
+
   onClosed(connection: HttpConnection): void {
+    this.#idle.remove(connection);
     this.#connections.delete(connection);
     const client = clientOf(connection.peerAddress);
     const left = (this.#perClient.get(client) ?? 1) - 1;
     if (left <= 0) this.#perClient.delete(client);
     else this.#perClient.set(client, left);
     if (this.#connections.size === 0) this.#onEmpty?.();
-  }
-
-  /** A connection was closed for being one too many; said every ten seconds at most. */
-  #refused(peer: string): void {
-    this.#refusedCount++;
-    const nowMs = performance.now();
-    if (nowMs - this.#refusedSaidMs < REFUSALS_SAID_EVERY_MS) return;
-    this.#refusedSaidMs = nowMs;
-    this.pipeline.log.warn({ peer, refused: this.#refusedCount, open: this.#connections.size }, 'connections were closed: the limit of connections is reached');
   }
 
   #newServer(): Server {
@@ -198,19 +199,26 @@ export class HttpListener {
     const client = clientOf(peer);
     const open = this.#perClient.get(client) ?? 0;
     const trusted = this.pipeline.snapshot.trustedProxies?.contains(peer) === true;
-    if (this.#connections.size >= this.settings.connections || (open >= this.settings.connectionsPerClient && !trusted)) {
+    if ((open >= this.settings.connectionsPerClient && !trusted) || (this.#connections.size >= this.settings.connections && !this.#makeRoom())) {
       socket.destroy();
-      this.#refused(peer);
+      this.#refused.count(this.pipeline.log, peer, this.#connections.size);
       return;
     }
     this.#perClient.set(client, open + 1);
-    this.#connections.add(new HttpConnection(this, socket, peer));
+    const connection = new HttpConnection(this, socket, peer);
+    this.#connections.add(connection);
+    this.#idle.add(connection);
   }
-}
 
-/** Whom connections are counted for: an IPv4 address, or an IPv6 /64. */
-function clientOf(peer: string): string {
-  return peer.includes(':') ? clientNetwork(peer, 4) : peer;
+  /** False: all serve requests. */
+  #makeRoom(): boolean {
+    const longest = this.#idle.first;
+    if (longest === null) return false;
+    this.#idle.remove(longest);
+    longest.destroy();
+    this.#evicted.count(this.pipeline.log, longest.peerAddress, this.#connections.size);
+    return true;
+  }
 }
 
 async function bind(server: Server, { host, port }: HttpSettings): Promise<void> {
