@@ -7,7 +7,8 @@ import { requires } from '../../test/harness/requires.js';
 import { placeOf } from '../commands/billing-push.js';
 import { ControlClient } from '../control-client.js';
 import { push, type PushOutcome } from './push.js';
-import { DAY_MS, dayBefore, TestBilling, times } from './push.fixture.js';
+import type { TestBilling} from './push.fixture.js';
+import { DAY_MS, dayBefore, times } from './push.fixture.js';
 import { countedOnce, ENTRIES, KINDS, started } from './pushed-entries.fixture.js';
 import type { ReceiverName } from './receivers.js';
 
