@@ -11,6 +11,7 @@ import type { WorkerConfig } from './config/worker-config.js';
 import { Deadlines } from './deadlines.js';
 import { Recorder } from './events/recorder.js';
 import { HttpListener, httpSettings } from './listeners/http/http-listener.js';
+import { CountsKeeper, progressOf } from './metrics/kept-counts.js';
 import { WorkerMetrics } from './metrics/worker-metrics.js';
 import { Pipeline } from './pipeline.js';
 import { ClientIpTable } from './policies/client-ip-limit.js';
@@ -33,6 +34,8 @@ export interface WorkerLog {
 export interface GatewayWorkerOptions {
   /** The supervisor's Unix socket. */
   readonly socketPath: string;
+  /** Where it keeps what it counts. */
+  readonly runDir: string;
   readonly spoolDir: string;
   readonly node: string;
   /** Of the launcher's run; null: the data directory is not locked. */
@@ -47,6 +50,8 @@ export interface GatewayWorkerOptions {
 
 /** How often waits for the ledger are looked at. ms. */
 const LEASE_TICK_MS = 50;
+/** Each time takes 0.4 ms of the processor with 100 routes, 2.3 with 1,000. */
+const KEEP_COUNTS_EVERY_MS = 1000;
 
 type ConfigMessage = Extract<SupervisorMessage, { type: 'config' }>;
 
@@ -58,6 +63,7 @@ export class GatewayWorker {
   readonly #accessLog: AccessLog;
   readonly #leases: LeaseBook;
   readonly #metrics: WorkerMetrics;
+  readonly #counts: CountsKeeper;
   readonly #link: WorkerLink;
   readonly #spans: SpanOutbox;
   readonly #context: CompileContext;
@@ -94,6 +100,7 @@ export class GatewayWorker {
       inFlight: () => this.#listener?.inFlight() ?? [],
       sockets: () => ({ client: this.#listener?.connectionCount ?? 0, upstream: this.#targets.openConnections }),
     });
+    this.#counts = new CountsKeeper(options.runDir, recorder.stream, () => this.#metrics.counts(), () => progressOf({ recorded: recorder.recorded, dropped: Object.entries(recorder.dropped) }));
     this.#context = {
       targets: this.#targets, leases: this.#leases, clientIpTable: new ClientIpTable(), remoteKeySets: new RemoteKeySets(log),
       attachMetrics: (names) => this.#metrics.attach(names), log,
@@ -111,6 +118,7 @@ export class GatewayWorker {
     });
     this.#spans = new SpanOutbox(this.#link);
     setInterval(() => { this.#leases.tick(); }, LEASE_TICK_MS).unref();
+    setInterval(() => { this.#counts.keep(); }, KEEP_COUNTS_EVERY_MS).unref();
   }
 
   /** Resolves when the first configuration is in force and the listener is bound. */
@@ -135,6 +143,7 @@ export class GatewayWorker {
     this.#leases.surrender();
     await this.#recorder.close();
     this.#spans.flush();
+    this.#counts.keep();
     this.#answerMetrics(0);
     await this.#link.close();
     this.#metrics.close();

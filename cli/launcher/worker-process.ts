@@ -10,7 +10,7 @@ await life.run(async () => {
   const inForce = readConfigInForce(life.runDir);
   if (inForce === null) throw new Error('no configuration in force: workers start after the supervisor');
   const worker = new GatewayWorker({
-    socketPath: supervisorSocket(life.runDir), spoolDir: spoolDirOf(inForce.dataDir), node: inForce.config.node ?? '', run: process.env[ENV.run] || null, worker: slot,
+    socketPath: supervisorSocket(life.runDir), runDir: life.runDir, spoolDir: spoolDirOf(inForce.dataDir), node: inForce.config.node ?? '', run: process.env[ENV.run] || null, worker: slot,
     segmentBytes: byteCount(inForce.config.event_log.spool.segment_bytes), log: life.log,
     access: (rows) => { life.processLog.access(rows); },
   });

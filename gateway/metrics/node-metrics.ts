@@ -4,8 +4,8 @@
  *
  * While the node runs, no counter of traffic goes back, whatever process is killed: Prometheus would take the whole of it for new. A worker that has gone leaves
  * its counts in the base. Base and living workers' counts are kept in a file of the run directory before anybody is told of them; a restarted supervisor goes
- * on from there until each worker has told everything again. What a worker that is killed has counted since it was last asked (a second at most) is missing
- * here, and only here: its events are recorded.
+ * on from there until each worker has told everything again. Workers keep what they count each second (kept-counts.ts), and whoever of the two has more is right. What a worker that is
+ * killed has counted since is missing here, and only here: its events are recorded.
  */
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import type { Origin } from '../control/endpoints.js';
@@ -13,6 +13,7 @@ import type { WrongTokenResult } from '../control/wrong-tokens.js';
 import { CONTENT_TYPES, formatFor } from './accept.js';
 import { Births } from './births.js';
 import { Exposition } from './exposition.js';
+import { keptStreams, progressOf, readCounts, removeCounts } from './kept-counts.js';
 import { LiveCounts } from './live-counts.js';
 import { foldSnapshots, NO_GAUGES, type MetricsSnapshot, type WorkerGauges } from './metrics-snapshot.js';
 import type { NodeFacts } from './node-facts.js';
@@ -31,6 +32,8 @@ type ReloadResult = (typeof RELOAD_RESULTS)[number];
 export interface NodeMetricsOptions {
   /** Where counts are kept for a restarted supervisor; null: in memory only. */
   readonly baseFile: string | null;
+  /** Where workers keep theirs (kept-counts.ts); absent: nowhere. */
+  readonly countsDir?: string;
 }
 
 /** Who scrapes. */
@@ -43,6 +46,7 @@ export interface Scrape {
 
 export class NodeMetrics {
   readonly #baseFile: string | null;
+  readonly #countsDir: string | null;
   #base: MetricsSnapshot;
   readonly #live = new Map<string, LiveCounts>();
   /** By stream, of workers that an earlier supervisor has told of and that this one has not heard of. */
@@ -60,6 +64,20 @@ export class NodeMetrics {
     this.#base = kept?.base ?? foldSnapshots([]);
     this.#unheard = new Map(kept?.live ?? []);
     for (const stream of kept?.retired ?? []) this.#retired.add(stream);
+    this.#countsDir = options.countsDir ?? null;
+    if (this.#countsDir !== null) this.#takeKept(this.#countsDir);
+  }
+
+  /** Of workers that no supervisor has told of, or that had counted more since. */
+  #takeKept(dir: string): void {
+    for (const stream of keptStreams(dir)) {
+      if (this.#retired.has(stream)) {
+        removeCounts(dir, stream);
+        continue;
+      }
+      const newest = newer(this.#unheard.get(stream), readCounts(dir, stream));
+      if (newest !== undefined) this.#unheard.set(stream, newest);
+    }
   }
 
   /**
@@ -76,13 +94,15 @@ export class NodeMetrics {
 
   /** The worker of this stream is gone for good: its last counts join the base. */
   retire(stream: string): void {
-    const last = this.#live.get(stream)?.snapshot ?? this.#unheard.get(stream);
+    const told = this.#live.get(stream)?.snapshot ?? this.#unheard.get(stream);
+    const last = newer(told, this.#countsDir === null ? null : readCounts(this.#countsDir, stream));
     if (last === undefined) return;
     this.#live.delete(stream);
     this.#unheard.delete(stream);
     this.#retired.add(stream);
     this.#base = foldSnapshots([this.#base, last]);
-    this.#keep();
+    // where it could not be kept, the next supervisor needs the worker's own
+    if (this.#keep() && this.#countsDir !== null) removeCounts(this.#countsDir, stream);
   }
 
   countReload(result: ReloadResult): void {
@@ -153,15 +173,18 @@ export class NodeMetrics {
     return { contentType: CONTENT_TYPES[format], text: text.end() };
   }
 
-  #keep(): void {
-    if (this.#baseFile === null) return;
+  /** @returns whether the next supervisor will find it */
+  #keep(): boolean {
+    if (this.#baseFile === null) return false;
     const live = [...this.#unheard, ...[...this.#live].map(([stream, { snapshot }]) => [stream, { ...snapshot, gauges: NO_GAUGES }] as const)];
     const kept: KeptCounts = { base: this.#base, retired: [...this.#retired], live };
     try {
       writeFileSync(`${this.#baseFile}.new`, JSON.stringify(kept), { mode: 0o600 });
       renameSync(`${this.#baseFile}.new`, this.#baseFile);
+      return true;
     } catch {
       // a full disk, or the run is over: what was kept before stays, and nobody who watches is blind meanwhile
+      return false;
     }
   }
 
@@ -169,6 +192,12 @@ export class NodeMetrics {
   close(): void {
     this.#process.close();
   }
+}
+
+/** Of the same life of a worker. Both say all of it. */
+function newer(told: MetricsSnapshot | undefined, kept: MetricsSnapshot | null): MetricsSnapshot | undefined {
+  if (told === undefined || kept === null) return told ?? kept ?? undefined;
+  return progressOf(kept) > progressOf(told) ? kept : told;
 }
 
 /** What a restarted supervisor goes on from. */

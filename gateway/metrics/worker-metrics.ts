@@ -11,7 +11,7 @@ import { OUTCOMES } from '../events/outcomes.js';
 import { DURATION_BUCKETS_S, GATEWAY_BUCKETS_S, SIZE_BUCKETS_BYTES } from './catalogue.js';
 import { GcTimes } from './gc-times.js';
 import {
-  BUCKET_COUNT, GATEWAY_BUCKET_COUNT, SIZE_BUCKET_COUNT,
+  BUCKET_COUNT, GATEWAY_BUCKET_COUNT, NO_GAUGES, SIZE_BUCKET_COUNT,
   type Exemplar, type MetricsSnapshot, type RouteCounts, type ServiceCounts, type TargetCounts, type WorkerGauges,
 } from './metrics-snapshot.js';
 
@@ -210,8 +210,24 @@ export class WorkerMetrics {
       routes: takeChanged(this.#routeStates, (slot) => this.#routeCounts(slot)),
       services: takeChanged(this.#serviceStates, (slot) => this.#serviceCounts(slot)),
       targets: takeChanged(this.#targetStates, (slot) => this.#targetCounts(slot)),
+      ...this.#totals(), gauges: this.#gauges(),
+    };
+  }
+
+  #totals(): Pick<MetricsSnapshot, 'retries' | 'recorded' | 'dropped' | 'leases'> {
+    return {
       retries: [...this.#retries.values()].map(({ service, reason, count }) => [service, reason, count] as const),
-      recorded: this.#sources.recorded(), dropped: this.#sources.dropped(), leases: this.#sources.leases(), gauges: this.#gauges(),
+      recorded: this.#sources.recorded(), dropped: this.#sources.dropped(), leases: this.#sources.leases(),
+    };
+  }
+
+  /** All counts, without gauges; `changes` goes on as if nobody had asked. */
+  counts(): MetricsSnapshot {
+    return {
+      routes: ofCounted(this.#routeStates, (slot) => this.#routeCounts(slot)),
+      services: ofCounted(this.#serviceStates, (slot) => this.#serviceCounts(slot)),
+      targets: ofCounted(this.#targetStates, (slot) => this.#targetCounts(slot)),
+      ...this.#totals(), gauges: NO_GAUGES,
     };
   }
 
@@ -314,6 +330,13 @@ function takeChanged<T>(states: Uint8Array, read: (slot: number) => T): T[] {
     taken.push(read(slot));
   }
   return taken;
+}
+
+/** What `read` says of each slot that has counted. */
+function ofCounted<T>(states: Uint8Array, read: (slot: number) => T): T[] {
+  const counted: T[] = [];
+  for (let slot = 0; slot < states.length; slot++) if (states[slot] !== 0) counted.push(read(slot));
+  return counted;
 }
 
 function grownBytes(array: Uint8Array<ArrayBuffer>, length: number): Uint8Array<ArrayBuffer> {

@@ -188,7 +188,7 @@ export class Supervisor {
    */
   static async start(options: SupervisorOptions): Promise<Supervisor> {
     const { runDir, part, log } = options;
-    const metrics = new NodeMetrics({ baseFile: metricsBaseFile(runDir) });
+    const metrics = new NodeMetrics({ baseFile: metricsBaseFile(runDir), countsDir: runDir });
     const isFirst = readConfigInForce(runDir) === null;
     let made: Supervisor | null = null;
     const configuration = await Configuration.load({
