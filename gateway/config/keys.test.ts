@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { configFolder, hash, LISTENER } from './config-folder.fixture.js';
@@ -77,8 +77,9 @@ describe('the store of keys', () => {
     const { dir } = configFolder(t);
     const store = KeyStore.open(dir);
     const { stored } = store.add({ app: 'acme', author: 'me', scopes: ['traffic'] });
-    // a folder in the temporary file's place stops root too, whom permissions would not
-    mkdirSync(`${store.path}.${process.pid}.tmp`);
+    // a folder in the file's place stops root too, whom permissions would not
+    rmSync(store.path);
+    mkdirSync(store.path);
     assert.throws(() => store.add({ app: 'acme', author: 'me', scopes: ['traffic'] }), code('data_dir_unusable'));
     assert.deepEqual(store.keys, [stored]);
   });
