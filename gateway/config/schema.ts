@@ -85,7 +85,7 @@ const HttpListener = Type.Object({
     fields: Type.Integer({ minimum: 8, maximum: 1000, default: 100, description: 'Header fields of a request.' }),
     target: Bytes('8KiB', 'Request target.'),
     body: Bytes('1GiB', 'Request body.'),
-    connections: Type.Integer({ minimum: 1, default: 10000, description: 'Open connections of one worker. Beyond, the longest idle one is closed for each that comes.' }),
+    connections: Type.Integer({ minimum: 1, default: 10000, description: 'Open connections of one worker. Beyond, the longest idle one, of two seconds or more, is closed for each that comes.' }),
     connections_per_client: Type.Integer({ minimum: 1, default: 1000, description: 'Open connections of one address (IPv6: one /64) at one worker; not of `trusted_proxies`.' }),
   }, { ...strict, default: {} }),
 }, strict);

@@ -15,12 +15,15 @@ export interface ConnectionBoundsOptions {
   readonly perClient: () => number;
   readonly trustedProxies: () => CompiledCidrs | null;
   readonly log: ControlLog;
+  /** Monotonic. */
+  readonly nowMs?: () => number;
 }
 
 class BoundConnection implements Idler<BoundConnection> {
   idleBefore: BoundConnection | null = null;
   idleAfter: BoundConnection | null = null;
   isInIdleList = false;
+  idleSinceMs = 0;
   /** Requests that were read and are not answered. */
   underWay = 0;
 
@@ -29,6 +32,7 @@ class BoundConnection implements Idler<BoundConnection> {
 
 export class ConnectionBounds {
   readonly #options: ConnectionBoundsOptions;
+  readonly #nowMs: () => number;
   readonly #connections = new Map<Socket, BoundConnection>();
   readonly #perClient = new Map<string, number>();
   readonly #idle = new IdleList<BoundConnection>();
@@ -37,6 +41,7 @@ export class ConnectionBounds {
 
   constructor(options: ConnectionBoundsOptions) {
     this.#options = options;
+    this.#nowMs = options.nowMs ?? (() => performance.now());
   }
 
   watch(server: Server): void {
@@ -62,7 +67,7 @@ export class ConnectionBounds {
     const connection = new BoundConnection(socket, peer);
     this.#connections.set(socket, connection);
     this.#perClient.set(client, open + 1);
-    this.#idle.add(connection);
+    this.#idle.add(connection, this.#nowMs());
     socket.once('close', () => {
       this.#idle.remove(connection);
       this.#connections.delete(socket);
@@ -79,15 +84,14 @@ export class ConnectionBounds {
     this.#idle.remove(connection);
     response.once('close', () => {
       connection.underWay--;
-      if (connection.underWay === 0 && !connection.socket.destroyed) this.#idle.add(connection);
+      if (connection.underWay === 0 && !connection.socket.destroyed) this.#idle.add(connection, this.#nowMs());
     });
   }
 
-  /** False: all serve requests. */
+  /** False: all serve requests, or are about to. */
   #makeRoom(): boolean {
-    const longest = this.#idle.first;
+    const longest = this.#idle.takeLongest(this.#nowMs());
     if (longest === null) return false;
-    this.#idle.remove(longest);
     longest.socket.destroy();
     this.#evicted.count(this.#options.log, longest.peer, this.#connections.size);
     return true;

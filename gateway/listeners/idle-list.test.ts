@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
 import { test } from 'node:test';
-import { IdleList, type Idler } from './idle-list.js';
+import { IDLE_UNDISTURBED_MS, IdleList, type Idler } from './idle-list.js';
 
 interface Numbered extends Idler<Numbered> { readonly number: number }
-const numbered = (number: number): Numbered => ({ number, idleBefore: null, idleAfter: null, isInIdleList: false });
+const numbered = (number: number): Numbered => ({ number, idleBefore: null, idleAfter: null, isInIdleList: false, idleSinceMs: 0 });
 
 test('the longest idle is first, whoever comes, serves, or goes meanwhile', () => {
   const all = Array.from({ length: 12 }, (_, i) => numbered(i));
@@ -13,7 +13,7 @@ test('the longest idle is first, whoever comes, serves, or goes meanwhile', () =
   for (let step = 0; step < 5000; step++) {
     const one = all[randomInt(all.length)] as Numbered;
     if (randomInt(2) === 0) {
-      list.add(one);
+      list.add(one, step);
       if (!expected.includes(one.number)) expected.push(one.number);
     } else {
       list.remove(one);
@@ -23,4 +23,14 @@ test('the longest idle is first, whoever comes, serves, or goes meanwhile', () =
     for (let at = list.first; at !== null; at = at.idleAfter) got.push(at.number);
     assert.deepEqual(got, expected, `step ${step}`);
   }
+});
+
+test('nobody gives way who has just come; then the longest idle does, once', () => {
+  const [one, two] = [numbered(1), numbered(2)];
+  const list = new IdleList<Numbered>();
+  list.add(one, 1000);
+  list.add(two, 1500);
+  list.add(one, 3000);
+  assert.equal(list.takeLongest(1000 + IDLE_UNDISTURBED_MS - 1), null);
+  assert.deepEqual([list.takeLongest(1000 + IDLE_UNDISTURBED_MS), list.takeLongest(1000 + IDLE_UNDISTURBED_MS), list.takeLongest(1500 + IDLE_UNDISTURBED_MS), list.takeLongest(9000)], [one, null, two, null]);
 });

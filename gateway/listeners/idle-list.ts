@@ -3,7 +3,12 @@ export interface Idler<T> {
   idleBefore: T | null;
   idleAfter: T | null;
   isInIdleList: boolean;
+  /** Monotonic, ms. */
+  idleSinceMs: number;
 }
+
+/** For so long nobody gives way: who has just connected, or was just answered, is about to send a request. */
+export const IDLE_UNDISTURBED_MS = 2000;
 
 /**
  * Connections that serve no request, the longest idle first: under pressure it gives way to whoever connects.
@@ -16,9 +21,18 @@ export class IdleList<T extends Idler<T>> {
 
   get first(): T | null { return this.#first; }
 
+  /** Takes the longest idle out of the list, to be closed; null: nobody has been idle for long enough. */
+  takeLongest(nowMs: number): T | null {
+    const longest = this.#first;
+    if (longest === null || nowMs - longest.idleSinceMs < IDLE_UNDISTURBED_MS) return null;
+    this.remove(longest);
+    return longest;
+  }
+
   /** It is idle from now on; one that is in the list already has been idle all the time. */
-  add(idler: T): void {
+  add(idler: T, nowMs: number): void {
     if (idler.isInIdleList) return;
+    idler.idleSinceMs = nowMs;
     idler.isInIdleList = true;
     idler.idleBefore = this.#last;
     if (this.#last === null) this.#first = idler;

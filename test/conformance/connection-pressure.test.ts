@@ -5,7 +5,9 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { ConnectionBounds } from '../../gateway/control/connection-bounds.js';
+import { IDLE_UNDISTURBED_MS } from '../../gateway/listeners/idle-list.js';
 import { compileCidrs } from '../../gateway/policies/ip-list.js';
+import { eventually } from '../harness/deadline.js';
 import { requires } from '../harness/requires.js';
 import { oneService, RawClient, startDataPath, startRawUpstream, until } from './data-path.js';
 
@@ -30,6 +32,16 @@ async function asked(client: RawClient, path = '/'): Promise<void> {
   await client.until(/\r\n\r\nok$/);
 }
 
+/** Connects until it is let in: nobody gives way before it has been idle for a moment. */
+async function letIn(t: Parameters<typeof startRawUpstream>[0], port: number, from: string): Promise<RawClient> {
+  return eventually('to be let in', async () => {
+    const client = await RawClient.connect(t, port, from);
+    client.send(GET('/'));
+    await until(() => client.closed || client.received.endsWith('ok'), 'an answer, or the end');
+    return client.closed ? null : client;
+  }, 30_000, 20);
+}
+
 test('a worker\'s connections are all taken: the longest idle gives way to each that comes, whatever it has sent of a head; one that serves does not', SKIP, async (t) => {
   const upstream = await answering(t);
   const path = await startDataPath(t, oneService(upstream.port), LIMITS);
@@ -43,12 +55,10 @@ test('a worker\'s connections are all taken: the longest idle gives way to each 
   third.send('GET / HTTP/1.1\r\nHo');
   await asked(fourth);
   // idle since: third (a part of a head is no request), second, fourth; the first serves
-  const fifth = await RawClient.connect(t, path.port, '127.0.0.4');
-  await asked(fifth);
+  const fifth = await letIn(t, path.port, '127.0.0.4');
   assert.deepEqual([first, second, third, fourth].map(({ closed }) => closed), [false, false, true, false]);
   await asked(second);
-  const sixth = await RawClient.connect(t, path.port, '127.0.0.4');
-  await asked(sixth);
+  await letIn(t, path.port, '127.0.0.4');
   assert.deepEqual([first, second, fourth, fifth].map(({ closed }) => closed), [false, false, true, false], 'the second has asked again meanwhile');
   upstream.release();
   await first.until(/\r\n\r\nok$/);
@@ -81,8 +91,9 @@ test('an origin of the supervisor bounds its connections likewise', SKIP, async 
   });
   const lines: string[] = [];
   let perClient = 2;
+  let nowMs = 0;
   new ConnectionBounds({
-    most: 4, perClient: () => perClient, trustedProxies: () => compileCidrs(['127.0.0.9']),
+    most: 4, perClient: () => perClient, trustedProxies: () => compileCidrs(['127.0.0.9']), nowMs: () => nowMs,
     log: { info: () => undefined, warn: (fields, text) => lines.push(`${JSON.stringify(fields)} ${text}`), error: () => undefined },
   }).watch(server);
   await once(server.listen(0, '127.0.0.1'), 'listening');
@@ -108,11 +119,14 @@ test('an origin of the supervisor bounds its connections likewise', SKIP, async 
   const fourth = await RawClient.connect(t, port, '127.0.0.3');
   await ask(fourth);
   // idle since: second, third, fourth
+  await (await RawClient.connect(t, port, '127.0.0.4')).untilClosed();
+  nowMs = IDLE_UNDISTURBED_MS;
   const fifth = await RawClient.connect(t, port, '127.0.0.4');
   await ask(fifth);
   assert.deepEqual([first, second, third, fourth].map(({ closed }) => closed), [false, true, false, false]);
   for (const answer of waiting.splice(0)) answer();
   await first.until(/ok[^]*ok$/);
+  nowMs = 3 * IDLE_UNDISTURBED_MS;
   for (let i = 0; i < 4; i++) await ask(await RawClient.connect(t, port, '127.0.0.9'));
   await until(() => [first, third, fourth, fifth].every(({ closed }) => closed), 'all of them have given way to a trusted proxy, which has no share of its own');
 });

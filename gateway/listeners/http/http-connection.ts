@@ -38,6 +38,7 @@ export class HttpConnection implements MessageHandler, Deadlined, Idler<HttpConn
   idleBefore: HttpConnection | null = null;
   idleAfter: HttpConnection | null = null;
   isInIdleList = false;
+  idleSinceMs = 0;
   readonly socket: Socket;
   readonly pipeline: Pipeline;
   /** Without `::ffff:`. */
@@ -463,15 +464,16 @@ export class HttpConnection implements MessageHandler, Deadlined, Idler<HttpConn
       this.#closeGently();
       return;
     }
+    const nowMs = monotonicMs();
     // also with a part of a head: who sends no more of it holds a place as others do
-    this.#listener.onIdle(this);
+    this.#listener.onIdle(this, nowMs);
     const { settings } = this.#listener;
     if (this.#receiving === null) {
       const quiet = this.isDraining ? this.#listener.drainQuietMs : settings.keepAliveTimeoutMs;
-      this.#phaseDeadlineMs = monotonicMs() + quiet;
+      this.#phaseDeadlineMs = nowMs + quiet;
     } else {
       // It was not read while the answer ahead was under way: its time begins now.
-      this.#phaseDeadlineMs = monotonicMs() + settings.headTimeoutMs;
+      this.#phaseDeadlineMs = nowMs + settings.headTimeoutMs;
     }
     this.arm();
     this.#updateReading();

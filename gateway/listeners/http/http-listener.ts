@@ -3,7 +3,7 @@ import net, { type Server, type Socket } from 'node:net';
 import { TidegateError } from '../../../errors/tidegate-error.js';
 import type { HttpListenerConfig } from '../../config/schema.js';
 import { byteCount, durationMs } from '../../config/units.js';
-import type { Deadlines } from '../../deadlines.js';
+import { monotonicMs, type Deadlines } from '../../deadlines.js';
 import type { Pipeline } from '../../pipeline.js';
 import { clientOf, PressureLog } from '../connection-pressure.js';
 import { IdleList } from '../idle-list.js';
@@ -165,8 +165,8 @@ export class HttpListener {
     this.#idle.remove(connection);
   }
 
-  onIdle(connection: HttpConnection): void {
-    this.#idle.add(connection);
+  onIdle(connection: HttpConnection, nowMs: number): void {
+    this.#idle.add(connection, nowMs);
   }
 
   onClosed(connection: HttpConnection): void {
@@ -207,14 +207,13 @@ export class HttpListener {
     this.#perClient.set(client, open + 1);
     const connection = new HttpConnection(this, socket, peer);
     this.#connections.add(connection);
-    this.#idle.add(connection);
+    this.#idle.add(connection, monotonicMs());
   }
 
-  /** False: all serve requests. */
+  /** False: all serve requests, or are about to. */
   #makeRoom(): boolean {
-    const longest = this.#idle.first;
+    const longest = this.#idle.takeLongest(monotonicMs());
     if (longest === null) return false;
-    this.#idle.remove(longest);
     longest.destroy();
     this.#evicted.count(this.pipeline.log, longest.peerAddress, this.#connections.size);
     return true;
