@@ -150,6 +150,18 @@ test('what is known of the collector, of quotas and of the configuration is told
   node.close();
 });
 
+test('a worker and the one that takes its slot are told once, by the newer, and what both have open is added up', async () => {
+  const node = new NodeMetrics({ baseFile: null });
+  const snapshot = counted().snapshot();
+  for (const [stream, cpuSeconds] of [['a', 9], ['b', 2]] as const) {
+    node.update(stream, 1, { ...snapshot, gauges: { ...snapshot.gauges, cpuSeconds, connections: [['http', 3]] } });
+  }
+  const shown = await lines(node);
+  node.close();
+  assert.deepEqual(shown.filter((line) => line.startsWith('tidegate_worker_cpu_seconds_total{')), ['tidegate_worker_cpu_seconds_total{worker="1"} 2']);
+  assertLines(shown, ['tidegate_connections{listener="http"} 6']);
+});
+
 test('what can be known beforehand stands at 0 from the start', async () => {
   const node = new NodeMetrics({ baseFile: null });
   assertLines(await lines(node), [

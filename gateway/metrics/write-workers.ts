@@ -12,7 +12,7 @@ export interface TargetHealth {
   readonly healthy: boolean;
 }
 
-/** @param live by worker */
+/** @param live by worker, of one slot the older first */
 export function writeWorkers(text: Exposition, live: readonly LiveCounts[], health: readonly TargetHealth[], configured: readonly ServiceConfig[]): void {
   const gauges = live.map((each) => each.gauges);
   text.add('tidegate_connections', summed([], gauges.flatMap(({ connections }) => connections.map(([listener, open]) => [[listener] as const, open] as const))));
@@ -22,7 +22,8 @@ export function writeWorkers(text: Exposition, live: readonly LiveCounts[], heal
   const out = new Set(health.filter(({ healthy }) => !healthy).map(({ service, target }) => `${service}\n${target}`));
   text.add('tidegate_targets_healthy', configured.map(({ name, upstream }) => [[name], upstream.targets.filter(({ url }) => !out.has(`${name}\n${url}`)).length] as const));
   text.add('tidegate_target_healthy', health.map(({ service, target, healthy }) => [[service, target], healthy ? 1 : 0] as const));
-  writeProcesses(text, live);
+  // two have one slot while the older drains, or is dead and not sealed yet: a series must stand there once
+  writeProcesses(text, [...new Map(live.map((each) => [each.worker, each])).values()]);
 }
 
 function writeProcesses(text: Exposition, live: readonly LiveCounts[]): void {
