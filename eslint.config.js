@@ -38,6 +38,11 @@ const inRoom = (room, allowed) => [
   { files: [`${room}/**/*.test.ts`, `${room}/**/*.fixture.ts`], rules: border(room, [...allowed, 'test/harness/', 'migrations/']) },
 ];
 
+/** The fault checker is a witness: what it shared with the product, or with the other tests, it could not find wrong in either. */
+const WITNESS = { regex: '^(?!node:|\\./[a-z0-9-]+\\.js$)', message: 'test/checker imports its own files and node\'s modules alone (docs/decisions/0051).' };
+/** And nobody leans on it. */
+const NO_WITNESS = { regex: '(?:^|/)checker/', message: 'Nothing imports test/checker.' };
+
 export default tseslint.config(
   { ignores: ['dist/', 'node_modules/', 'data/', '*.config.js'] },
   ...tseslint.configs.recommendedTypeChecked,
@@ -63,6 +68,8 @@ export default tseslint.config(
   // node:test's `test()` answers a promise that the runner awaits
   { files: ['**/*.test.ts'], rules: { '@typescript-eslint/no-floating-promises': 'off' } },
   { files: ['cli/**/*.ts'], ignores: ['**/*.test.ts', '**/*.fixture.ts'], rules: refused([NO_FIXTURE]) },
+  { files: ['test/**/*.ts'], ignores: ['test/checker/**'], rules: refused([NO_WITNESS]) },
+  { files: ['test/checker/**/*.ts'], rules: refused([WITNESS]) },
   ...inRoom('errors', []),
   ...inRoom('gateway', ['errors/']),
   ...inRoom('collector', ['errors/', 'gateway/events/', 'gateway/config/', 'gateway/metrics/', 'gateway/whatif/']),

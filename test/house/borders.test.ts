@@ -1,7 +1,7 @@
 /** The lint rules that hold the house together fire where they should: a rule that silently stopped matching would look like clean code. */
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ESLint } from 'eslint';
@@ -66,6 +66,14 @@ for (const [from, to, allowed] of [
   ['gateway/metrics/catalogue.ts', '../../alerts/files.js', false],
   ['errors/codes.ts', '../gateway/exchange.js', false],
   ['cli/log.ts', '../gateway/exchange.js', true],
+  ['test/checker/verdict.ts', './journal.js', true],
+  ['test/checker/verdict.ts', 'node:fs', true],
+  ['test/checker/verdict.ts', 'yaml', false],
+  ['test/checker/verdict.ts', '../harness/requires.js', false],
+  ['test/checker/verdict.ts', '../../gateway/events/event.js', false],
+  ['test/checker/verdict.ts', './../../gateway/events/event.js', false],
+  ['test/checker/verdict.test.ts', '../harness/requires.js', false],
+  ['test/faults/kill-kinds.ts', '../checker/journal.js', false],
 ] as const) {
   test(`${from} ${allowed ? 'may' : 'may not'} import ${to}`, async () => {
     for (const [way, code] of Object.entries(imports(to))) {
@@ -83,6 +91,15 @@ test('no default export, no enum, no any, no comparison by ==', async () => {
   assert.ok((await broken(file, 'export const a: any = 1;\n')).includes('@typescript-eslint/no-explicit-any'));
   assert.ok((await broken(file, 'export const f = (a: number): boolean => a == 1;\n')).includes('eqeqeq'));
   assert.ok((await broken(file, 'export async function f(): Promise<void> { await 1; f(); }\n', eslint)).includes('@typescript-eslint/no-floating-promises'));
+});
+
+test('the fault checker names every module that it loads, so that its border is seen', () => {
+  const folder = join(root, 'test', 'checker');
+  for (const name of readdirSync(folder)) {
+    assert.match(name, /\.ts$/, 'it has no folders: its border knows only files beside each other');
+    // what is imported or required by a variable, no rule sees
+    assert.doesNotMatch(readFileSync(join(folder, name), 'utf8'), /\bimport\((?!['"`])|createRequire|process\.binding|node:module/, name);
+  }
 });
 
 function repositoryRoot(from: string): string {

@@ -25,7 +25,7 @@ export const GROUPS: readonly Group[] = [
   { name: 'conformance', folders: ['test/conformance'], places: 1, timeoutMs: 900_000 },
   // whole nodes, of four processes each
   { name: 'e2e', folders: ['test/e2e'], places: 2, timeoutMs: 900_000 },
-  { name: 'faults', folders: ['test/faults'], places: 'all', timeoutMs: FULL_FORM ? 14_400_000 : 1_800_000 },
+  { name: 'faults', folders: ['test/faults', 'test/checker'], places: 'all', timeoutMs: FULL_FORM ? 14_400_000 : 1_800_000 },
 ];
 
 export interface TestFile {
