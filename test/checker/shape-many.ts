@@ -57,7 +57,8 @@ export async function startMany(folder: string, random: SeededRandom): Promise<S
     // in turn, so that what one of them does not know is seen
     origin: () => {
       const running = collectors.filter((node) => node.running);
-      return (running[asked++ % Math.max(1, running.length)] ?? collectors[0] as ProductNode).origin;
+      const asks = running.length > 0 ? running : collectors;
+      return asks[asked++ % asks.length]?.origin ?? '';
     },
     faults: [
       ...processFaults(gateways, ['worker']), ...processFaults(nodes, ['supervisor']), ...processFaults(collectors, ['collector']), ...nodeFaults(nodes), ...upstreamFaults(upstream),
