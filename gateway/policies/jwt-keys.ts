@@ -1,8 +1,9 @@
-import { createPublicKey, KeyObject, type JsonWebKey } from 'node:crypto';
-import { createLocalJWKSet, type CryptoKey, type JWK } from 'jose';
+import { createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto';
+import { createLocalJWKSet, type JWK } from 'jose';
 import { TidegateError } from '../../errors/tidegate-error.js';
 import type { JwtConfig } from '../config/schema.js';
 import type { KeyPicker } from './remote-key-sets.js';
+import { exponentFault } from './rsa-exponent.js';
 
 /** A token's key must be of the kind that the app's one algorithm takes (RFC 8725 3.1); HS256 has a secret instead. */
 const FITS: Readonly<Record<Exclude<JwtConfig['algorithm'], 'HS256'>, (key: KeyObject) => boolean>> = {
@@ -45,17 +46,6 @@ export function readJwks(text: string, algorithm: JwtConfig['algorithm'], where:
   }
   if (fitting.length === 0) throw new TidegateError('config_file', `${where}: no key of the JWKS fits ${algorithm}${algorithm === 'RS256' ? ' with 2048 bits or more' : ''}`);
   return createLocalJWKSet({ keys: fitting });
-}
-
-/**
- * What is wrong with an RSA key's public exponent, in words; null: nothing, or it is no RSA key. With exponent 1 every signature is its own message; an even one is none
- * (RFC 8017 3.1: odd, 3 or more), and no sound software makes either.
- */
-export function exponentFault(key: KeyObject | CryptoKey): string | null {
-  let exponent: bigint | undefined;
-  if (key instanceof KeyObject) exponent = key.asymmetricKeyDetails?.publicExponent;
-  else if ('publicExponent' in key.algorithm) exponent = BigInt(`0x${Buffer.from(key.algorithm.publicExponent as Uint8Array).toString('hex')}`);
-  return exponent === undefined || (exponent >= 3n && exponent % 2n === 1n) ? null : `the RSA exponent ${exponent}`;
 }
 
 /** Reads an HS256 secret. Throws TidegateError config_value: shorter than 32 bytes (RFC 7518 3.2), or a PEM key, which is no secret. */

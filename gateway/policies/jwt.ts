@@ -4,9 +4,9 @@ import type { JwtConfig } from '../config/schema.js';
 import type { CompiledApp } from '../config/snapshot.js';
 import { durationMs } from '../config/units.js';
 import { isCompactForm } from './compact-form.js';
-import { exponentFault } from './jwt-keys.js';
 import { RecentCache } from './recent-cache.js';
 import type { IdentityLog, KeyPicker } from './remote-key-sets.js';
+import { exponentFault } from './rsa-exponent.js';
 
 /** What a verified token says. */
 export interface TokenIdentity {

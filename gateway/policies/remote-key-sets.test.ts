@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
-import type { KeyObject } from 'node:crypto';
+import { createHash, type KeyObject } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, beforeEach, test } from 'node:test';
 import { SignJWT } from 'jose';
-import { ed25519Pair } from '../../test/harness/key-pair.js';
+import { ed25519Pair, rsaPair } from '../../test/harness/key-pair.js';
 import type { AppConfig } from '../config/schema.js';
 import type { CompiledApp } from '../config/snapshot.js';
 import { encodeLabels } from '../events/labels.js';
@@ -46,8 +46,8 @@ after(() => {
 
 const log = { warn: (_fields: object, message: string): void => void warnings.push(message) };
 const setsWith = (times: Partial<RemoteKeyTimes> = {}): RemoteKeySets => new RemoteKeySets(log, { ...REMOTE_KEY_TIMES, ...times });
-function tokensOf(remoteKeySets: RemoteKeySets): Tokens {
-  const config = { name: 'acme', keys: [], jwt: { algorithm: 'EdDSA', jwks: url, leeway: '0s', claims: {} } } as unknown as AppConfig;
+function tokensOf(remoteKeySets: RemoteKeySets, algorithm = 'EdDSA'): Tokens {
+  const config = { name: 'acme', keys: [], jwt: { algorithm, jwks: url, leeway: '0s', claims: {} } } as unknown as AppConfig;
   const app: CompiledApp = { name: 'acme', config, label: encodeLabels(''), services: new Set() };
   return buildIdentityIndex(new Map([['acme', app]]), { scope: 'traffic', readSecret: (text) => text, remoteKeySets, log }).tokens;
 }
@@ -109,4 +109,25 @@ test('it is asked again after a while', async () => {
   assert.equal(await outcome(tokens, await sign(first.privateKey, 'one')), 'invalid');
   mode = 'keys';
   assert.equal(await outcome(tokens, await sign(first.privateKey, 'one')), 'acme');
+});
+
+/** A signature that holds under exponent 1 whatever the modulus: the padded digest itself (RFC 8017 9.2). */
+function forged(kid: string | undefined, modulusBytes: number): string {
+  const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
+  const signed = `${part({ alg: 'RS256', ...(kid === undefined ? {} : { kid }) })}.${part({ iss: 'acme', exp: 2_000_000_000 })}`;
+  const digest = Buffer.concat([Buffer.from('3031300d060960864801650304020105000420', 'hex'), createHash('sha256').update(signed).digest()]);
+  const padded = Buffer.concat([Buffer.from([0, 1]), Buffer.alloc(modulusBytes - digest.length - 3, 0xff), Buffer.from([0]), digest]);
+  return `${signed}.${padded.toString('base64url')}`;
+}
+
+test('a key with exponent 1 in a set behind a URL lets nobody in, with a kid or without', async () => {
+  const pair = rsaPair();
+  const sound = { ...pair.publicKey.export({ format: 'jwk' }), kid: 'sound' };
+  keys = [{ ...sound, e: 'AQ', kid: 'one' }];
+  assert.equal(await outcome(tokensOf(setsWith(), 'RS256'), forged('one', 256)), 'invalid');
+  assert.deepEqual(warnings, ['a key of the JWKS is not used: anybody could sign with it']);
+  keys = [{ ...sound, e: 'AQ', kid: 'one' }, sound];
+  const tokens = tokensOf(setsWith(), 'RS256');
+  assert.equal(await outcome(tokens, forged(undefined, 256)), 'invalid');
+  assert.equal(await outcome(tokens, await new SignJWT({ iss: 'acme', exp: 2_000_000_000 }).setProtectedHeader({ alg: 'RS256' }).sign(pair.privateKey)), 'acme');
 });

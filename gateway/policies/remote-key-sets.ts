@@ -1,4 +1,5 @@
 import { createLocalJWKSet, createRemoteJWKSet, errors, type FlattenedJWSInput, type CryptoKey, type JWTHeaderParameters } from 'jose';
+import { exponentFault } from './rsa-exponent.js';
 
 /** Where warnings go; pino's shape. */
 export interface IdentityLog {
@@ -23,6 +24,8 @@ export interface RemoteKeyTimes {
 
 export const REMOTE_KEY_TIMES: RemoteKeyTimes = { timeoutMs: 5000, cooldownMs: 30_000, maxAgeMs: 600_000, retryMs: 5000, staleMs: 3_600_000 };
 
+const UNSOUND_EVERY_MS = 600_000;
+
 /** The keys behind one JWKS URL. jose fetches, caches, shares a fetch under way and follows no redirect; here is what happens while the issuer is away. */
 class RemoteKeySet {
   readonly #url: string;
@@ -30,6 +33,7 @@ class RemoteKeySet {
   readonly #log: IdentityLog;
   readonly #remote: ReturnType<typeof createRemoteJWKSet>;
   #failedAtMs = Number.NEGATIVE_INFINITY;
+  #unsoundAtMs = Number.NEGATIVE_INFINITY;
   #goodAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(url: string, times: RemoteKeyTimes, log: IdentityLog) {
@@ -44,7 +48,7 @@ class RemoteKeySet {
     try {
       const key = await this.#remote(header, token);
       this.#goodAtMs = Date.now();
-      return key;
+      return this.#sound(key);
     } catch (error) {
       if (error instanceof errors.JWKSNoMatchingKey || error instanceof errors.JWKSMultipleMatchingKeys) {
         this.#goodAtMs = Date.now();
@@ -63,7 +67,19 @@ class RemoteKeySet {
   async #pickStale(header: JWTHeaderParameters, token: FlattenedJWSInput): Promise<CryptoKey> {
     const last = this.#remote.jwks();
     if (last === undefined || Date.now() - this.#goodAtMs > this.#times.staleMs) throw new errors.JWKSNoMatchingKey('no keys could be fetched');
-    return createLocalJWKSet(last)(header, token);
+    return this.#sound(await createLocalJWKSet(last)(header, token));
+  }
+
+  /** A key that anybody can sign with is none; told once in ten minutes. */
+  #sound(key: CryptoKey): CryptoKey {
+    const fault = exponentFault(key);
+    if (fault === null) return key;
+    const now = Date.now();
+    if (now - this.#unsoundAtMs >= UNSOUND_EVERY_MS) {
+      this.#unsoundAtMs = now;
+      this.#log.warn({ url: this.#url, fault }, 'a key of the JWKS is not used: anybody could sign with it');
+    }
+    throw new errors.JWKSNoMatchingKey(fault);
   }
 }
 
