@@ -130,13 +130,13 @@ export async function eventually<T>(what: string, ask: () => Promise<T | null> |
   }
 }
 
-/** Below those that a system hands out by itself, so that no connection takes them meanwhile. */
-const [LOWEST_PORT, HIGHEST_PORT] = [10_000, 32_767] as const;
+/** Below those that a system hands out by itself, so that no connection takes them meanwhile; narrower where the test runner has dealt ranges out. */
+const [LOWEST_PORT = 10_000, ABOVE_PORTS = 32_768] = process.env['TIDEGATE_TEST_PORTS']?.split('-').map(Number) ?? [];
 const handedOut = new Set<number>();
 
 export async function freePort(): Promise<number> {
   for (;;) {
-    const port = randomInt(LOWEST_PORT, HIGHEST_PORT);
+    const port = randomInt(LOWEST_PORT, ABOVE_PORTS);
     if (handedOut.has(port)) continue;
     const server = createServer();
     try {
