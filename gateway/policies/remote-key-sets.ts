@@ -77,7 +77,7 @@ class RemoteKeySet {
     const now = Date.now();
     if (now - this.#unsoundAtMs >= UNSOUND_EVERY_MS) {
       this.#unsoundAtMs = now;
-      this.#log.warn({ url: this.#url, fault }, 'a key of the JWKS is not used: anybody could sign with it');
+      this.#log.warn({ url: this.#url, detail: fault }, 'a key of the JWKS is not used: anybody could sign with it');
     }
     throw new errors.JWKSNoMatchingKey(fault);
   }
