@@ -109,6 +109,8 @@ interface Asked {
   readonly type?: string;
   readonly body?: string;
   readonly signal?: AbortSignal;
+  /** Of an answer that is no problem. */
+  readonly onHeaders?: (headers: Readonly<Record<string, string | string[] | undefined>>) => void;
   /** For the answer's head. */
   readonly timeoutMs?: number;
 }
@@ -145,7 +147,7 @@ export class ControlClient {
   }
 
   /** The same, of what may be no text. @throws as pieces(); the signal's reason */
-  async *bytes(method: Method, path: string, { query = {}, type, body, signal, timeoutMs = ANSWER_TIMEOUT_MS }: Asked = {}): AsyncGenerator<Buffer> {
+  async *bytes(method: Method, path: string, { query = {}, type, body, signal, onHeaders, timeoutMs = ANSWER_TIMEOUT_MS }: Asked = {}): AsyncGenerator<Buffer> {
     const { url, token } = this.#place;
     const headers = { ...(token === null ? {} : { authorization: `Bearer ${token}` }), ...(type === undefined ? {} : { 'content-type': type }) };
     let status = 0;
@@ -153,6 +155,7 @@ export class ControlClient {
     try {
       const answer = await request(`${url}${path}${search(query)}`, { method, headers, headersTimeout: timeoutMs, ...(body === undefined ? {} : { body }), ...(signal === undefined ? {} : { signal }) });
       status = answer.statusCode;
+      if (status < 400) onHeaders?.(answer.headers);
       for await (const bytes of answer.body as AsyncIterable<Buffer>) {
         if (status >= 400) problem += bytes.toString(); else yield bytes;
       }

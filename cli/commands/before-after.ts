@@ -61,6 +61,7 @@ export async function bothSides(client: ControlClient, { version, previous, chan
   // either may have been in force before and behind: a change that was taken back
   const before = await side(changeMs - lengthMs, Math.min(changeMs + APART_MS, untilMs), previous);
   const after = await side(Math.max(changeMs - APART_MS, sinceMs), changeMs + lengthMs, version);
+  for (const { clipped, from } of [before, after]) if (clipped === true) throw new TidegateError('range_not_kept', `--before-after: what it is read from is kept since ${from}, and both sides are compared over the same length.`);
   const keyOf = (row: TrafficAnswerRow): string => JSON.stringify(groupsOf(row, asked).map((group) => row[group]));
   const earlier = new Map(before.rows.map((row) => [keyOf(row), row]));
   const rows: TrafficAnswerRow[] = after.rows.map((row) => {

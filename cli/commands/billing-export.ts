@@ -21,6 +21,7 @@ export interface ExportCommandOptions extends ControlOptions, PushCommandOptions
   readonly month?: string;
   readonly from?: string;
   readonly to?: string;
+  readonly day?: string;
   readonly app: readonly string[];
   readonly format: ExportFormat;
   readonly out?: string;
@@ -31,8 +32,9 @@ const gather = (value: string, before: readonly string[]): readonly string[] => 
 export function register(billing: Command): void {
   withControlOptions(billing.command('export').description('closed days as a file with its manifest, or to a billing system; exit 3: days are still open, 4: not all was taken'))
     .option('--month <month>', 'such as 2026-11')
-    .option('--from <date>', 'in place of --month: first local date')
+    .option('--from <date>', 'in place of --month: first local date: 2026-11-23, yesterday, monday, 7d')
     .option('--to <date>', 'first local date after the range')
+    .option('--day <date>', 'in place of --month: one local date')
     .option('--app <app>', 'only this app; repeatable', gather, [])
     .addOption(new Option('--format <format>', 'of the file').choices(EXPORT_FORMATS).default('csv'))
     .option('--out <file>', 'there, and FILE.manifest.json beside it (default: standard output, without a manifest)')
@@ -59,7 +61,7 @@ export async function billingExport(options: ExportCommandOptions, terminal: Ter
   const stopping = new AbortController();
   const stop = (): void => { stopping.abort(); };
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, stop);
-  const query: Query = { month: options.month, from: options.from, to: options.to, app: options.app };
+  const query: Query = { month: options.month, from: options.from, to: options.to, day: options.day, app: options.app };
   try {
     if (options.push !== undefined) {
       const code = await pushEntries(client, query, { ...options, push: options.push }, terminal, shown, stopping.signal);
@@ -92,7 +94,9 @@ async function exportFile(client: ControlClient, query: Query, out: string, show
   try {
     const hash = createHash('sha256');
     let done = 0;
-    for await (const piece of client.bytes('GET', '/v1/billing/export', { query, signal })) {
+    // midnight may be between the two questions
+    const same: Query = query['month'] === undefined ? { ...query, from: manifest.from, to: manifest.to, day: undefined } : query;
+    for await (const piece of client.bytes('GET', '/v1/billing/export', { query: same, signal })) {
       file.write(piece);
       hash.update(piece);
       done += piece.length;

@@ -9,7 +9,7 @@ import { count } from '../render/figures.js';
 import { standardOutput, type Terminal } from '../render/terminal.js';
 import * as exporting from './billing-export.js';
 
-interface DaysOptions extends ControlOptions { readonly month?: string; readonly from?: string; readonly to?: string; readonly app?: readonly string[]; readonly json?: boolean }
+interface DaysOptions extends ControlOptions { readonly month?: string; readonly from?: string; readonly to?: string; readonly day?: string; readonly app?: readonly string[]; readonly json?: boolean }
 interface CloseOptions extends ControlOptions { readonly day: string; readonly app?: string; readonly acceptGap?: string }
 interface AdjustOptions extends ControlOptions { readonly day: string; readonly requests: number; readonly reason: string; readonly id?: string }
 
@@ -20,7 +20,8 @@ export function register(program: Command): void {
   const command = program.command('billing').description('what each app\'s days come to, closed for ever');
   withControlOptions(command.command('days').description('the days of a month, or of a range'))
     .option('--month <month>', 'such as 2026-11 (default: the month under way)')
-    .option('--from <date>', 'first local date').option('--to <date>', 'first local date after the range')
+    .option('--from <date>', 'first local date: 2026-11-23, yesterday, monday, 7d').option('--to <date>', 'first local date after the range')
+    .option('--day <date>', 'one local date')
     .option('--app <app...>', 'only these apps')
     .option('--json', 'as the API gives it')
     .action((options: DaysOptions) => days(options, standardOutput()));
@@ -38,8 +39,8 @@ export function register(program: Command): void {
     .action((app: string, options: AdjustOptions) => adjust(app, options, standardOutput()));
 }
 
-export async function days({ month, from, to, app, json, ...control }: DaysOptions, terminal: Terminal): Promise<void> {
-  const answer = await new ControlClient(findControl(control)).get<DaysAnswer>('/v1/billing/days', { month, from, to, app });
+export async function days({ month, from, to, day, app, json, ...control }: DaysOptions, terminal: Terminal): Promise<void> {
+  const answer = await new ControlClient(findControl(control)).get<DaysAnswer>('/v1/billing/days', { month, from, to, day, app });
   terminal.write(json === true ? `${JSON.stringify(answer, null, 2)}\n` : renderDays(terminal, answer));
 }
 

@@ -29,6 +29,8 @@ const folder = mkdtempSync(join(tmpdir(), 'tidegate-cli-'));
 const asked: { readonly method: string; readonly url: URL; readonly authorization: string; readonly body: string }[] = [];
 /** By path: what the control origin answers; status 0: it does not. */
 const answers = new Map<string, readonly [status: number, body: unknown]>();
+/** By path: header fields of the answer. */
+const fields = new Map<string, Readonly<Record<string, string>>>();
 let server: Server;
 let url = '';
 
@@ -39,7 +41,7 @@ before(async () => {
       const target = new URL(request.url ?? '/', 'http://control');
       asked.push({ method: request.method ?? '', url: target, authorization: request.headers.authorization ?? '', body });
       const [code, answer] = answers.get(target.pathname) ?? [404, { code: 'not_found', detail: 'nothing here' }];
-      if (code !== 0) response.writeHead(code).end(typeof answer === 'string' || Buffer.isBuffer(answer) ? answer : JSON.stringify(answer));
+      if (code !== 0) response.writeHead(code, fields.get(target.pathname) ?? {}).end(typeof answer === 'string' || Buffer.isBuffer(answer) ? answer : JSON.stringify(answer));
     });
   });
   server.listen(0, '127.0.0.1');
@@ -197,6 +199,26 @@ test('a watched report is made again and again, until Ctrl-C', { timeout: 60_000
   assert.equal(text.includes('\x1b'), false);
 });
 
+test('days go to the node as they are said, which knows in whose zone they are; what was answered is asked for again', async (t) => {
+  asked.length = 0;
+  const shown = t.mock.method(console, 'error', () => {});
+  answers.set('/v1/reports/traffic', [200, { ...traffic('total', [{ time: '', requests: 0, errors: 0, refused: 0, bytes_in: 0, bytes_out: 0, duration_ms: { avg: null, p50: null, p90: null, p95: null, p99: null } }]), clipped: true }]);
+  const out = terminal();
+  await report({ ...NO_FILTERS, url, token: 't', day: 'yesterday' }, out, NOW);
+  const times = () => asked.map(({ url: { searchParams } }) => [searchParams.get('day'), searchParams.get('from'), searchParams.get('to')]);
+  assert.deepEqual(times(), [['yesterday', null, null], ...Array.from({ length: 2 }, () => [null, '2026-11-20T10:00:00Z', '2026-11-21T10:15:00Z'])], 'midnight may be between two questions');
+  assert.match(out.text(), /the whole range is not kept/);
+  asked.length = 0;
+  await report({ ...NO_FILTERS, url, token: 't', from: 'monday', to: '2026-11-21', format: 'json' }, terminal(), NOW);
+  assert.deepEqual(times(), [[null, 'monday', '2026-11-21']]);
+  for (const options of [{ day: '7d' }, { day: 'today', from: 'yesterday' }, { to: 'someday' }]) await assert.rejects(report({ ...NO_FILTERS, url, token: 't', ...options }, terminal(), NOW), { code: 'invalid_parameter' });
+  // a file says nothing of what was left out
+  fields.set('/v1/reports/traffic', { 'x-tidegate-clipped': '2026-11-20T00:00:00Z' });
+  await report({ ...NO_FILTERS, url, token: 't', from: '7d', format: 'csv' }, terminal(), NOW);
+  fields.clear();
+  assert.match(String(shown.mock.calls.at(-1)?.arguments[0]), /not kept; this report begins 2026-11-20T00:00:00Z/);
+});
+
 test('a report of 24 hours has 24 hours; an instant that is none is refused here; an app that nobody declared is noted', async (t) => {
   answers.set('/v1/reports/traffic', [200, traffic('total')]);
   answers.set('/v1/apps/nobody', [404, { code: 'not_found', detail: 'There is no app nobody.' }]);
@@ -206,7 +228,7 @@ test('a report of 24 hours has 24 hours; an instant that is none is refused here
   await report({ ...NO_FILTERS, url, token: 't', from: '45m' }, terminal(), NOW);
   assert.deepEqual(asked.slice(2, 4).map(({ url: { searchParams } }) => [searchParams.get('from'), searchParams.get('to')]),
     [['2026-11-20T10:15:00.000Z', '2026-11-21T10:15:00.000Z'], ['2026-11-21T09:23:00.000Z', '2026-11-21T10:08:00.000Z']]);
-  for (const from of ['yesterday', '2026-11-21', '5w']) await assert.rejects(report({ ...NO_FILTERS, url, token: 't', from }, terminal(), NOW), { code: 'invalid_parameter', message: /--from .*45m, 24h, 7d/ });
+  for (const from of ['yesteryear', '2026-11', '5w']) await assert.rejects(report({ ...NO_FILTERS, url, token: 't', from }, terminal(), NOW), { code: 'invalid_parameter', message: /--from .*45m, 24h, 7d/ });
   const notes: unknown[] = [];
   t.mock.method(console, 'error', (text: unknown) => { notes.push(text); });
   await report({ ...NO_FILTERS, url, token: 't', app: ['acme', 'nobody'] }, terminal(), NOW);

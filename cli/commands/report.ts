@@ -9,9 +9,11 @@ import { ControlClient, findControl, withControlOptions, type ControlOptions, ty
 import { renderLive, type LiveAnswer } from '../render/live.js';
 import { printable, standardOutput, type Terminal } from '../render/terminal.js';
 import { renderTraffic, type TrafficAnswer } from '../render/traffic.js';
+import { endOfStep, isAgo, isDay } from '../../collector/reports/time-text.js';
 import { bothSides, findChange } from './before-after.js';
+import { timeQuery, withTimeOptions, type TimeOptions } from './time-options.js';
 
-interface ReportOptions extends ControlOptions {
+interface ReportOptions extends ControlOptions, TimeOptions {
   readonly key?: string;
   readonly app: readonly string[];
   readonly service: readonly string[];
@@ -20,8 +22,6 @@ interface ReportOptions extends ControlOptions {
   readonly method: readonly string[];
   readonly outcome: readonly string[];
   readonly target: readonly string[];
-  readonly from?: string;
-  readonly to?: string;
   readonly timeZone?: string;
   readonly interval?: Interval;
   readonly groupBy?: string;
@@ -37,22 +37,18 @@ const TABLE_ROWS = 30;
 const DEFAULT_GROUPS = 'service,route';
 
 export const gather = (value: string, before: readonly string[]): readonly string[] => [...before, value];
-const STEP_MS: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000 };
-const QUARTER_MS = 900_000;
 
 export function register(program: Command): void {
   const command = withControlOptions(program.command('report').description('an app\'s or service\'s traffic: totals, over time, latency, by group'));
-  command
-    .option('--key <key>', 'ask as an app: its API key or JWT, instead of the control token')
-    .option('--from <instant>', 'RFC 3339, or how long ago: 45m, 24h, 7d (default: 24h)')
-    .option('--to <instant>', 'RFC 3339, or how long ago (default: the end of this quarter of an hour)')
+  command.option('--key <key>', 'ask as an app: its API key or JWT, instead of the control token');
+  withTimeOptions(command, { from: 'default: 24h', to: 'default: the end of this quarter of an hour' })
     .option('--time-zone <zone>', 'IANA name (default: the app\'s own, else UTC)')
     .addOption(new Option('--interval <interval>', 'the table by time, in steps of this; and the steps of the graph').choices(INTERVALS))
     .option('--group-by <groups>', 'app, service, route, status_class; status, method, outcome, target, config_version (default: service,route)')
     .option('--top <groups>', `the largest groups, 1000 at most, the rest together (default: ${TABLE_ROWS})`, topGroups)
     .option('--compare', 'beside the period before, as long')
     .addOption(new Option('--before-after [version]', 'both sides of a change of the configuration, as long as both versions were in force, a day at most (default: the newest change)')
-      .conflicts(['from', 'to', 'interval', 'format', 'compare', 'key']))
+      .conflicts(['from', 'to', 'day', 'interval', 'format', 'compare', 'key']))
     .option('--watch [seconds]', 'again and again, until Ctrl-C (default: every 2)', seconds)
     .addOption(new Option('--format <format>', 'the report itself, as the API gives it').choices(FORMATS).conflicts('watch'))
     .option('--out <file>', 'with --format: there, once all of it is')
@@ -104,11 +100,7 @@ export async function report(options: ReportOptions, terminal: Terminal, nowMs: 
   if (options.fill === true && options.format === undefined) throw new TidegateError('invalid_parameter', '--fill: goes with --format');
   if (options.out !== undefined && options.format === undefined) throw new TidegateError('invalid_parameter', '--out: goes with --format');
   if (options.beforeAfter !== undefined) return ofChange(client, options, terminal, nowMs);
-  const since = options.from ?? '24h';
-  const from = instant('--from', since, nowMs);
-  // so long as was said: from a minute's end on to a minute's end
-  const to = options.to === undefined ? (isAgo(since) ? endOfStep(since, nowMs) : undefined) : instant('--to', options.to, nowMs);
-  const asked: Query = { from, to, ...filters(options) };
+  const asked: Query = { ...range(options, nowMs), ...filters(options) };
   const compare = options.compare === true ? 'previous' : undefined;
   if (options.format !== undefined) {
     const query = {
@@ -119,8 +111,11 @@ export async function report(options: ReportOptions, terminal: Terminal, nowMs: 
   }
   const groupBy = options.groupBy ?? DEFAULT_GROUPS;
   const top = options.top ?? TABLE_ROWS;
-  const ask = (interval: Interval, more: Query = {}) => client.get<TrafficAnswer>('/v1/reports/traffic', { ...asked, interval, ...more });
+  let times: Query = {};
+  const ask = (interval: Interval, more: Query = {}) => client.get<TrafficAnswer>('/v1/reports/traffic', { ...asked, ...times, interval, ...more });
   const total = await ask('total', { compare });
+  // a day is the same one in all three, and what is kept of it
+  if (total.clipped === true || asked['day'] !== undefined || [options.from, options.to].some((text) => text !== undefined && isDay(text))) times = { from: total.from, to: total.to, day: undefined };
   if (total.rows.length === 0 && options.key === undefined) await warnOfUnknown(client, options.app);
   const series = await ask(options.interval === undefined || options.interval === 'total' ? graphStep(total) : options.interval);
   const table = await ask(options.interval ?? 'total', { group_by: groupBy, compare, ...(options.interval === undefined ? { top: String(top) } : {}) });
@@ -130,21 +125,27 @@ export async function report(options: ReportOptions, terminal: Terminal, nowMs: 
 async function asItIs(client: ControlClient, query: Query, { format, out }: { readonly format: Format; readonly out: string | null }, terminal: Terminal): Promise<void> {
   if (out === null && format === 'parquet') {
     refuseBinaryTerminal(format);
-    for await (const bytes of client.bytes('GET', '/v1/reports/traffic', { query })) await writeOut(bytes);
+    for await (const bytes of client.bytes('GET', '/v1/reports/traffic', { query, onHeaders: noteClipped })) await writeOut(bytes);
   } else if (out === null) {
-    for await (const piece of client.pieces('GET', '/v1/reports/traffic', { query })) terminal.write(piece);
+    for await (const piece of client.pieces('GET', '/v1/reports/traffic', { query, onHeaders: noteClipped })) terminal.write(piece);
     // the others end their last line themselves
     if (format === 'json') terminal.write('\n');
   } else {
     const file = new OutFile(out);
     try {
-      for await (const bytes of client.bytes('GET', '/v1/reports/traffic', { query })) file.write(bytes);
+      for await (const bytes of client.bytes('GET', '/v1/reports/traffic', { query, onHeaders: noteClipped })) file.write(bytes);
     } catch (error) {
       file.discard();
       throw error;
     }
     file.keep();
   }
+}
+
+/** JSON has it in itself; a table of numbers would be taken for all that was asked for. */
+function noteClipped(headers: Readonly<Record<string, string | string[] | undefined>>): void {
+  const from = headers['x-tidegate-clipped'];
+  if (typeof from === 'string') console.error(`Note: the whole range is not kept; this report begins ${printable(from)}.`);
 }
 
 const FILTERS = ['app', 'service', 'route', 'status', 'method', 'outcome', 'target'] as const;
@@ -172,21 +173,12 @@ function graphStep({ from, to }: Pick<TrafficAnswer, 'from' | 'to'>): Interval {
   return lengthMs <= 2 * 3_600_000 ? 'minute' : lengthMs <= 5 * 86_400_000 ? 'hour' : lengthMs <= 200 * 86_400_000 ? 'day' : 'month';
 }
 
-const isAgo = (text: string): boolean => /^\d{1,6}[mhd]$/.test(text);
-
-/** The end of the quarter of an hour (of `45m`: the minute) that was under way then, so that the report can be read from the rollups. */
-function endOfStep(ago: string, thenMs: number): string {
-  const step = ago.endsWith('m') ? 60_000 : QUARTER_MS;
-  return new Date((Math.floor(thenMs / step) + 1) * step).toISOString();
-}
-
-/** @throws invalid_parameter */
-export function instant(option: string, text: string, nowMs: number): string {
-  if (isAgo(text)) return endOfStep(text, nowMs - Number(text.slice(0, -1)) * (STEP_MS[text.slice(-1)] ?? 0));
-  if (!/^\d{4}-\d\d-\d\dT/.test(text) || Number.isNaN(Date.parse(text))) {
-    throw new TidegateError('invalid_parameter', `${option} ${text}: must be an instant such as 2026-11-21T09:00:00Z, or how long ago: 45m, 24h, 7d`);
-  }
-  return text;
+/** Without anything said, 24 hours; of what was ago, as long as was said: from a minute's end on to a minute's end. @throws invalid_parameter */
+function range(options: TimeOptions, nowMs: number): Query {
+  if (options.day !== undefined) return timeQuery(options, nowMs);
+  const since = options.from ?? '24h';
+  const asked = timeQuery({ ...options, from: since }, nowMs);
+  return options.to === undefined && isAgo(since) ? { ...asked, to: new Date(endOfStep(since, nowMs)).toISOString() } : asked;
 }
 
 /** An empty report may be that of a name misspelt. */

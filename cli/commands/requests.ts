@@ -4,14 +4,14 @@ import { ControlClient, findControl, withControlOptions, type ControlOptions } f
 import { renderRequest, type RequestAnswer } from '../render/request.js';
 import { renderRequests, type RequestsAnswer } from '../render/requests.js';
 import { standardOutput, type Terminal } from '../render/terminal.js';
-import { gather, instant, wholeNumber } from './report.js';
+import { gather, wholeNumber } from './report.js';
+import { timeQuery, withTimeOptions, type TimeOptions } from './time-options.js';
 
 const FILTERS = ['app', 'service', 'route', 'status', 'outcome'] as const;
 
-interface RequestsOptions extends ControlOptions, Readonly<Record<(typeof FILTERS)[number], readonly string[]>> {
+interface RequestsOptions extends ControlOptions, TimeOptions, Readonly<Record<(typeof FILTERS)[number], readonly string[]>> {
   readonly key?: string;
-  readonly from?: string;
-  readonly to?: string;
+  readonly timeZone?: string;
   readonly limit?: number;
   readonly cursor?: string;
   readonly json?: boolean;
@@ -24,9 +24,9 @@ const DEFAULT_ROWS = 30;
 export function register(program: Command): void {
   const command = withControlOptions(program.command('requests').description('the calls that match, newest first; or all that is known of one'))
     .argument('[id]', 'its X-Request-Id')
-    .option('--key <key>', 'ask as an app: its API key or JWT, instead of the control token')
-    .option('--from <instant>', 'RFC 3339, or how long ago: 45m, 24h, 7d (default: 24h before --to)')
-    .option('--to <instant>', 'RFC 3339, or how long ago (default: the end of this quarter of an hour)')
+    .option('--key <key>', 'ask as an app: its API key or JWT, instead of the control token');
+  withTimeOptions(command, { from: 'default: 24h before --to', to: 'default: the end of this quarter of an hour' })
+    .option('--time-zone <zone>', 'IANA name: whose days --from, --to and --day are (default: the app\'s own, else UTC)')
     .option('--limit <calls>', `at most so many, up to ${MOST} (default: ${DEFAULT_ROWS})`, (text) => wholeNumber(text, MOST))
     .option('--cursor <cursor>', 'go on behind the page that said it, with everything else as it was asked there')
     .option('--json', 'as the API gives it');
@@ -36,7 +36,7 @@ export function register(program: Command): void {
 
 /** @throws not_found; invalid_parameter: it is no id, or something else was asked as well */
 export async function oneRequest(id: string, options: RequestsOptions, terminal: Terminal): Promise<void> {
-  const given = [...FILTERS.filter((name) => options[name].length > 0), ...(['from', 'to', 'limit', 'cursor'] as const).filter((name) => options[name] !== undefined)];
+  const given = [...FILTERS.filter((name) => options[name].length > 0), ...(['from', 'to', 'day', 'limit', 'cursor'] as const).filter((name) => options[name] !== undefined)];
   if (given.length > 0) throw new TidegateError('invalid_parameter', `--${given.join(', --')}: does not go with an id, which is of one call`);
   const answer = await clientOf(options).get<RequestAnswer>(`/v1/requests/${encodeURIComponent(id)}`);
   terminal.write(options.json === true ? `${JSON.stringify(answer, null, 2)}\n` : renderRequest(answer));
@@ -48,7 +48,7 @@ const clientOf = (options: RequestsOptions): ControlClient => new ControlClient(
 export async function requests(options: RequestsOptions, terminal: Terminal, nowMs: number = Date.now()): Promise<void> {
   const answer = await clientOf(options).get<RequestsAnswer>('/v1/requests', {
     ...Object.fromEntries(FILTERS.map((name) => [name, options[name]])), limit: String(options.limit ?? DEFAULT_ROWS), cursor: options.cursor,
-    from: options.from === undefined ? undefined : instant('--from', options.from, nowMs), to: options.to === undefined ? undefined : instant('--to', options.to, nowMs),
+    time_zone: options.timeZone, ...timeQuery(options, nowMs),
   });
   terminal.write(options.json === true ? `${JSON.stringify(answer, null, 2)}\n` : renderRequests(terminal, answer));
 }

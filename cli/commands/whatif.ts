@@ -1,4 +1,4 @@
-import { InvalidArgumentError, Option, type Command } from 'commander';
+import { Option, type Command } from 'commander';
 import type { WhatifAnswer } from '../../collector/reports/whatif.js';
 import { checkFile } from '../../gateway/config/check.js';
 import { ConfigRejectedError } from '../../gateway/config/config-problem.js';
@@ -9,14 +9,15 @@ import { rulesOf, type WhatifQuestion } from '../../gateway/whatif/rules.js';
 import { ControlClient, findControl, withControlOptions, type ControlOptions } from '../control-client.js';
 import { standardOutput, type Terminal } from '../render/terminal.js';
 import { renderWhatif } from '../render/whatif.js';
-import { instant } from './report.js';
+import { parseDay } from '../../collector/reports/time-text.js';
+import { TidegateError } from '../../errors/tidegate-error.js';
+import { timeQuery, withTimeOptions, type TimeOptions } from './time-options.js';
 
-interface WhatifOptions extends ControlOptions { readonly from: string; readonly to: string; readonly format: 'table' | 'json' }
+interface WhatifOptions extends ControlOptions, TimeOptions { readonly format: 'table' | 'json' }
 
 export function register(program: Command): void {
-  withControlOptions(program.command('whatif <file>').description('what the limits, quotas and allowed services of FILE would have done to recorded traffic'))
-    .requiredOption('--from <instant>', 'RFC 3339, or how long ago: 45m, 24h, 7d', notEmpty)
-    .requiredOption('--to <instant>', 'RFC 3339, or how long ago', notEmpty)
+  const command = withControlOptions(program.command('whatif <file>').description('what the limits, quotas and allowed services of FILE would have done to recorded traffic'));
+  withTimeOptions(command, { from: 'days are of UTC', to: 'needed with --from' })
     .addOption(new Option('--format <format>', 'json: as the API gives it').choices(['table', 'json']).default('table'))
     .action((file: string, options: WhatifOptions) => whatif(file, options, standardOutput()));
 }
@@ -24,7 +25,7 @@ export function register(program: Command): void {
 /** @throws config_rejected: as `tidegate check` says it; and what the node answers */
 export async function whatif(file: string, options: WhatifOptions, terminal: Terminal, nowMs: number = Date.now()): Promise<void> {
   const { config, version } = checked(file);
-  const question: WhatifQuestion = { from: instant('--from', options.from, nowMs), to: instant('--to', options.to, nowMs), rules: rulesOf(config, version) };
+  const question: WhatifQuestion = { ...rangeOf(options, nowMs), rules: rulesOf(config, version) };
   const client = new ControlClient(findControl(options));
   const text = await client.text('POST', ENDPOINTS.whatif.path, { type: 'application/json', body: JSON.stringify(question), timeoutMs: ENDPOINTS.whatif.answerTimeoutMs });
   const answer = JSON.parse(text) as WhatifAnswer;
@@ -43,7 +44,13 @@ function checked(file: string): LoadedConfig {
   return loaded;
 }
 
-function notEmpty(text: string): string {
-  if (text === '') throw new InvalidArgumentError('It must be an instant.');
-  return text;
+/** @throws invalid_parameter */
+function rangeOf(options: TimeOptions, nowMs: number): { readonly from: string; readonly to: string } {
+  const { from, to, day } = timeQuery(options, nowMs);
+  if (typeof day === 'string') {
+    const { startMs, endMs } = parseDay('--day', day, { nowMs, timeZone: 'UTC' });
+    return { from: new Date(startMs).toISOString(), to: new Date(endMs).toISOString() };
+  }
+  if (typeof from !== 'string' || typeof to !== 'string') throw new TidegateError('invalid_parameter', '--from and --to, or --day: which recorded traffic?');
+  return { from, to };
 }

@@ -8,6 +8,7 @@ export interface RequestsAnswer {
   readonly as_of: string;
   readonly from: string;
   readonly to: string;
+  readonly clipped?: true;
   readonly rows: readonly {
     readonly id: string;
     readonly time: string;
@@ -22,8 +23,9 @@ export interface RequestsAnswer {
   readonly next: string | null;
 }
 
-export function renderRequests(terminal: Terminal, { from, to, rows, next }: RequestsAnswer): string {
-  if (rows.length === 0) return `No call of this kind from ${from} to ${to}.\n`;
+export function renderRequests(terminal: Terminal, { from, to, clipped, rows, next }: RequestsAnswer): string {
+  const kept = clipped === true ? styled(terminal, 'yellow', `Calls are kept from ${from} on.\n`) : '';
+  if (rows.length === 0) return `${kept}No call of this kind from ${from} to ${to}.\n`;
   const table = renderTable(terminal, [
     { head: 'time (UTC)', align: 'left' }, { head: 'app', align: 'left', shrinks: true }, { head: 'route', align: 'left', shrinks: true }, { head: 'method', align: 'left' },
     { head: 'status', align: 'right' }, { head: 'ms', align: 'right' }, { head: 'outcome', align: 'left', shrinks: true }, { head: 'id', align: 'left' },
@@ -31,7 +33,7 @@ export function renderRequests(terminal: Terminal, { from, to, rows, next }: Req
     time.slice(5, 19).replace('T', ' '), app === '' ? '-' : app, service === '' ? '-' : `${service}/${route}`, method,
     { text: status === 0 ? '-' : String(status), ...(styleOf(status) === null ? {} : { style: styleOf(status) as Style }) }, milliseconds(durationUs / 1000), outcome, id,
   ]));
-  return `${table}${next === null ? '' : styled(terminal, 'dim', `More: --cursor ${next}\n`)}`;
+  return `${kept}${table}${next === null ? '' : styled(terminal, 'dim', `More: --cursor ${next}\n`)}`;
 }
 
 function styleOf(status: number): Style | null {

@@ -12,6 +12,7 @@ export interface TrafficAnswer {
   readonly to: string;
   readonly interval: Interval;
   readonly time_zone: string;
+  readonly clipped?: true;
   readonly complete: boolean;
   readonly missing: readonly string[];
   readonly previous?: { readonly from: string; readonly to: string };
@@ -68,6 +69,7 @@ function heading(terminal: Terminal, { subject, total }: TrafficView): string {
     `${styled(terminal, 'bold', `Traffic${subject === '' ? '' : ` of ${printable(subject)}`}`)}`,
     `${minuteOf(total.from)} to ${minuteOf(total.to)} ${total.time_zone}, as of ${total.as_of.slice(11, 19)}`,
   ];
+  if (total.clipped === true) lines.push(styled(terminal, 'yellow', 'the whole range is not kept: this is what is kept of it'));
   if (!total.complete) {
     lines.push(styled(terminal, 'yellow', 'incomplete:'), ...total.missing.slice(0, 5).map((reason) => `  ${printable(reason)}`));
     if (total.missing.length > 5) lines.push(`  and ${total.missing.length - 5} more: see tidegate status`);

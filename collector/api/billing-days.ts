@@ -20,6 +20,8 @@ export interface BillingDaysDeps {
   /** @throws operator_only */
   mustBeOperator(request: FastifyRequest, why: string): void;
   goneSignal(reply: FastifyReply): AbortSignal;
+  /** Of the app that asks, or is asked about alone. */
+  defaultZone(request: FastifyRequest): string;
 }
 
 const Close = Type.Object({
@@ -38,7 +40,7 @@ const Adjust = Type.Object({
 export function registerBillingDays(server: FastifyInstance, deps: BillingDaysDeps): void {
   server.get<{ Querystring: SelectionParameters }>('/v1/billing/days', { schema: { querystring: SelectionParameters } }, async (request, reply) => {
     const principal = deps.principalOf(request);
-    const selection = parseSelection(request.query, principal, new Date(deps.nowMs()).toISOString().slice(0, 7));
+    const selection = parseSelection(request.query, principal, new Date(deps.nowMs()).toISOString().slice(0, 7), { nowMs: deps.nowMs(), timeZone: deps.defaultZone(request) });
     const signal = deps.goneSignal(reply);
     const days = await deps.line.turn({ principal, signal }, () => deps.days.days(selection, signal));
     return { as_of: new Date(deps.asOfMs()).toISOString(), from: selection.fromDay, to: selection.toDay, days };
@@ -47,14 +49,14 @@ export function registerBillingDays(server: FastifyInstance, deps: BillingDaysDe
   server.post<{ Body: Static<typeof Close> }>('/v1/billing/close', { schema: { body: Close } }, async (request) => {
     deps.mustBeOperator(request, 'It changes bills.');
     const { day, app = null, accept_gap: acceptGap } = request.body;
-    parseDate('day', day);
+    parseDate('day', day, null);
     return { closed: await deps.days.close(day, app, acceptGap === undefined ? null : words('accept_gap', acceptGap)) };
   });
 
   server.post<{ Body: Static<typeof Adjust> }>('/v1/billing/adjust', { schema: { body: Adjust } }, (request) => {
     deps.mustBeOperator(request, 'It changes bills.');
     const { day, reason } = request.body;
-    parseDate('day', day);
+    parseDate('day', day, null);
     return deps.days.adjust({ ...request.body, reason: words('reason', reason) });
   });
 }

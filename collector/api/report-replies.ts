@@ -91,7 +91,8 @@ function sendJson(report: TrafficHead, text: string, request: FastifyRequest, re
 /** That much of what the JSON says of the whole report travels in header fields. */
 function describe(reply: FastifyReply, head: TrafficHead, format: Exclude<Format, 'json'>, name: string): FastifyReply {
   return reply.type(TYPES[format]).headers({
-    'content-disposition': `attachment; filename="${name}.${format}"`, 'x-tidegate-as-of': head.as_of, 'x-tidegate-complete': String(head.complete), 'cache-control': 'private, no-cache',
+    'content-disposition': `attachment; filename="${name}.${format}"`, 'x-tidegate-as-of': head.as_of, 'x-tidegate-complete': String(head.complete),
+    ...(head.clipped === true ? { 'x-tidegate-clipped': head.from } : {}), 'cache-control': 'private, no-cache',
   });
 }
 

@@ -21,12 +21,13 @@ import type { Quarantine } from '../log/quarantined.js';
 import type { RebuildLine } from '../rebuild/rebuild.js';
 import { CompletenessAnswers, toldTo, type Judged } from '../reports/completeness-answers.js';
 import { CountedQuestion, countedRequests } from '../reports/counted.js';
-import { bucketBounds, formatInstant, isTimeZone } from '../reports/calendar.js';
+import { isTimeZone } from '../reports/calendar.js';
 import { liveEvent, liveReport } from '../reports/live.js';
 import { parsePrincipal, PRINCIPAL_FIELD, TIME_ZONE_FIELD, type Principal } from '../reports/principal.js';
 import { ReportStore, type Asker, type QueryStore } from '../reports/report-store.js';
 import { parseRequestsQuery, requestList, RequestsParameters } from '../reports/request-list.js';
 import { requestEvent } from '../reports/requests.js';
+import { parseDay } from '../reports/time-text.js';
 import type { TrafficDeps } from '../reports/traffic.js';
 import { LatencyParameters, parseTrafficQuery, TrafficParameters, type TrafficQuery } from '../reports/traffic-query.js';
 import { registerBillingDays, type Days } from './billing-days.js';
@@ -57,7 +58,7 @@ export interface CollectorApiDeps {
 }
 
 const CompletenessParameters = Type.Object({
-  day: Type.Optional(Type.String({ description: 'Such as 2026-11-21. Default: today.' })),
+  day: Type.Optional(Type.String({ maxLength: 100, description: 'Such as 2026-11-21, yesterday or monday. Default: today.' })),
   time_zone: Type.Optional(Type.String({ description: 'Whose day. Default: the app\'s own zone, else UTC.' })),
 }, { additionalProperties: false });
 const LiveParameters = Type.Object({ time_zone: Type.Optional(Type.String()) }, { additionalProperties: false });
@@ -116,7 +117,7 @@ export function createCollectorApi(deps: CollectorApiDeps): FastifyInstance {
 
   server.get<{ Querystring: RequestsParameters }>('/v1/requests', { schema: { querystring: RequestsParameters } }, (request, reply) => {
     const principal = principalOf(request);
-    return requestList(traffic, parseRequestsQuery(request.query, { nowMs: nowMs(), principal }), { principal, signal: goneSignal(reply) });
+    return requestList(traffic, parseRequestsQuery(request.query, { nowMs: nowMs(), principal, defaultTimeZone: defaultZone(request) }), { principal, signal: goneSignal(reply) });
   });
 
   server.get<{ Params: { id: string } }>('/v1/requests/:id', { schema: { querystring: NoParameters } }, (request, reply) =>
@@ -125,15 +126,15 @@ export function createCollectorApi(deps: CollectorApiDeps): FastifyInstance {
   server.get<{ Querystring: Static<typeof CompletenessParameters> }>('/v1/completeness', { schema: { querystring: CompletenessParameters } }, async (request, reply) => {
     const principal = principalOf(request);
     const timeZone = zone(request.query.time_zone, request);
-    const [fromMs, toMs] = dayBounds(request.query.day, timeZone, nowMs());
+    const { date, startMs: fromMs, endMs: toMs } = parseDay('day', request.query.day ?? 'today', { nowMs: nowMs(), timeZone });
     const answer = await completeness.of(fromMs, toMs, { principal, signal: goneSignal(reply) });
     const { complete, reasons, dropped } = toldTo(principal, answer);
-    const day = { day: request.query.day ?? formatInstant(fromMs, timeZone).slice(0, 10), time_zone: timeZone, from: new Date(fromMs).toISOString(), to: new Date(toMs).toISOString() };
+    const day = { day: date, time_zone: timeZone, from: new Date(fromMs).toISOString(), to: new Date(toMs).toISOString() };
     // streams carry names of nodes and all apps' counts
     return principal.kind === 'app' ? { ...day, as_of: answer.as_of, complete, reasons, dropped } : { ...day, ...answer, dropped };
   });
 
-  if (deps.days !== undefined) registerBillingDays(server, { days: deps.days, line: store, nowMs, asOfMs: () => deps.asOfMs(), principalOf, mustBeOperator, goneSignal });
+  if (deps.days !== undefined) registerBillingDays(server, { days: deps.days, line: store, nowMs, asOfMs: () => deps.asOfMs(), principalOf, mustBeOperator, goneSignal, defaultZone });
   server.post<{ Body: WhatifQuestion }>('/v1/whatif', { schema: { querystring: NoParameters, body: WhatifQuestion }, bodyLimit: WHATIF_LIMIT_BYTES }, (request, reply) => {
     mustBeOperator(request);
     return whatif(traffic, request.body, { principal: principalOf(request), signal: goneSignal(reply) });
@@ -171,7 +172,7 @@ export function createCollectorApi(deps: CollectorApiDeps): FastifyInstance {
   });
 
   server.get<{ Querystring: ExportParameters }>('/v1/billing/export', { schema: { querystring: ExportParameters } }, async (request, reply) => {
-    const query = parseExportQuery(request.query, { principal: principalOf(request), accept: request.headers.accept ?? '' });
+    const query = parseExportQuery(request.query, { principal: principalOf(request), accept: request.headers.accept ?? '', clock: { nowMs: nowMs(), timeZone: defaultZone(request) } });
     const failed = (error: Error, report: string): void => { deps.log.error({ err: error, report }, 'an export broke off while it was sent'); };
     return sendExport({ ...billingOf(deps), line: store, nowMs, failed }, query, reply, goneSignal(reply));
   });
@@ -218,22 +219,6 @@ function defaultZone(request: FastifyRequest): string {
 function zone(asked: string | undefined, request: FastifyRequest): string {
   if (asked !== undefined && !isTimeZone(asked)) throw new InvalidParameterError('time_zone', 'must be an IANA name such as Asia/Kolkata');
   return asked ?? defaultZone(request);
-}
-
-/** The bounds of a local date, or of the one that `nowMs` is in. */
-function dayBounds(day: string | undefined, timeZone: string, nowMs: number): readonly [number, number] {
-  if (day === undefined) return bucketBounds('day', timeZone, nowMs, nowMs + 1) as [number, number];
-  const midnightMs = Date.parse(`${day}T00:00:00Z`);
-  const year = Number(day.slice(0, 4));
-  if (Number.isNaN(midnightMs) || year < 1971 || year > 2099 || new Date(midnightMs).toISOString().slice(0, 10) !== day) {
-    throw new InvalidParameterError('day', 'must be a date such as 2026-11-21, from 1971 to 2099');
-  }
-  // local midnight lies within 15 h of UTC's; the date's bucket is the one whose local noon is that date's
-  const bounds = bucketBounds('day', timeZone, midnightMs - 86_400_000, midnightMs + 2 * 86_400_000);
-  const format = new Intl.DateTimeFormat('sv-SE', { timeZone, dateStyle: 'short' });
-  const index = bounds.findIndex((start) => format.format(start) === day);
-  if (index < 0 || index + 1 >= bounds.length) throw new InvalidParameterError('day', `${timeZone} has no such day`);
-  return [bounds[index] as number, bounds[index + 1] as number];
 }
 
 /** Aborts when the asker has left before its answer. */

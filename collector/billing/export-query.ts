@@ -2,6 +2,7 @@
 import Type, { type Static } from 'typebox';
 import type { Principal } from '../reports/principal.js';
 import type { EntrySelection } from './entry.js';
+import type { Clock } from '../reports/time-text.js';
 import { parseSelection, SELECTION } from './selection.js';
 
 export const EXPORT_FORMATS = ['csv', 'json', 'ndjson', 'parquet', 'cloudevents'] as const;
@@ -26,10 +27,10 @@ export interface ExportQuery {
 }
 
 /** @throws invalid_parameter; operator_only: another app's */
-export function parseExportQuery(parameters: ExportParameters, context: { readonly principal: Principal; readonly accept: string }): ExportQuery {
+export function parseExportQuery(parameters: ExportParameters, context: { readonly principal: Principal; readonly accept: string; readonly clock: Clock }): ExportQuery {
   const { principal, accept } = context;
   const { format = acceptedFormat(accept), manifest = false, ...selected } = parameters;
-  const selection = parseSelection(selected, principal, null);
+  const selection = parseSelection(selected, principal, null, context.clock);
   const { month } = selected;
   return { selection, format, manifest, principal, kept: month !== undefined && (selection.apps === null || selection.apps.length === 1), name: month === undefined ? `billing-${selection.fromDay}-to-${selection.toDay}` : `billing-${month}` };
 }

@@ -8,7 +8,8 @@ import { requires } from '../../test/harness/requires.js';
 import { ChdbStore } from '../store/chdb-store.js';
 import { insertEvents } from '../store/insert-events.fixture.js';
 import { migrate } from '../store/migrate.js';
-import { isImported } from './imported-days.js';
+import { importedWithin, isImported } from './imported-days.js';
+import { keptRange } from './kept-range.js';
 import { ReportStore } from './report-store.js';
 
 test('a range between imported days can be asked; one that reaches beyond them, or has days that were counted and are gone, cannot', { skip: requires('chdb') }, async (t) => {
@@ -33,6 +34,17 @@ test('a range between imported days can be asked; one that reaches beyond them, 
     assert.equal(await can(table, '2015-05-15T23:59:59Z', '2015-05-20T00:00:00Z'), false);
     assert.equal(await can(table, '2015-05-17T00:00:00Z', '2015-05-21T00:00:01Z'), false);
   }
+
+  // asked for from two days before its first line, in any zone
+  const kept = (from: string, to: string, timeZone = 'UTC') => keptRange({ store: reports, kept: () => ({ eventsMs: 86_400_000, minutesMs: 86_400_000, quarterHoursMs: 86_400_000 }), nowMs: () => Date.parse('2026-11-21T10:00:00Z') },
+    { fromMs: Date.parse(from), toMs: Date.parse(to), timeZone }, 'events', { principal: { kind: 'operator' } }, 'this');
+  const range = (from: string, to: string, clipped: boolean) => ({ fromMs: Date.parse(from), toMs: Date.parse(to), clipped });
+  assert.deepEqual(await kept('2015-05-15T00:00:00Z', '2015-05-20T00:00:00Z'), range('2015-05-17T00:00:00Z', '2015-05-20T00:00:00Z', true));
+  assert.deepEqual(await kept('2015-05-01T00:00:00Z', '2015-06-01T00:00:00Z'), range('2015-05-17T00:00:00Z', '2015-05-20T00:00:00Z', true), 'it ends with the last of them too');
+  assert.deepEqual(await kept('2015-05-14T18:30:00Z', '2015-05-20T18:30:00Z', 'Asia/Kolkata'), range('2015-05-16T18:30:00Z', '2015-05-20T18:30:00Z', true), 'whole days of the zone');
+  assert.deepEqual(await kept('2015-05-17T00:00:00Z', '2015-05-20T00:00:00Z'), range('2015-05-17T00:00:00Z', '2015-05-20T00:00:00Z', false));
+  await assert.rejects(kept('2015-05-01T00:00:00Z', '2015-05-15T00:00:00Z'), { code: 'range_not_kept' });
+  assert.equal(await importedWithin(reports, { principal: { kind: 'operator' } }, Date.parse('2015-05-01T00:00:00Z'), Date.parse('2015-05-17T00:00:00Z')), null);
 
   // the gateway's own day between the two, of which the raw events have gone
   await insertEvents(store, [{ timeMs: Date.parse('2015-05-18T12:00:00Z'), seq: 1, ordinal: 1 }]);

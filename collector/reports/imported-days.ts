@@ -20,7 +20,7 @@ ${REPORT_SETTINGS}`;
  * @param table that would be read
  */
 export async function isImported(store: ReportStore, asker: Asker, table: string, fromMs: number, toMs: number): Promise<boolean> {
-  const [first, last] = [Math.floor(fromMs / DAY_MS), Math.floor((toMs - 1) / DAY_MS)];
+  const [first, last] = daysOf(fromMs, toMs);
   const params = { from_s: Math.floor(fromMs / 1000), to_s: Math.ceil(toMs / 1000), table: table.replace('tidegate.', ''), first: Math.max(0, first - 1), last: last + 1 };
   const [row] = await store.query(SQL, params, asker);
   const days = (row?.['days'] as readonly unknown[] | undefined ?? []).map(Number).sort((a, b) => a - b);
@@ -30,6 +30,20 @@ export async function isImported(store: ReportStore, asker: Asker, table: string
   if (days.some((day, i) => i > 0 && !monthsBetween(days[i - 1] as number, day).every((month) => months.has(month)))) return false;
   return first >= (days[0] as number) - 1 && last <= (days.at(-1) as number) + 1;
 }
+
+const WITHIN_SQL = `SELECT count() AS days, toRelativeDayNum(min(i.day)) AS first_day, toRelativeDayNum(max(i.day)) AS last_day
+FROM tidegate.imports AS i
+WHERE i.day >= toDate({first:UInt16}) AND i.day <= toDate({last:UInt16})
+${REPORT_SETTINGS}`;
+
+/** The first and the last imported day (UTC, since the epoch) that a range touches; null: none. */
+export async function importedWithin(store: ReportStore, asker: Asker, fromMs: number, toMs: number): Promise<{ readonly first: number; readonly last: number } | null> {
+  const [first, last] = daysOf(fromMs, toMs);
+  const [row] = await store.query(WITHIN_SQL, { first: Math.max(0, first), last }, asker);
+  return Number(row?.['days'] ?? 0) === 0 ? null : { first: Number(row?.['first_day']), last: Number(row?.['last_day']) };
+}
+
+const daysOf = (fromMs: number, toMs: number): readonly [first: number, last: number] => [Math.floor(fromMs / DAY_MS), Math.floor((toMs - 1) / DAY_MS)];
 
 /** `202611` of each month from one day's to another's. */
 function monthsBetween(from: number, to: number): string[] {

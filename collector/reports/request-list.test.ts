@@ -86,7 +86,7 @@ test('bad questions are refused as the traffic report refuses them; a cursor is 
   const invalid = async (parameters: RequestsParameters, parameter: string, principal: Principal = OPERATOR): Promise<void> => {
     await assert.rejects(async () => ask(parameters, principal), (error) => error instanceof InvalidParameterError && error.parameter === parameter, JSON.stringify(parameters));
   };
-  await invalid({ from: 'yesterday' }, 'from');
+  await invalid({ from: 'yesteryear' }, 'from');
   await invalid({ from: RANGE.to, to: RANGE.from }, 'from');
   for (const text of ['', 'x', 'W10', Buffer.from('[0,1,"a",2,"0000000000000001",3]').toString('base64url')]) await invalid({ cursor: text }, 'cursor');
   await invalid({ cursor, service: ['catalogue'] }, 'cursor');
@@ -98,6 +98,17 @@ test('bad questions are refused as the traffic report refuses them; a cursor is 
   }
   await assert.rejects(ask({ from: '2026-09-01T00:00:00Z', to: '2026-09-02T00:00:00Z' }), (error) =>
     error instanceof TidegateError && error.code === 'range_not_kept' && /needed for single requests\.$/.test(error.message));
+});
+
+test('days are those of the zone that is asked about, and what begins before the first kept day is listed from there', async () => {
+  const day = await ask({ day: '2026-11-20', time_zone: 'Asia/Kolkata' });
+  assert.deepEqual([day.from, day.to, day.clipped], ['2026-11-19T18:30:00Z', '2026-11-20T18:30:00Z', undefined]);
+  assert.deepEqual(await ask({ from: 'yesterday', to: 'today', time_zone: 'Asia/Kolkata', limit: 1000 }), await ask({ day: 'yesterday', time_zone: 'Asia/Kolkata', limit: 1000 }));
+  const old = await ask({ from: '2026-09-01', to: '2026-11-22', limit: 2 });
+  assert.deepEqual([old.from, old.clipped], ['2026-10-23T00:00:00Z', true]);
+  assert.equal((await ask({ from: '2026-09-01', to: '2026-11-22', limit: 2, cursor: old.next ?? '' })).rows.length, 2, 'a page further');
+  const today = await ask({ day: 'today', limit: 1 });
+  assert.equal((await ask({ day: 'today', limit: 1, cursor: today.next ?? '' })).from, today.from);
 });
 
 test('an asker that has left is searched for no longer', async () => {

@@ -2,20 +2,21 @@
 import Type, { type Static } from 'typebox';
 import { InvalidParameterError } from '../../errors/invalid-parameter.js';
 import { formatRequestId } from '../../gateway/events/request-id.js';
-import { formatInstant } from './calendar.js';
+import { formatInstant, isTimeZone } from './calendar.js';
 import { readCallCursor, writeCallCursor, type CallPosition } from './cursor.js';
 import { EVENT_SQL, eventJson } from './requests.js';
 import { REPORT_SETTINGS, type Asker, type Row } from './report-store.js';
-import { requireKept, type TrafficDeps } from './traffic.js';
-import { parseTrafficQuery, TrafficParameters, type QueryContext, type TrafficQuery } from './traffic-query.js';
+import { keptRange } from './kept-range.js';
+import type { TrafficDeps } from './traffic.js';
+import { parseRange, parseTrafficQuery, TrafficParameters, type QueryContext, type TrafficQuery } from './traffic-query.js';
 import { conditionParams, conditions } from './traffic-statement.js';
 
-const { from, to, app, service, route, status, outcome, cursor } = TrafficParameters.properties;
+const { from, to, day, time_zone, app, service, route, status, outcome, cursor } = TrafficParameters.properties;
 const MOST = 1000;
 const DEFAULT_ROWS = 100;
 
 export const RequestsParameters = Type.Object({
-  from, to, app, service, route, status, outcome, cursor,
+  from, to, day, time_zone, app, service, route, status, outcome, cursor,
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: MOST, description: `Calls of a page. Default: ${DEFAULT_ROWS}.` })),
 }, { additionalProperties: false });
 export type RequestsParameters = Static<typeof RequestsParameters>;
@@ -33,6 +34,8 @@ export interface RequestList {
   readonly as_of: string;
   readonly from: string;
   readonly to: string;
+  /** As of a traffic report: what is older is not kept. */
+  readonly clipped?: true;
   /** As `GET /v1/requests/{id}` has it, without later rows of long connections. */
   readonly rows: readonly Readonly<Record<string, unknown>>[];
   /** The cursor of the next page; null: there are no more. */
@@ -40,10 +43,12 @@ export interface RequestList {
 }
 
 /** @throws invalid_parameter naming the parameter; operator_only where an app asks for another one */
-export function parseRequestsQuery({ limit = DEFAULT_ROWS, cursor: given, ...parameters }: RequestsParameters, context: Omit<QueryContext, 'accept' | 'defaultTimeZone'>): RequestsQuery {
+export function parseRequestsQuery({ limit = DEFAULT_ROWS, cursor: given, time_zone: zone, from: since, to: until, day: date, ...filters }: RequestsParameters, context: Omit<QueryContext, 'accept' | 'defaultTimeZone'> & Partial<Pick<QueryContext, 'defaultTimeZone'>>): RequestsQuery {
   const known = given === undefined ? null : readCallCursor(given);
-  const range = known === null ? {} : { from: new Date(known.fromMs).toISOString(), to: new Date(known.toMs).toISOString() };
-  const selection = parseTrafficQuery({ ...range, ...parameters, interval: 'total' }, { ...context, accept: '', defaultTimeZone: 'UTC' });
+  const timeZone = zone ?? context.defaultTimeZone ?? 'UTC';
+  if (!isTimeZone(timeZone)) throw new InvalidParameterError('time_zone', 'must be an IANA name such as Asia/Kolkata');
+  const { fromMs, toMs } = parseRange({ from: since, to: until, day: date }, { nowMs: context.nowMs, timeZone }, known);
+  const selection = parseTrafficQuery({ ...filters, from: new Date(fromMs).toISOString(), to: new Date(toMs).toISOString(), interval: 'total' }, { ...context, accept: '', defaultTimeZone: timeZone });
   if (known !== null && !known.fits(selection)) throw new InvalidParameterError('cursor', 'is of another question: repeat all parameters of the page before');
   return { selection, limit, after: known?.position ?? null };
 }
@@ -53,8 +58,9 @@ const FIRST_SLICE_MS = 900_000;
 const SLICE_GROWTH = 4;
 
 /** @throws range_not_kept, report_too_large, report_busy, the signal's reason, and what the store throws */
-export async function requestList(deps: Omit<TrafficDeps, 'completeness'>, { selection, limit, after }: RequestsQuery, asker: Asker): Promise<RequestList> {
-  await requireKept(deps, selection, 'events', asker, 'single requests');
+export async function requestList(deps: Omit<TrafficDeps, 'completeness'>, { selection: asked, limit, after }: RequestsQuery, asker: Asker): Promise<RequestList> {
+  const kept = await keptRange(deps, asked, 'events', asker, 'single requests');
+  const selection = { ...asked, fromMs: kept.fromMs, toMs: kept.toMs };
   const asOfMs = deps.asOfMs();
   const found: Row[] = [];
   let endMs = after === null ? selection.toMs : Math.min(selection.toMs, after.timeMs + 1);
@@ -71,9 +77,9 @@ export async function requestList(deps: Omit<TrafficDeps, 'completeness'>, { sel
   const rows = found.slice(0, limit);
   const last = rows.at(-1);
   return {
-    as_of: formatInstant(asOfMs, 'UTC'), from: formatInstant(selection.fromMs, 'UTC'), to: formatInstant(selection.toMs, 'UTC'),
+    as_of: formatInstant(asOfMs, 'UTC'), from: formatInstant(selection.fromMs, 'UTC'), to: formatInstant(selection.toMs, 'UTC'), ...(kept.clipped ? { clipped: true } : {}),
     rows: rows.map((row) => ({ id: idOf(row), ...eventJson(row, asker.principal.kind === 'operator') })),
-    next: found.length > limit && last !== undefined ? writeCallCursor(selection, { timeMs: Number(last['time_ms']), stream: String(last['stream']), ordinal: Number(last['ordinal']) }) : null,
+    next: found.length > limit && last !== undefined ? writeCallCursor(asked, { timeMs: Number(last['time_ms']), stream: String(last['stream']), ordinal: Number(last['ordinal']) }) : null,
   };
 }
 

@@ -4,10 +4,11 @@ import { TidegateError } from '../../errors/tidegate-error.js';
 import { InvalidParameterError } from '../../errors/invalid-parameter.js';
 import { METHODS } from '../../gateway/events/event.js';
 import { OUTCOMES } from '../../gateway/events/outcomes.js';
-import { EARLIEST_MS, INTERVALS, isTimeZone, LATEST_MS, type Interval } from './calendar.js';
+import { INTERVALS, isTimeZone, type Interval } from './calendar.js';
 import { readCursor, type Position } from './cursor.js';
 import type { Principal } from './principal.js';
 import { MAX_ROWS } from './report-store.js';
+import { endOfStep, isAgo, isRelative, parseDay, parseInstant, type Clock } from './time-text.js';
 
 /** Kept in the rollups. */
 export const ROLLUP_GROUPS = ['app', 'service', 'route', 'status_class'] as const;
@@ -27,8 +28,9 @@ const oneOf = <const T extends readonly string[]>(values: T, description: string
 
 /** Which events a report is of, and by which time. */
 const Selection = {
-  from: Type.Optional(Type.String({ description: 'RFC 3339; first instant of the range. Default: 24 h before `to`.' })),
-  to: Type.Optional(Type.String({ description: 'RFC 3339; first instant after the range. Default: the end of the quarter of an hour under way.' })),
+  from: Type.Optional(Type.String({ maxLength: 100, description: 'First instant of the range: RFC 3339; a day (2026-11-23, today, yesterday, monday), which stands for its first instant in `time_zone`; or how long ago (45m, 24h, 7d). Default: 24 h before `to`.' })),
+  to: Type.Optional(Type.String({ maxLength: 100, description: 'First instant after the range, written as `from`. Default: the end of the quarter of an hour under way.' })),
+  day: Type.Optional(Type.String({ maxLength: 100, description: 'In place of from and to: one day of `time_zone`, such as 2026-11-23 or yesterday.' })),
   interval: oneOf(INTERVALS, 'Length of a bucket. Default: hour.'),
   time_zone: Type.Optional(Type.String({ description: 'IANA name. Default: the app\'s own zone where one app is asked for, else UTC.' })),
   app: Texts('Only these apps; repeatable.'),
@@ -81,18 +83,9 @@ export interface TrafficQuery {
   readonly principal: Principal;
 }
 
-const QUARTER_MS = 900_000;
 const DAY_MS = 86_400_000;
-const RFC3339 = /^\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})$/;
 /** Shortest length of a bucket: to refuse a range before its bounds are computed. */
 const SHORTEST_MS: Readonly<Record<Interval, number>> = { minute: 60_000, hour: 3_600_000, day: DAY_MS, month: 28 * DAY_MS, total: Number.POSITIVE_INFINITY };
-
-export function parseInstant(parameter: string, text: string): number {
-  const ms = RFC3339.test(text) ? Date.parse(text) : Number.NaN;
-  if (Number.isNaN(ms)) throw new InvalidParameterError(parameter, 'must be an RFC 3339 instant such as 2026-11-21T00:00:00Z (a + in a URL is written %2B)');
-  if (ms < EARLIEST_MS || ms > LATEST_MS) throw new InvalidParameterError(parameter, 'must lie between 1971 and 2100');
-  return ms;
-}
 
 /** All of a class: the engine then looks for numbers alone. @throws invalid_parameter */
 function parseStatus(text: string): number | readonly number[] {
@@ -113,14 +106,12 @@ export interface QueryContext {
 /** @throws invalid_parameter naming the parameter; operator_only where an app asks for another one, or for what is the operator's */
 export function parseTrafficQuery(parameters: TrafficParameters, context: QueryContext): TrafficQuery {
   const cursor = parameters.cursor === undefined ? null : readCursor(parameters.cursor);
-  const toMs = parameters.to !== undefined ? parseInstant('to', parameters.to) : cursor?.toMs ?? (Math.floor(context.nowMs / QUARTER_MS) + 1) * QUARTER_MS;
-  const fromMs = parameters.from !== undefined ? parseInstant('from', parameters.from) : cursor?.fromMs ?? toMs - DAY_MS;
-  if (fromMs >= toMs) throw new InvalidParameterError('from', 'must be before `to`');
+  const timeZone = parameters.time_zone ?? context.defaultTimeZone;
+  if (!isTimeZone(timeZone)) throw new InvalidParameterError('time_zone', 'must be an IANA name such as Asia/Kolkata');
+  const { fromMs, toMs } = parseRange(parameters, { nowMs: context.nowMs, timeZone }, cursor);
   const interval = (parameters.interval ?? 'hour') as Interval;
   const most = (toMs - fromMs) / SHORTEST_MS[interval];
   if (most > MAX_ROWS) throw new InvalidParameterError('interval', `the range has ${Math.ceil(most)} buckets of this length; at most ${MAX_ROWS}`);
-  const timeZone = parameters.time_zone ?? context.defaultTimeZone;
-  if (!isTimeZone(timeZone)) throw new InvalidParameterError('time_zone', 'must be an IANA name such as Asia/Kolkata');
   const groupBy = parseGroups(parameters.group_by ?? []);
   if (context.principal.kind === 'app') refuseOperatorGroups(groupBy, parameters);
   const query: TrafficQuery = {
@@ -138,6 +129,28 @@ export function parseTrafficQuery(parameters: TrafficParameters, context: QueryC
   refuseUnfit(query);
   if (cursor !== null && !cursor.fits(query)) throw new InvalidParameterError('cursor', 'is of another question: repeat all parameters of the page before');
   return query;
+}
+
+interface Range { readonly fromMs: number; readonly toMs: number }
+
+/** @param known the range of the page before. @throws invalid_parameter */
+export function parseRange({ from, to, day }: { readonly from?: string | undefined; readonly to?: string | undefined; readonly day?: string | undefined }, clock: Clock, known: Range | null): Range {
+  if (day !== undefined) {
+    if (from !== undefined || to !== undefined) throw new InvalidParameterError('day', 'does not go with from and to');
+    // today may be another day by now
+    if (known !== null && isRelative(day)) return known;
+    const { startMs, endMs } = parseDay('day', day, clock);
+    return { fromMs: startMs, toMs: endMs };
+  }
+  const instant = (parameter: 'from' | 'to', text: string | undefined): number | undefined => {
+    if (text === undefined || (known !== null && isRelative(text))) return known?.[`${parameter}Ms`];
+    return parseInstant(parameter, text, clock);
+  };
+  // so long as was said: from a minute's end on to a minute's end
+  const toMs = instant('to', to) ?? endOfStep(from !== undefined && isAgo(from) ? from : '', clock.nowMs);
+  const fromMs = instant('from', from) ?? toMs - DAY_MS;
+  if (fromMs >= toMs) throw new InvalidParameterError('from', 'must be before `to`');
+  return { fromMs, toMs };
 }
 
 function acceptedFormat(accept: string): Format {

@@ -97,18 +97,36 @@ test('beyond what is kept, the report says so instead of counting less', async (
   assert.deepEqual((await trafficReport(deps, parse({ ...old, interval: 'minute' }))).rows, []);
 });
 
+test('a range that begins before the first kept day is answered from that day on, and says so', async () => {
+  const asked: TrafficParameters = { from: '2026-10-01', to: '2026-11-22', interval: 'day', group_by: ['status'], time_zone: 'Asia/Kolkata' };
+  const report = await trafficReport(deps, parse(asked));
+  assert.deepEqual([report.from, report.to, report.clipped], ['2026-10-23T00:00:00+05:30', '2026-11-22T00:00:00+05:30', true], 'events are kept for 30 days: since 2026-10-22T10:07:31Z');
+  assert.deepEqual(report.rows, (await trafficReport(deps, parse({ ...asked, from: '2026-10-23' }))).rows);
+  // pages go on with the range as it was asked for
+  const page = await trafficReport(deps, parse({ ...asked, limit: 2 }));
+  const rest = await trafficReport(deps, parse({ ...asked, limit: 1000, cursor: page.next ?? '' }));
+  assert.deepEqual([...page.rows, ...rest.rows], report.rows);
+  // less than a day is left: from the quarter of an hour on that is kept whole
+  const short = await trafficReport(deps, parse({ ...asked, to: '2026-10-22T12:00:00Z', time_zone: 'UTC' }));
+  assert.deepEqual([short.from, short.clipped], ['2026-10-22T10:15:00Z', true]);
+  assert.equal((await trafficReport(deps, parse({ ...asked, from: '2026-11-18' }))).clipped, undefined);
+  await assert.rejects(trafficReport(deps, parse({ ...asked, compare: 'previous', from: '2026-10-25', to: '2026-11-22' })), { code: 'range_not_kept', message: /^The period before begins/ }, 'half a period is none to compare with');
+});
+
 test('events that went early for want of room are not taken for none', async () => {
   const parameters: TrafficParameters = { from: '2026-10-30T00:00:00Z', to: '2026-11-21T00:00:00Z', group_by: ['status'], interval: 'total' };
   assert.equal((await trafficReport(deps, parse(parameters))).rows.length > 0, true);
   // what is left when the day's partition of events has been dropped
   await store.command(`INSERT INTO tidegate.traffic_quarter_hour (time, app, service, route, status_class, requests) VALUES ('2026-11-01 10:00:00', 'acme', 'catalogue', 'items', 2, 5)`);
-  await assert.rejects(trafficReport(deps, parse(parameters)), { code: 'range_not_kept' });
+  const { from, clipped } = await trafficReport(deps, parse(parameters));
+  assert.deepEqual([from, clipped], ['2026-11-17T00:00:00Z', true], 'from the first day on of which they are there');
+  await assert.rejects(trafficReport(deps, parse({ ...parameters, to: '2026-11-02T00:00:00Z' })), { code: 'range_not_kept' }, 'none of it is there');
   assert.ok((await trafficReport(deps, parse({ ...parameters, from: '2026-11-18T00:00:00Z' }))).rows.length > 0);
 });
 
 test('what cannot be asked is refused by name', () => {
   const cases: readonly (readonly [TrafficParameters, string])[] = [
-    [{ from: 'yesterday' }, 'from'], [{ to: '2026-11-21' }, 'to'], [{ to: '9999-01-01T00:00:00Z' }, 'to'], [{ from: RANGE.to, to: RANGE.from }, 'from'],
+    [{ from: 'yesteryear' }, 'from'], [{ to: '2026-11-31' }, 'to'], [{ day: '7d' }, 'day'], [{ day: 'today', from: 'yesterday' }, 'day'], [{ to: '9999-01-01T00:00:00Z' }, 'to'], [{ from: RANGE.to, to: RANGE.from }, 'from'],
     [{ from: RANGE.from, to: RANGE.from }, 'from'], [{ time_zone: 'Mars/Olympus' }, 'time_zone'], [{ group_by: ['app', 'client'] }, 'group_by'], [{ group_by: [''] }, 'group_by'],
     [{ from: '2025-01-01T00:00:00Z', to: '2026-01-01T00:00:00Z', interval: 'minute' }, 'interval'],
     ...HOSTILE.flatMap((text): (readonly [TrafficParameters, string])[] => [[{ group_by: [text] }, 'group_by'], [{ time_zone: text }, 'time_zone'], [{ from: text }, 'from']]),

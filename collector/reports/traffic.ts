@@ -4,12 +4,12 @@ import { TidegateError } from '../../errors/tidegate-error.js';
 import { bucketBounds, EARLIEST_MS, formatInstant } from './calendar.js';
 import { toldTo, type Verdict } from './completeness-answers.js';
 import { writeCursor } from './cursor.js';
-import { isImported } from './imported-days.js';
+import { keptRange, rawFor, type KeptDeps } from './kept-range.js';
 import { summarise, type DurationSummary } from './percentiles.js';
-import { MAX_ROWS, REPORT_SETTINGS, type Asker, type ReportStore, type Row } from './report-store.js';
-import { needsRaw, type Group, type TrafficQuery } from './traffic-query.js';
+import { MAX_ROWS, type Asker, type Row } from './report-store.js';
+import type { Group, TrafficQuery } from './traffic-query.js';
 import { filled, foundRows, keysOf, keyText, periodBefore, positionOf, topGroups, type PeriodBefore, type Reading } from './traffic-rows.js';
-import { chooseSource, gapRow, isGap, keyNames, QUARTER_MS, tableOf, type Source } from './traffic-statement.js';
+import { chooseSource, gapRow, isGap, keyNames } from './traffic-statement.js';
 
 export interface TrafficSums {
   readonly requests: number;
@@ -42,6 +42,8 @@ export interface TrafficHead {
   readonly to: string;
   readonly interval: string;
   readonly time_zone: string;
+  /** The range that was asked for is longer: of the rest nothing is kept. Absent: it is not. */
+  readonly clipped?: true;
   /** False: something of the range, or of the period before, is known to be missing, or not proven to be whole; `missing` says what. */
   readonly complete: boolean;
   readonly missing: readonly string[];
@@ -56,15 +58,11 @@ export interface TrafficReport extends TrafficHead {
   readonly next?: string | null;
 }
 
-export interface TrafficDeps {
-  readonly store: ReportStore;
+export interface TrafficDeps extends KeptDeps {
   /** ms since the epoch; everything recorded before it is stored. */
   asOfMs(): number;
   /** Is what was recorded in the range there and whole, as far as time has gone? */
   completeness(fromMs: number, toMs: number, asker: Asker): Promise<Verdict>;
-  /** How far back each is kept. */
-  kept(): { readonly eventsMs: number; readonly minutesMs: number; readonly quarterHoursMs: number };
-  nowMs(): number;
 }
 
 /** Of a report that is streamed: what one turn at the store brings into memory. */
@@ -80,17 +78,21 @@ export interface OpenedReport {
 }
 
 /** @throws range_not_kept, report_too_large, report_busy, and what the store throws */
-export async function openReport(deps: TrafficDeps, query: TrafficQuery, signal?: AbortSignal): Promise<OpenedReport> {
-  const bounds = bucketBounds(query.interval, query.timeZone, query.fromMs, query.toMs);
-  if (bounds.length - 1 > MAX_ROWS) throw new TidegateError('report_too_large', `The range has ${bounds.length - 1} buckets; at most ${MAX_ROWS}.`);
-  const before = query.compare ? periodBefore({ query, bounds }) : null;
+export async function openReport(deps: TrafficDeps, asked: TrafficQuery, signal?: AbortSignal): Promise<OpenedReport> {
+  const askedBounds = boundsOf(asked);
+  const before = asked.compare ? periodBefore({ query: asked, bounds: askedBounds }) : null;
   if (before !== null && before.fromMs >= before.toMs) throw new InvalidParameterError('compare', 'the period before has no such part: ask for whole months');
-  const fromMs = before?.fromMs ?? query.fromMs;
-  if (fromMs < EARLIEST_MS) throw new InvalidParameterError('compare', 'the period before begins before 1971');
+  if ((before?.fromMs ?? asked.fromMs) < EARLIEST_MS) throw new InvalidParameterError('compare', 'the period before begins before 1971');
   // both are read from the same
-  const source = chooseSource({ ...query, fromMs }, [...(before?.bounds ?? []), ...bounds]);
-  const asker: Asker = { principal: query.principal, ...(signal === undefined ? {} : { signal }) };
-  await requireKept(deps, { ...query, fromMs }, source, asker).catch((error: unknown) => { throw before === null ? error : ofPeriodBefore(error, before.fromMs); });
+  const source = chooseSource({ ...asked, fromMs: before?.fromMs ?? asked.fromMs }, [...(before?.bounds ?? []), ...askedBounds]);
+  const asker: Asker = { principal: asked.principal, ...(signal === undefined ? {} : { signal }) };
+  const range = { ...asked, fromMs: before?.fromMs ?? asked.fromMs };
+  const kept = await keptRange(deps, range, source, asker, rawFor(asked)).catch((error: unknown) => { throw before === null ? error : ofPeriodBefore(error, before.fromMs); });
+  // a period that is not there whole is none to compare with
+  if (kept.clipped && before !== null) throw ofPeriodBefore(new TidegateError('range_not_kept', `What it is read from is kept since ${new Date(kept.fromMs).toISOString()}.`), before.fromMs);
+  const query = kept.clipped ? { ...asked, fromMs: kept.fromMs, toMs: kept.toMs } : asked;
+  const bounds = kept.clipped ? boundsOf(query) : askedBounds;
+  const fromMs = before?.fromMs ?? query.fromMs;
   // before the verdict, which then speaks for all up to it, and before the numbers, which hold all up to it
   const asOfMs = deps.asOfMs();
   const verdict = toldTo(asker.principal, await deps.completeness(fromMs, query.toMs, asker));
@@ -100,12 +102,19 @@ export async function openReport(deps: TrafficDeps, query: TrafficQuery, signal?
   return {
     head: {
       as_of: formatInstant(asOfMs, zone), from: formatInstant(query.fromMs, zone), to: formatInstant(query.toMs, zone),
-      interval: query.interval, time_zone: zone,
+      interval: query.interval, time_zone: zone, ...(kept.clipped ? { clipped: true } : {}),
       complete: verdict.complete, missing: verdict.reasons,
       ...(before === null ? {} : { previous: { from: formatInstant(before.fromMs, zone), to: formatInstant(before.toMs, zone) } }),
     },
     asOfMs, before, reading: { store: deps.store, asker, query, source, bounds, top },
   };
+}
+
+/** @throws report_too_large */
+function boundsOf({ interval, timeZone, fromMs, toMs }: TrafficQuery): number[] {
+  const bounds = bucketBounds(interval, timeZone, fromMs, toMs);
+  if (bounds.length - 1 > MAX_ROWS) throw new TidegateError('report_too_large', `The range has ${bounds.length - 1} buckets; at most ${MAX_ROWS}.`);
+  return bounds;
 }
 
 /** The whole report, or the page that was asked for. @throws as openReport */
@@ -159,47 +168,10 @@ async function* comparedRows({ reading, asOfMs }: OpenedReport, before: PeriodBe
   }
 }
 
-/** Events may be gone before their time where the store's bound on disk took the oldest days: what was counted of them then says so. */
-const GONE_SQL = `SELECT toUnixTimestamp(min(t.time)) AS gone_s, toUnixTimestamp((SELECT min(min_time) FROM system.parts WHERE database = 'tidegate' AND table = 'events' AND active)) AS kept_s
-FROM tidegate.traffic_quarter_hour AS t
-WHERE t.time >= toDateTime({from_s:UInt32}, 'UTC') AND t.time < toDateTime({to_s:UInt32}, 'UTC')
-${REPORT_SETTINGS}`;
-
-/**
- * @param of what raw events are needed for, where they are
- * @throws range_not_kept
- */
-export async function requireKept(deps: Pick<TrafficDeps, 'store' | 'kept' | 'nowMs'>, query: TrafficQuery, source: Source, asker: Asker, of = needsRaw(query) ? 'these filters or groups' : 'a range that does not begin and end on whole minutes'): Promise<void> {
-  const kept = deps.kept();
-  const keptMs = source === 'events' ? kept.eventsMs : source === 'minutes' ? kept.minutesMs : kept.quarterHoursMs;
-  const earliestMs = deps.nowMs() - keptMs;
-  if (query.fromMs < earliestMs && !await isImported(deps.store, asker, tableOf(source), query.fromMs, Math.min(query.toMs, earliestMs))) throw notKept(of, source, earliestMs);
-  if (source !== 'events') return;
-  const sinceMs = await eventsSince(deps, query.fromMs, query.toMs, asker);
-  if (sinceMs !== null) throw notKept(of, source, sinceMs);
-}
-
-/** Since when raw events are there, ms since the epoch, where older ones of the range have gone before their time; null: none have. */
-export async function eventsSince({ store, nowMs }: Pick<TrafficDeps, 'store' | 'nowMs'>, fromMs: number, toMs: number, asker: Asker): Promise<number | null> {
-  const [row] = await store.query(GONE_SQL, { from_s: Math.floor(fromMs / QUARTER_MS) * 900, to_s: Math.floor(toMs / 1000) }, asker);
-  const goneMs = Number(row?.['gone_s'] ?? 0) * 1000;
-  const restMs = Number(row?.['kept_s'] ?? 0) * 1000;
-  // a quarter of an hour begins up to 15 minutes before the first event in it
-  if (goneMs === 0 || (restMs !== 0 && goneMs + QUARTER_MS > restMs)) return null;
-  return restMs === 0 ? nowMs() : restMs;
-}
-
 /** What is compared reaches further back than what was asked for. */
 function ofPeriodBefore(error: unknown, fromMs: number): unknown {
   if (!(error instanceof TidegateError) || error.code !== 'range_not_kept') return error;
   return new TidegateError('range_not_kept', `The period before begins ${new Date(fromMs).toISOString()}. ${error.message}`, { cause: error });
-}
-
-function notKept(of: string, source: Source, earliestMs: number): TidegateError {
-  const since = new Date(earliestMs).toISOString();
-  return new TidegateError('range_not_kept', source === 'events'
-    ? `Raw events are kept since ${since}; they are needed for ${of}.`
-    : `Counts by ${source === 'minutes' ? 'minute' : 'quarter of an hour'} are kept since ${since}${source === 'minutes' ? '; ask for whole quarters of an hour' : ''}.`);
 }
 
 /** When a bucket began, and whether the report has all of it. */

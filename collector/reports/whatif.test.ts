@@ -126,7 +126,7 @@ test('an app may not ask, and a question that is none is told what is wrong with
   assert.deepEqual((await ask(good, 'operator:boards'))[0], 200);
   assert.deepEqual(await ask(good, 'app:acme'), [403, 'operator_only']);
   for (const [body, parameter] of [
-    [{ ...good, from: 'yesterday' }, 'from'], [{ ...good, from: good.to }, 'from'], [{ from: good.from, rules: good.rules }, 'to'], [[], 'body'], [{ ...good, more: 1 }, 'more'],
+    [{ ...good, from: 'yesteryear' }, 'from'], [{ ...good, from: good.to }, 'from'], [{ from: good.from, rules: good.rules }, 'to'], [[], 'body'], [{ ...good, more: 1 }, 'more'],
     [{ ...good, rules: rules(1, 'Europe/Nowhere') }, 'rules'], [{ ...good, rules: { ...good.rules, rates: [{ key: 'qps:app:acme', qps: 0, burst: 1 }] } }, 'rules'],
     [{ ...good, rules: { ...good.rules, rates: [{ key: 'qps:app:acme', qps: 1e30, burst: 1 }] } }, 'rules'],
   ] as const) assert.deepEqual(await ask(body), [400, 'invalid_parameter', parameter], JSON.stringify(body));

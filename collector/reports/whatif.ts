@@ -7,8 +7,9 @@ import type { LimitRules, WhatifQuestion } from '../../gateway/whatif/rules.js';
 import { bucketBounds, isTimeZone } from './calendar.js';
 import { toldTo } from './completeness-answers.js';
 import { MAX_ROWS, REPORT_SETTINGS, type Asker, type Row } from './report-store.js';
-import { eventsSince, type TrafficDeps } from './traffic.js';
-import { parseInstant } from './traffic-query.js';
+import { eventsSince } from './kept-range.js';
+import { parseInstant } from './time-text.js';
+import type { TrafficDeps } from './traffic.js';
 
 /** Recorded requests of a range: it takes minutes. */
 export const MAX_REQUESTS = 20_000_000;
@@ -64,8 +65,10 @@ ${REPORT_SETTINGS}`;
 /** @throws invalid_parameter, range_not_kept, report_too_large, report_busy, and what the store throws */
 export async function whatif(deps: TrafficDeps, question: WhatifQuestion, asked: Asker, pageRows = PAGE_ROWS): Promise<WhatifAnswer> {
   const rules = withFewZones(question.rules);
-  const fromMs = parseInstant('from', question.from);
-  const toMs = parseInstant('to', question.to);
+  // of all apps, whose zones differ
+  const clock = { nowMs: deps.nowMs(), timeZone: 'UTC' };
+  const fromMs = parseInstant('from', question.from, clock);
+  const toMs = parseInstant('to', question.to, clock);
   if (fromMs >= toMs) throw new InvalidParameterError('from', 'must be before `to`');
   // of many turns, of which none may be refused half way
   const end = deps.store.beginStream(asked.principal);

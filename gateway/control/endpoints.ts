@@ -55,8 +55,9 @@ const timeZone = Type.String({ description: 'IANA name. Default: the app\'s own 
 
 /** Of which events a report is, and by which time. */
 const SELECTION = {
-  from: Type.String({ format: 'date-time', description: 'First instant of the range. Default: 24 h before `to`.' }),
-  to: Type.String({ format: 'date-time', description: 'First instant after the range. Default: the end of the quarter of an hour under way.' }),
+  from: Type.String({ description: 'First instant of the range: RFC 3339; a day (2026-11-23, today, yesterday, monday), which stands for its first instant in time_zone; or how long ago (45m, 24h, 7d). Default: 24 h before to. Where what is asked for is kept from a later day on, the answer begins there and says clipped.' }),
+  to: Type.String({ description: 'First instant after the range, written as from. Default: the end of the quarter of an hour under way.' }),
+  day: Type.String({ description: 'In place of from and to: one day of time_zone, such as 2026-11-23 or yesterday.' }),
   interval: oneOf(['minute', 'hour', 'day', 'month', 'total'], 'Length of a bucket. Default: hour.'),
   time_zone: timeZone,
   app: texts('Only these apps.'),
@@ -136,12 +137,12 @@ export const ENDPOINTS = {
   },
   completeness: {
     method: 'GET', path: '/v1/completeness', access: 'reports', forwarded: true, summary: 'Whether a day\'s record is whole, and what is missing.',
-    query: { day: Type.String({ format: 'date', description: 'Default: today.' }), time_zone: timeZone }, answers: answers('`complete`, `reasons`; to the operator each stream.'),
+    query: { day: Type.String({ description: 'Such as 2026-11-21, yesterday or monday. Default: today.' }), time_zone: timeZone }, answers: answers('`complete`, `reasons`; to the operator each stream.'),
   },
   requests: {
     method: 'GET', path: '/v1/requests', access: 'requests', forwarded: true, summary: 'The calls that match, newest first, while raw events are kept.',
     query: {
-      from: SELECTION.from, to: SELECTION.to, app: SELECTION.app, service: SELECTION.service, route: SELECTION.route,
+      from: SELECTION.from, to: SELECTION.to, day: SELECTION.day, time_zone: timeZone, app: SELECTION.app, service: SELECTION.service, route: SELECTION.route,
       status: statuses('Only these statuses, or classes of them such as 5xx.'), outcome: Type.Array(Type.Enum(Object.keys(OUTCOMES)), { description: 'Only these outcomes.' }),
       limit: Type.Integer({ minimum: 1, maximum: 1000, description: 'Calls of a page. Default: 100.' }),
       cursor: TRAFFIC_QUERY.cursor,
@@ -157,7 +158,8 @@ export const ENDPOINTS = {
     method: 'GET', path: '/v1/billing/days', access: 'reports', forwarded: true, summary: 'What each app\'s days come to: closed ones for ever, the others so far.',
     query: {
       month: Type.String({ description: 'Such as 2026-11. Default, without from and to: the month under way.' }),
-      from: Type.String({ format: 'date', description: 'First local date.' }), to: Type.String({ format: 'date', description: 'First local date after the range.' }), app: texts('Only these apps.'),
+      from: Type.String({ description: 'First local date, such as 2026-11-23, yesterday, monday or 7d.' }), to: Type.String({ description: 'First local date after the range.' }),
+      day: Type.String({ description: 'In place of month, from and to: one local date.' }), app: texts('Only these apps.'),
     },
     answers: answers('`days`: an entry each, in the ledger\'s order; then those that are not closed, with `reasons`.'),
   },
@@ -187,8 +189,8 @@ export const ENDPOINTS = {
     method: 'GET', path: '/v1/billing/export', access: 'reports', forwarded: true, summary: 'The ledger\'s entries of closed days: the same bytes whenever it is asked for.',
     query: {
       month: Type.String({ pattern: '^\\d{4}-\\d{2}$', description: 'Local dates of this month.' }),
-      from: Type.String({ format: 'date', description: 'In place of month: first local date.' }),
-      to: Type.String({ format: 'date', description: 'First local date after the range.' }),
+      from: Type.String({ description: 'In place of month: first local date, such as 2026-11-23, yesterday, monday or 7d.' }),
+      to: Type.String({ description: 'First local date after the range.' }), day: Type.String({ description: 'In place of month, from and to: one local date.' }),
       app: texts('Only these apps.'),
       format: oneOf(['csv', 'json', 'ndjson', 'parquet', 'cloudevents'], 'Default: as Accept says, else json.'),
       manifest: Type.Boolean({ description: 'In place of the file what it is: name, bytes, SHA-256, rows, sums.' }),

@@ -30,8 +30,8 @@ export const LimitRules = Type.Object({
 export type LimitRules = Static<typeof LimitRules>;
 
 export const WhatifQuestion = Type.Object({
-  from: Type.String({ description: 'RFC 3339; first instant of the range.' }),
-  to: Type.String({ description: 'RFC 3339; first instant after the range.' }),
+  from: Type.String({ maxLength: 100, description: 'First instant of the range: RFC 3339, a day of UTC (2026-11-23, today, yesterday, monday), or how long ago (45m, 24h, 7d).' }),
+  to: Type.String({ maxLength: 100, description: 'First instant after the range.' }),
   rules: LimitRules,
 }, strict);
 export type WhatifQuestion = Static<typeof WhatifQuestion>;
