@@ -7,7 +7,7 @@
  * the same event, and what is stored already the collector leaves out. The receipt only saves the work of writing it again.
  */
 import { createHash } from 'node:crypto';
-import { closeSync, statSync } from 'node:fs';
+import { closeSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { TidegateError } from '../../../errors/tidegate-error.js';
 import type { RecordedClient } from '../../listeners/http/recorded-client.js';
@@ -142,7 +142,14 @@ function takeLock({ dataDir, file, log }: ImportOptions, stream: string): Import
     if (attempt.kind === 'refused') throw new TidegateError('data_dir_unlockable', `${path}: ${attempt.reason}`);
     if (attempt.kind === 'no_program') log.warn({ code: 'data_dir_unlocked', data_dir: dataDir }, 'the import is not locked, because the program flock is missing: a node in another container would take it for dead');
     const named = ProcessLock.acquire(join(importsDir(dataDir), `${stream}.lock`));
-    return { release: () => { named.release(); closeHeld(held); } };
+    return {
+      release: () => {
+        named.release();
+        // while it is locked: who opens it from then on makes another, and locks that
+        if (held !== -1) rmSync(path, { force: true });
+        closeHeld(held);
+      },
+    };
   } catch (cause) {
     closeHeld(held);
     if (cause instanceof TidegateError && cause.code === 'data_dir_in_use') throw new TidegateError('import_running', `${file}: ${cause.message}`, { cause });
