@@ -6,7 +6,6 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { TidegateError } from '../errors/tidegate-error.js';
 import { kafkaClient, kafkaFailure, type KafkaSettings } from '../gateway/events/kafka-client.js';
-import { NodeLock } from '../gateway/events/node-lock.js';
 import { ProcessLock } from '../gateway/events/process-lock.js';
 import type { SpoolLog } from '../gateway/events/spool-log.js';
 import { isBegun } from './log/kafka/intent.js';
@@ -27,16 +26,12 @@ export interface CopyHistoryOptions extends Pick<CopyOptions, 'signal' | 'progre
 /** For how long the server may keep silent: it reads a whole partition to compare it. */
 const SILENCE_MS = 600_000;
 
-/** @throws data_dir_in_use: the node, or the collector, runs; store_copy_source; what copyStore, the stores and Kafka throw */
+/** @throws data_dir_in_use: the collector runs; store_copy_source; what copyStore, the stores and Kafka throw */
 export async function copyHistory({ dataDir, clickhouse, kafka, log, signal, progress }: CopyHistoryOptions): Promise<CopyResult> {
   const collectorDir = join(dataDir, 'collector');
   if (!existsSync(join(dataDir, 'store')) || !existsSync(collectorDir)) throw new TidegateError('store_copy_source', `${dataDir} holds no store of a collector: there is nothing to copy`);
   const lock = ProcessLock.acquire(join(dataDir, 'collector.lock'));
-  let node: NodeLock | null = null;
   try {
-    // of a node in another container the name above tells nothing
-    node = await NodeLock.take(dataDir, { waitMs: 0 });
-    if (node.run === null) log.warn({ code: 'data_dir_unlocked', data_dir: dataDir }, 'the data directory is not locked, because the program flock is missing');
     const source = await openStore({ dataDir, clickhouse: null, log });
     const target = new ClickHouseStore({ ...clickhouse, timeoutMs: Math.max(clickhouse.timeoutMs, SILENCE_MS) });
     try {
@@ -47,7 +42,6 @@ export async function copyHistory({ dataDir, clickhouse, kafka, log, signal, pro
       await Promise.all([source.close(), target.close()]);
     }
   } finally {
-    node?.release();
     lock.release();
   }
 }
