@@ -37,6 +37,31 @@ test('a child that turns out not to be spawned while it is retired ends the wait
   assert.equal(await kept.retire({ type: 'stop' }, 60_000), true);
 });
 
+test('one that waits to be started again is gone once it is retired, or abandoned', async () => {
+  for (const how of ['retire', 'abandon'] as const) {
+    let ends = 0;
+    const kept = new KeptProcess({ name: 'child', log: pino({ level: 'silent' }), onMessage: () => {}, onExit: () => { ends++; }, spawn: () => spawn('/no/such/program') });
+    kept.start();
+    await eventually('its end', () => (ends > 0 && !kept.running ? true : null));
+    if (how === 'retire') assert.equal(await kept.retire({ type: 'stop' }, 60_000), true);
+    else kept.abandon();
+    await kept.gone;
+  }
+});
+
+test('a start beside one that runs starts nothing', async () => {
+  let spawned = 0;
+  const kept = new KeptProcess({
+    name: 'child', log: pino({ level: 'silent' }), onMessage: () => {}, onExit: () => {},
+    spawn: () => { spawned++; return spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)']); },
+  });
+  kept.start();
+  kept.start();
+  assert.equal(spawned, 1);
+  kept.abandon();
+  await kept.gone;
+});
+
 /** Lets it run, and end, so many times; answers how long it waited each time, ms. */
 async function waits(script: string, times: number, killed: boolean): Promise<number[]> {
   const told: number[] = [];

@@ -49,7 +49,10 @@ export class KeptProcess {
   /** Resolves when it has ended for good, after retire() or abandon(). */
   get gone(): Promise<void> { return this.#gone; }
 
+  /** Nothing happens where one runs already. */
   start(): void {
+    if (this.#child !== null) return;
+    if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
     this.#atWork = false;
     const { log, name, spawn } = this.#options;
@@ -149,7 +152,8 @@ export class KeptProcess {
   abandon(): void {
     this.#retired = true;
     if (this.#timer !== null) clearTimeout(this.#timer);
-    this.#child?.kill('SIGKILL');
+    if (this.#child === null) this.#resolveGone();
+    else this.#child.kill('SIGKILL');
   }
 
   /**
@@ -158,7 +162,10 @@ export class KeptProcess {
   async retire(message: LauncherMessage, withinMs: number): Promise<boolean> {
     this.#retired = true;
     if (this.#timer !== null) clearTimeout(this.#timer);
-    if (this.#child === null) return true;
+    if (this.#child === null) {
+      this.#resolveGone();
+      return true;
+    }
     return this.#tellToEnd(message, withinMs, this.#gone);
   }
 

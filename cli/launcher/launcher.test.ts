@@ -194,6 +194,21 @@ test('SIGUSR2 replaces collector, supervisor and workers, and each new worker se
   assertNobodyLeft();
 });
 
+test('a restart that is asked for before the node is ready is not done', async () => {
+  const late = SUPERVISOR.replace("process.send({ type: 'ready', workers: 2, drainMs: 1000 });", "process.on('SIGCONT', () => process.send({ type: 'ready', workers: 2, drainMs: 1000 })); say('waits');");
+  const node = launch({ supervisor: late });
+  await eventually('the supervisor', () => (journal().some(([, what]) => what === 'waits') ? true : null));
+  process.kill(process.pid, 'SIGUSR2');
+  await new Promise(setImmediate);
+  process.kill(started('supervisor')[0] as number, 'SIGCONT');
+  await allStarted();
+  process.kill(process.pid, 'SIGTERM');
+  assert.equal(await node, 0);
+  for (const name of ['supervisor', 'collector', 'worker1', 'worker2']) assert.equal(started(name).length, 1, name);
+  assert.deepEqual(restartsTold(), []);
+  assertNobodyLeft();
+});
+
 test('an installed program that does not take the configuration replaces nothing', async () => {
   checked = () => Promise.reject(new TidegateError('restart_failed', 'tidegate.yaml:3:1: unknown key'));
   const node = launch();

@@ -102,7 +102,7 @@ export class Launcher {
     const onSignal = (signal: NodeJS.Signals): void => { this.#onSignal(signal); };
     process.on('SIGTERM', onSignal);
     process.on('SIGINT', onSignal);
-    const onRestart = (): void => { void this.#restart.run(); };
+    const onRestart = (): void => { this.#restartAll(); };
     process.on('SIGUSR2', onRestart);
     try {
       return await new Promise<number>((resolve, reject) => {
@@ -166,7 +166,7 @@ export class Launcher {
         this.#drainMs = message.drainMs;
         this.#setWorkers(message.n);
         return;
-      case 'restart': void this.#restart.run(); return;
+      case 'restart': this.#restartAll(); return;
       case 'reloaded': this.#collector.send({ type: 'reloaded' }); return;
       case 'log':
         this.#logSettings = JSON.stringify(message.settings);
@@ -251,6 +251,11 @@ export class Launcher {
       this.#letPass(old);
     }
     return said;
+  }
+
+  #restartAll(): void {
+    if (this.#ready) void this.#restart.run();
+    else this.#log.warn({}, 'told to restart before the node is ready: it is starting, so nothing is done');
   }
 
   #makeRestart(): RollingRestart {

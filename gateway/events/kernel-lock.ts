@@ -51,8 +51,11 @@ export function openLocked(path: string, mode: 'shared' | 'exclusive', program =
   }
 }
 
-/** Whether somebody holds a lock of the file; false also where it is not there, or cannot be told. */
-export function isLocked(path: string): boolean {
+/**
+ * Whether somebody holds a lock of the file; false also where it is not there, or cannot be told.
+ * @param against `shared` where holders hold it exclusively: who looks is then in nobody's way
+ */
+export function isLocked(path: string, against: 'shared' | 'exclusive' = 'exclusive'): boolean {
   let fd: number;
   try {
     fd = openSync(path, constants.O_RDWR);
@@ -60,7 +63,7 @@ export function isLocked(path: string): boolean {
     return false;
   }
   try {
-    return lockDescriptor(fd, 'exclusive').kind === 'busy';
+    return lockDescriptor(fd, against).kind === 'busy';
   } finally {
     closeSync(fd);
   }

@@ -19,7 +19,7 @@ export function writerLives(state: StreamState): boolean {
  */
 export function writersOf(dataDir: string, run: string | null): WriterLives {
   return (state) => {
-    if (state.worker === IMPORT_WORKER) return writerLives(state) || isLocked(importLockFile(dataDir, state.stream));
+    if (state.worker === IMPORT_WORKER) return writerLives(state) || isLocked(importLockFile(dataDir, state.stream), 'shared');
     if (run !== null && state.run !== undefined && state.run !== run) return false;
     return writerLives(state);
   };
