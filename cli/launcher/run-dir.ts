@@ -3,10 +3,10 @@
  * those of launchers that were killed are removed at the next start. The launcher's children end with it, by the end of the pipe between them, so its own
  * death is asked for and not theirs.
  */
-import { lstatSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import { lstatSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { isAlive, ownIdentity, type ProcessIdentity } from '../../gateway/events/process-life.js';
+import { isAlive, ownIdentity, pidNamespace, type ProcessIdentity } from '../../gateway/events/process-life.js';
 
 const PREFIX = 'tidegate-';
 const NAME = /^tidegate-[A-Za-z0-9]{6}$/;
@@ -59,14 +59,5 @@ function readOwner(runDir: string): Owner | null {
   } catch (error) {
     if (error instanceof SyntaxError || (error as NodeJS.ErrnoException).code === 'ENOENT') return null;
     throw error;
-  }
-}
-
-/** `pid:[4026531836]` */
-function pidNamespace(): string | null {
-  try {
-    return readlinkSync('/proc/self/ns/pid');
-  } catch {
-    return null;
   }
 }

@@ -4,14 +4,14 @@
  *
  * The text is padded to LOCK_BYTES and written in place: a disk without room can be started on, and the file that is locked stays the one of that name.
  */
-import { closeSync, fstatSync, fsyncSync, readFileSync, readlinkSync, statSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, fsyncSync, readFileSync, statSync, writeSync } from 'node:fs';
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { TidegateError } from '../../errors/tidegate-error.js';
 import { isLocked, lockDescriptor, openLocked, type LockAttempt } from './kernel-lock.js';
-import { isAlive, ownIdentity, type ProcessIdentity } from './process-life.js';
+import { isAlive, ownIdentity, pidNamespace, type ProcessIdentity } from './process-life.js';
 
 export const NODE_LOCK = 'node.lock';
 const LOCK_BYTES = 4096;
@@ -161,14 +161,5 @@ function failing<T>(path: string, job: () => T): T {
     return job();
   } catch (cause) {
     throw cause instanceof TidegateError ? cause : new TidegateError('data_dir_unusable', `${path}: ${(cause as Error).message}`, { cause });
-  }
-}
-
-/** `pid:[4026531836]` */
-function pidNamespace(): string | null {
-  try {
-    return readlinkSync('/proc/self/ns/pid');
-  } catch {
-    return null;
   }
 }

@@ -2,7 +2,7 @@
  * Which process a pid meant: a pid alone is used again, so a stream and a lock also keep the process's start time and the kernel's boot id.
  */
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
 
 /** What proves that a process is the one that was meant. */
 export interface ProcessIdentity {
@@ -55,6 +55,15 @@ function readStat(pid: number): { readonly state: string; readonly start: number
   const state = fields[0];
   const start = Number(fields[19]);
   return state === undefined || !Number.isSafeInteger(start) ? null : { state, start };
+}
+
+/** Of this process, as `pid:[4026531836]`: a pid means something in its own namespace only. null: the system has none. */
+export function pidNamespace(): string | null {
+  try {
+    return readlinkSync('/proc/self/ns/pid');
+  } catch {
+    return null;
+  }
 }
 
 function answersSignal(pid: number): boolean {
