@@ -28,8 +28,8 @@ test('a file that is too large or too old is put aside, compressed whole, and th
   assert.deepEqual(await look(), ['tidegate.log.of-somebody-else'], 'nothing is written yet');
   writeFileSync(file, 'a'.repeat(99));
   assert.deepEqual((await look()).length, 2, 'neither large nor old');
-  // its age is the file system's word
-  nowMs = Date.now() + 60_000;
+  // its age is the file system's word, to the nanosecond: it may be born after the millisecond that Date.now() gives
+  nowMs = Date.now() + 60_001;
   const aged = (await look()).filter((name) => name !== 'tidegate.log.of-somebody-else');
   assert.deepEqual(aged, [`tidegate.log.${new Date(nowMs).toISOString().replaceAll(':', '')}`], 'put aside, and not compressed while another process may write to it');
   nowMs += 10_000;
