@@ -45,7 +45,8 @@ export class KeptProcess {
     this.#gone = new Promise((resolve) => { this.#resolveGone = resolve; });
   }
 
-  get running(): boolean { return this.#child !== null; }
+  /** It runs, and has said that it does what it is there for. */
+  get isAtWork(): boolean { return this.#child !== null && this.#atWork; }
   /** Resolves when it has ended for good, after retire() or abandon(). */
   get gone(): Promise<void> { return this.#gone; }
 

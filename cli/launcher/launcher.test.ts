@@ -250,6 +250,24 @@ test('a node that is told to stop while it restarts stops in order, and leaves n
   assertNobodyLeft();
 });
 
+test('a node that is told to stop while its supervisor is being replaced waits for neither of the two to seal', async () => {
+  // as a real one: what comes once it was told to end, it does not hear any more
+  const deaf = SUPERVISOR.replace("if (type === 'stop') { say('stopped'); process.exit(0); }", "if (type === 'stop') { say('stopped'); process.removeAllListeners('message'); process.on('SIGCONT', () => process.exit(0)); }");
+  const node = launch({ supervisor: deaf });
+  await allStarted();
+  // the next one is never ready
+  writeFileSync(join(folder, 'supervisor.cjs'), readFileSync(join(folder, 'supervisor.cjs'), 'utf8').replace("process.send({ type: 'ready', workers: 2, drainMs: 1000 });", "process.on('message', ({ type }) => { if (type === 'stop') process.exit(0); });"));
+  process.kill(process.pid, 'SIGUSR2');
+  await eventually('the old one is told to end', () => (journal().some(([who, what]) => who === 'supervisor' && what === 'stopped') ? true : null));
+  process.kill(process.pid, 'SIGTERM');
+  await eventually('the workers drained', () => (journal().filter(([, what]) => what === 'drained').length === 2 ? true : null));
+  process.kill(started('supervisor')[0] as number, 'SIGCONT');
+  // a seal is waited for ten seconds
+  await eventually('the collector has stored', () => (journal().filter(([, what]) => what === 'stored').length === 2 ? true : null), 8000);
+  assert.equal(await node, 0);
+  assertNobodyLeft();
+});
+
 test('a second signal ends everything at once, but not the same key press twice', async () => {
   const node = launch({ worker: WORKER.replace("say('drained'); process.exit(0);", "say('hangs');") });
   await allStarted();

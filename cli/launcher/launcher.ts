@@ -74,7 +74,6 @@ export class Launcher {
   #fatal: TidegateError | null = null;
   #finish: (exitCode: number) => void = () => {};
   #fail: (error: Error) => void = () => {};
-  #onSealed: () => void = () => {};
 
   constructor(options: LauncherOptions) {
     this.#options = options;
@@ -82,7 +81,6 @@ export class Launcher {
     this.#part = options.part ?? 'whole';
     this.#program = (options.program ?? installedProgram)();
     this.#supervisor = this.#keep('supervisor', () => this.#fork('supervisor'), (exitCode, signal) => {
-      this.#onSealed();
       if (this.#ready || this.#stopping) return;
       this.#log.error({ exit_code: exitCode, signal }, 'the supervisor ended before it was ready: the node ends');
       this.#fail(this.#fatal ?? new Error(`the supervisor ended before it was ready (${signal ?? `exit code ${String(exitCode)}`}); its log says why`));
@@ -177,8 +175,7 @@ export class Launcher {
         this.#suppressedLines += message.lines;
         this.#tellCounts();
         return;
-      case 'sealed': this.#onSealed(); return;
-      case 'collecting': case 'waiting': return;
+      case 'sealed': case 'collecting': case 'waiting': return;
       case 'serving': this.#serving = true;
     }
   }
@@ -311,19 +308,17 @@ export class Launcher {
   async #stop(): Promise<void> {
     for (const child of this.#all()) child.send({ type: 'stopping' });
     await Promise.all([...this.#workers.values(), ...this.#passing].map((worker) => this.#drain(worker)));
-    if (this.#ready && this.#supervisor.running) await this.#seal();
+    // one that is just starting seals by itself
+    if (this.#supervisor.isAtWork) await this.#seal();
     await this.#collector.retire({ type: 'stop' }, STORE_WITHIN_MS);
     await this.#supervisor.retire({ type: 'stop' }, STOP_WITHIN_MS);
     this.#log.info({}, 'stopped');
   }
 
-  /** Resolves when the supervisor has sealed, or has died: then the next start seals. */
+  /** Resolves when the supervisor has sealed, or has ended: then the next one seals as it starts. */
   async #seal(): Promise<void> {
-    await new Promise<void>((resolve) => {
-      const deadline = setTimeout(resolve, SEAL_WITHIN_MS);
-      this.#onSealed = () => { clearTimeout(deadline); resolve(); };
-      this.#supervisor.send({ type: 'seal' });
-    });
+    this.#supervisor.send({ type: 'seal' });
+    await this.#supervisor.next(({ type }) => type === 'sealed', SEAL_WITHIN_MS);
   }
 
   #all(): KeptProcess[] {

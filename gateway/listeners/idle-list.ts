@@ -5,6 +5,7 @@ export interface Idler<T> {
   isInIdleList: boolean;
   /** Monotonic, ms. */
   idleSinceMs: number;
+  readonly socket: { readonly writableLength: number };
 }
 
 /** For so long nobody gives way: who has just connected, or was just answered, is about to send a request. */
@@ -23,10 +24,14 @@ export class IdleList<T extends Idler<T>> {
 
   /** Takes the longest idle out of the list, to be closed; null: nobody has been idle for long enough. */
   takeLongest(nowMs: number): T | null {
-    const longest = this.#first;
-    if (longest === null || nowMs - longest.idleSinceMs < IDLE_UNDISTURBED_MS) return null;
-    this.remove(longest);
-    return longest;
+    for (;;) {
+      const longest = this.#first;
+      if (longest === null || nowMs - longest.idleSinceMs < IDLE_UNDISTURBED_MS) return null;
+      this.remove(longest);
+      if (longest.socket.writableLength === 0) return longest;
+      // its client is still taking an answer, for which the time-out of writing holds
+      this.add(longest, nowMs);
+    }
   }
 
   /** It is idle from now on; one that is in the list already has been idle all the time. */

@@ -64,7 +64,8 @@ export class Shipping {
     return { shipped, lagSeconds: behindSeconds, lagBytes: behindBytes, failures: this.#shipper.failures, clockAheadSeconds, brokerTime };
   }
 
-  async stop(): Promise<void> {
-    await this.#shipper?.stop(LAST_WITHIN_MS);
+  /** @param shipRest the node goes down: what is left is shipped first */
+  async stop(shipRest: boolean): Promise<void> {
+    await this.#shipper?.stop(shipRest ? LAST_WITHIN_MS : 0);
   }
 }

@@ -252,14 +252,14 @@ export class Supervisor {
     this.#keeper.tick();
   }
 
+  /** Without stopping() before it another supervisor follows: the node is ready all the while, and what waits for Kafka is for that one. */
   async stop(): Promise<void> {
-    this.#stopping = true;
     for (const timer of this.#timers) clearInterval(timer);
     this.#configuration.close();
     this.#keeper.stop();
     this.#keeper.tick();
     this.#nodeLog.close();
-    await this.#shipping.stop();
+    await this.#shipping.stop(this.#stopping);
     await Promise.all([this.#control?.close(), this.#reports.close()]);
     await this.#hub.close();
     await this.#tracing.close();

@@ -55,6 +55,27 @@ function droppedIn(log: readonly LoggedChunk[]): number {
   return [...last.values()].reduce((sum, rows) => sum + rows, 0);
 }
 
+/** With a request to Kafka under way, which takes its time: a balancer that asks meanwhile must not take the node out. */
+async function replaceSupervisor(node: TestNode, kafka: TestKafka): Promise<void> {
+  const [old = 0] = node.pids('supervisor');
+  const said: string[] = [];
+  kafka.pause();
+  try {
+    await ask(node, 5);
+    await eventually('they wait for Kafka', async () => ((await shipping(node)).behind_bytes > 0 ? true : null));
+    process.kill(old, 'SIGTERM');
+    await eventually('another supervisor', async () => {
+      const answer = await fetch(`${node.controlUrl}/readyz`).then((response) => response.text(), () => null);
+      if (answer !== null && said.push(answer) === 40) kafka.resume();
+      return node.pids('supervisor').some((pid) => pid !== old) ? true : null;
+    });
+  } finally {
+    kafka.resume();
+  }
+  assert.deepEqual(said.filter((answer) => answer.includes('shutting down')), []);
+  await node.ready();
+}
+
 test('Kafka away while a node runs: every request is answered, the node stays ready and says so, and all is shipped afterwards', { skip }, async () => {
   await using kafka = await TestKafka.start();
   const upstream = await TestUpstream.start();
@@ -63,6 +84,8 @@ test('Kafka away while a node runs: every request is answered, the node stays re
     await ask(node, 20);
     await caughtUp(node);
     assert.equal(await value(node, 'tidegate_events_total{stage="shipped"}'), 20);
+    await replaceSupervisor(node, kafka);
+    await caughtUp(node);
     await kafka.kill();
     await ask(node, 50);
     const failing = await eventually('it is told', async () => (await shipping(node)).failing);
