@@ -46,6 +46,8 @@ export abstract class ExchangeFacts implements PolicyExchange, EventFacts {
   quotaKey: string | null = null;
   /** Set before the pipeline sees it: what the listener itself found wrong. */
   preRefusal: Refusal | null = null;
+  /** For the Allow field of a 405; '': it is none. */
+  allow = '';
   target: Target | null = null;
   attempts = 0;
 

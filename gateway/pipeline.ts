@@ -24,6 +24,7 @@ export interface PipelineLog {
 }
 
 const ROUTE_NOT_FOUND: Refusal = { code: 'route_not_found', outcome: 'route_not_found', detail: 'no route matches this host, path, method and headers' };
+const METHOD_NOT_ALLOWED: Refusal = { code: 'method_not_allowed', outcome: 'route_not_found', detail: 'this path has routes of other methods only: see the Allow field' };
 const HIDDEN_PATH: Refusal = { code: 'bad_path', outcome: 'malformed_request', detail: 'without its ;parameters the path is another route\'s' };
 /** A segment's parameters. */
 const PARAMETERS = /(?:;|%3B)[^/]*/g;
@@ -148,7 +149,8 @@ export class Pipeline {
 
   #letThrough(exchange: ActiveExchange): void {
     if (exchange.route === exchange.snapshot.noRoute) {
-      exchange.refuse(ROUTE_NOT_FOUND);
+      exchange.allow = exchange.snapshot.routes.allowedMethods(exchange.host, exchange.path, exchange.rawHeaders).join(', ');
+      exchange.refuse(exchange.allow === '' ? ROUTE_NOT_FOUND : METHOD_NOT_ALLOWED);
       return;
     }
     exchange.admitted = true;

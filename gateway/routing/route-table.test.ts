@@ -153,6 +153,7 @@ test('agrees with a linear scan of the documented order, over random tables and 
   const segments = ['a', 'b', 'ab', ':x', ':y', 'c', ''];
   const hosts = ['h.com', 'a.h.com', '*.h.com', '*.a.h.com', '*.com', 'x.org'];
   let found = 0;
+  let otherwise = 0;
   for (let round = 0; round < 4000; round++) {
     const entries: RouteEntry<number>[] = [];
     for (let n = 1 + random(14); n > 0; n--) {
@@ -180,8 +181,14 @@ test('agrees with a linear scan of the documented order, over random tables and 
       const expected = slowFind(entries, host, method, path, rawHeaders);
       if (expected !== null) found++;
       const actual = table.find(host, method, path, rawHeaders);
-      assert.equal(actual, expected, JSON.stringify({ entries, host, method, path, rawHeaders }));
+      const asked = JSON.stringify({ entries, host, method, path, rawHeaders });
+      assert.equal(actual, expected, asked);
+      if (expected !== null) continue;
+      const allowed = ['GET', 'HEAD', 'POST', 'PUT'].filter((other) => slowFind(entries, host, other, path, rawHeaders) !== null);
+      if (allowed.length > 0) otherwise++;
+      assert.deepEqual(table.allowedMethods(host, path, rawHeaders), allowed, asked);
     }
   }
   assert.ok(found > 10_000, String(found));
+  assert.ok(otherwise > 500, String(otherwise));
 });

@@ -78,6 +78,15 @@ class Leaf<T> {
     return null;
   }
 
+  /** Adds the methods that the routes for these headers name. */
+  addMethods(rawHeaders: readonly string[], to: Set<string>): void {
+    for (const { methods, headers } of this.#all) {
+      if (headers !== null && !headersMatch(headers, rawHeaders)) continue;
+      for (const method of methods) to.add(method);
+      if (methods.includes('GET')) to.add('HEAD');
+    }
+  }
+
   #candidatesFor(method: string): Candidate<T>[] {
     const rank = ({ methods }: Candidate<T>): number =>
       methods.includes(method) ? 0 : method === 'HEAD' && methods.includes('GET') ? 1 : methods.length === 0 ? 2 : 3;
@@ -110,6 +119,19 @@ class TrieNode<T> {
     }
     if (found === null && this.below !== null) found = this.below.find(method, rawHeaders);
     return found;
+  }
+
+  /** Walks to all that match, where `find` stops at the first. */
+  addMethods(path: string, start: number, rawHeaders: readonly string[], to: Set<string>): void {
+    if (start > path.length) {
+      this.here?.addMethods(rawHeaders, to);
+    } else {
+      let end = path.indexOf('/', start);
+      if (end === -1) end = path.length;
+      this.literals?.get(path.slice(start, end))?.addMethods(path, end + 1, rawHeaders, to);
+      if (end > start) this.param?.addMethods(path, end + 1, rawHeaders, to);
+    }
+    this.below?.addMethods(rawHeaders, to);
   }
 }
 
@@ -144,6 +166,12 @@ class HostTable<T> {
       if (regExp.test(path)) found = leaf.find(method, rawHeaders);
     }
     return found;
+  }
+
+  addMethods(path: string, rawHeaders: readonly string[], to: Set<string>): void {
+    this.#exact.get(path)?.addMethods(rawHeaders, to);
+    this.#trie.addMethods(path, 1, rawHeaders, to);
+    for (const { regExp, leaf } of this.#regExps) if (regExp.test(path)) leaf.addMethods(rawHeaders, to);
   }
 
   #leaf(pattern: PathPattern): Leaf<T> {
@@ -224,6 +252,15 @@ export class RouteTable<T> {
     }
     if (found === null) found = this.#anyHost.find(path, method, rawHeaders);
     return found === null ? null : found.value;
+  }
+
+  /** With which methods `find` would have found a route, where it found none: for the Allow field; sorted. */
+  allowedMethods(host: string, path: string, rawHeaders: readonly string[]): string[] {
+    const methods = new Set<string>();
+    this.#exactHosts.get(host)?.addMethods(path, rawHeaders, methods);
+    for (let dot = host.indexOf('.', 1); dot !== -1; dot = host.indexOf('.', dot + 1)) this.#wildcardHosts.get(host.slice(dot))?.addMethods(path, rawHeaders, methods);
+    this.#anyHost.addMethods(path, rawHeaders, methods);
+    return [...methods].sort();
   }
 
   #hostTables(hosts: readonly string[]): ReadonlySet<HostTable<T>> {

@@ -70,6 +70,29 @@ for (const [name, answer, close, expected] of FRAMINGS) {
   });
 }
 
+test('a path that has routes of other methods only: 405 that names them, as long as host and headers are right', async (t) => {
+  const path = await startDataPath(t, `services:
+  - name: shop
+    upstream: { targets: [{ url: "http://127.0.0.1:9" }] }
+    routes:
+      - { name: item, match: { path: "/items/:id", methods: [GET, DELETE] }, authentication: [] }
+      - { name: beta, match: { path: "/items/*", methods: [PATCH], headers: { X-Beta: "*" } }, authentication: [] }
+      - { name: inside, match: { path: "/inside", methods: [PUT], hosts: [inside.example] }, authentication: [] }
+`);
+  const client = await RawClient.connect(t, path.port);
+  for (const [at, request] of ['POST /items/1', 'POST /items/1 X-Beta', 'HEAD /items/1/2 X-Beta', 'POST /items/1/2', 'GET /inside'].entries()) {
+    const [method = '', target = '', header] = request.split(' ');
+    client.send(`${method} ${target} HTTP/1.1\r\nHost: a\r\n${header === undefined ? '' : `${header}: 1\r\n`}Content-Length: 0\r\n\r\n`);
+    await path.rowsOf(at + 1);
+    await until(() => client.received.split('HTTP/1.1 ').length === at + 2, request);
+  }
+  const answers = client.received.split('HTTP/1.1 ').slice(1);
+  assert.deepEqual(answers.map((answer) => answer.slice(0, 3)), ['405', '405', '405', '404', '404']);
+  assert.deepEqual(answers.map((answer) => /^Allow: (.*)\r$/m.exec(answer)?.[1]), ['DELETE, GET, HEAD', 'DELETE, GET, HEAD, PATCH', 'PATCH', undefined, undefined]);
+  assert.match(answers[0] ?? '', /"code":"method_not_allowed"/);
+  assert.deepEqual(path.rows().map(({ outcome, status, service }) => [outcome, status, service]), [405, 405, 405, 404, 404].map((status) => ['route_not_found', status, '']));
+});
+
 const BROKEN: readonly (readonly [name: string, answer: string, outcome: string, status: number])[] = [
   ['closes at once', '', 'upstream_broken', 502],
   ['is no HTTP', 'SSH-2.0-OpenSSH_9.2\r\n', 'upstream_broken', 502],

@@ -101,7 +101,8 @@ export class HttpExchange extends ActiveExchange {
     const { status } = ERROR_CODES[code];
     const body = JSON.stringify(problem(code, detail, { request_id: this.requestId }));
     const challenge = status === 401 ? 'WWW-Authenticate: Bearer\r\n' : '';
-    this.answerOwn(status, 'application/problem+json', body, challenge + rateLimitFields(this.limitAnswer, status));
+    const allow = this.allow === '' ? '' : `Allow: ${this.allow}\r\n`;
+    this.answerOwn(status, 'application/problem+json', body, challenge + allow + rateLimitFields(this.limitAnswer, status));
   }
 
   protected answerHead(head: MessageHead): boolean {
