@@ -49,6 +49,12 @@ export function change(now: number | null, before: number | null): string {
   return `${percent >= 0 ? '+' : ''}${percent} %`;
 }
 
+/** `2026-11-21 09:00 to 2026-11-21 10:00`; with seconds where one of the two has some: a range of seconds would else end where it begins. */
+export function periodOf(from: string, to: string): string {
+  const length = [from, to].every((instant) => instant.slice(17, 19) === '00') ? 16 : 19;
+  return [from, to].map((instant) => instant.slice(0, length).replace('T', ' ')).join(' to ');
+}
+
 /** `2026-11-21 09:00` of an RFC 3339 instant, as its own zone shows it. */
 export function minuteOf(instant: string): string {
   return instant.slice(0, 16).replace('T', ' ');

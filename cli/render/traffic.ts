@@ -1,6 +1,6 @@
 /** A traffic report for the terminal: totals, requests over time, latency, and a table by group; 80 columns are enough. */
 import { bucketBounds, formatInstant, type Interval } from '../../collector/reports/calendar.js';
-import { bytes, change, count, milliseconds, minuteOf, share } from './figures.js';
+import { bytes, change, count, milliseconds, minuteOf, periodOf, share } from './figures.js';
 import { bar, sparkline } from './graph.js';
 import { renderTable, type Cell, type Column } from './table.js';
 import { graphColumns, printable, styled, type Terminal } from './terminal.js';
@@ -67,7 +67,7 @@ export function renderTraffic(terminal: Terminal, view: TrafficView): string {
 function heading(terminal: Terminal, { subject, total }: TrafficView): string {
   const lines = [
     `${styled(terminal, 'bold', `Traffic${subject === '' ? '' : ` of ${printable(subject)}`}`)}`,
-    `${minuteOf(total.from)} to ${minuteOf(total.to)} ${total.time_zone}, as of ${total.as_of.slice(11, 19)}`,
+    `${periodOf(total.from, total.to)} ${total.time_zone}, as of ${total.as_of.slice(11, 19)}`,
   ];
   if (total.clipped === true) lines.push(styled(terminal, 'yellow', 'the whole range is not kept: this is what is kept of it'));
   if (!total.complete) {
@@ -98,7 +98,7 @@ function before(terminal: Terminal, { rows, previous: period }: TrafficAnswer): 
   ];
   const line = `  ${parts.join('   ')}`;
   const shown = line.length <= terminal.columns ? line : `  ${parts.slice(0, 2).join('   ')}\n  ${parts.slice(2).join('   ')}`;
-  return `${styled(terminal, 'dim', `before, ${minuteOf(period.from)} to ${minuteOf(period.to)}:`)}\n${shown}\n`;
+  return `${styled(terminal, 'dim', `before, ${periodOf(period.from, period.to)}:`)}\n${shown}\n`;
 }
 
 function overTime(terminal: Terminal, series: TrafficAnswer): string {

@@ -43,6 +43,9 @@ test('the report of a change counts each request on the side of the version that
     assert.ok(rows.some((row) => row.join() === 'shared,shared-route,7,+40 %'), text);
     assert.ok(rows.some((row) => row.join() === 'old,old-route,0,-100 %'), text);
     assert.match(text, /\n {2}requests 8 \(now /);
+    // a range of seconds does not end where it begins
+    const [, begins, ends] = /^(\S+ \d\d:\d\d\S*) to (\S+ \d\d:\d\d\S*) UTC/m.exec(text) ?? [];
+    assert.ok(begins !== undefined && ends !== undefined && begins < ends, text);
     assert.match(await report(second.slice(0, 4), '--service', 'shared', '--group-by', 'status'), /\n200 +7 +\+40 %/);
     await assert.rejects(report('ffffffffffff'), (error: { stderr: string }) => /no change to a version ffffffffffff/.test(error.stderr));
   } finally {
