@@ -12,6 +12,7 @@ import { bytes, count, share } from '../render/figures.js';
 import { progress, type Progress } from '../render/progress.js';
 import { printable, standardError, standardOutput, type Terminal } from '../render/terminal.js';
 import { pushEntries, type PushCommandOptions } from './billing-push.js';
+import { noteUnknownApps } from './unknown-app.js';
 
 /** Some days are open; some entries of a push were not taken, or nobody knows; ended by a signal, as a shell says it. */
 const DAYS_OPEN = 3;
@@ -72,7 +73,7 @@ export async function billingExport(options: ExportCommandOptions, terminal: Ter
       refuseBinaryTerminal(options.format);
       for await (const piece of client.bytes('GET', '/v1/billing/export', { query: asked, signal: stopping.signal })) await writeOut(piece);
     } else {
-      await exportFile(client, asked, options.out, shown, stopping.signal);
+      await exportFile(client, asked, options.app, options.out, shown, stopping.signal);
     }
     return 0;
   } catch (error) {
@@ -87,7 +88,7 @@ export async function billingExport(options: ExportCommandOptions, terminal: Ter
 }
 
 /** The manifest is asked for first: what comes then is compared with it, so that a file is there only if all of it came as it was made. */
-async function exportFile(client: ControlClient, query: Query, out: string, shown: Progress, signal: AbortSignal): Promise<void> {
+async function exportFile(client: ControlClient, query: Query, apps: readonly string[], out: string, shown: Progress, signal: AbortSignal): Promise<void> {
   const manifest = JSON.parse(await client.text('GET', '/v1/billing/export', { query: { ...query, manifest: 'true' }, signal })) as ExportManifest;
   const all = manifest.files.reduce((sum, file) => sum + file.bytes, 0);
   const file = new OutFile(out);
@@ -113,5 +114,6 @@ async function exportFile(client: ControlClient, query: Query, out: string, show
   beside.write(Buffer.from(`${JSON.stringify({ ...manifest, files: manifest.files.map((one) => ({ ...one, name: basename(out) })) }, null, 2)}\n`));
   beside.keep();
   shown.end();
+  if (manifest.rows === 0) await noteUnknownApps(client, apps);
   console.error(`${printable(out)}: ${count(manifest.rows)} entries, ${count(manifest.sums.billable)} billable requests, ${count(manifest.sums.over_quota)} over quota.`);
 }

@@ -8,6 +8,7 @@ import { renderDays } from '../render/billing.js';
 import { count } from '../render/figures.js';
 import { standardOutput, type Terminal } from '../render/terminal.js';
 import * as exporting from './billing-export.js';
+import { noteUnknownApps } from './unknown-app.js';
 
 interface DaysOptions extends ControlOptions { readonly month?: string; readonly from?: string; readonly to?: string; readonly day?: string; readonly app?: readonly string[]; readonly json?: boolean }
 interface CloseOptions extends ControlOptions { readonly day: string; readonly app?: string; readonly acceptGap?: string }
@@ -40,7 +41,9 @@ export function register(program: Command): void {
 }
 
 export async function days({ month, from, to, day, app, json, ...control }: DaysOptions, terminal: Terminal): Promise<void> {
-  const answer = await new ControlClient(findControl(control)).get<DaysAnswer>('/v1/billing/days', { month, from, to, day, app });
+  const client = new ControlClient(findControl(control));
+  const answer = await client.get<DaysAnswer>('/v1/billing/days', { month, from, to, day, app });
+  if (answer.days.length === 0) await noteUnknownApps(client, app ?? []);
   terminal.write(json === true ? `${JSON.stringify(answer, null, 2)}\n` : renderDays(terminal, answer));
 }
 

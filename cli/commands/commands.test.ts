@@ -14,13 +14,14 @@ import { eventually } from '../../test/harness/deadline.js';
 import { tidegateCommand } from '../../test/harness/tidegate.js';
 import { ControlClient, findControl } from '../control-client.js';
 import type { Terminal } from '../render/terminal.js';
+import { days } from './billing.js';
 import { check, register as registerCheck } from './check.js';
 import { history } from './config.js';
 import { diff, register as registerDiff } from './diff.js';
 import { newKey, register as registerKeys } from './keys.js';
 import { list, register as registerQuarantine, replay } from './quarantine.js';
 import { register as registerReport, report } from './report.js';
-import { oneRequest } from './requests.js';
+import { oneRequest, requests } from './requests.js';
 import { register as registerStatus, status } from './status.js';
 import { newToken, register as registerTokens } from './tokens.js';
 
@@ -233,6 +234,19 @@ test('a report of 24 hours has 24 hours; an instant that is none is refused here
   t.mock.method(console, 'error', (text: unknown) => { notes.push(text); });
   await report({ ...NO_FILTERS, url, token: 't', app: ['acme', 'nobody'] }, terminal(), NOW);
   assert.deepEqual(notes, ['Note: the configuration in force has no app nobody.']);
+  // wherever an answer may be empty for it
+  const named = { url, token: 't', app: ['nobody'] };
+  answers.set('/v1/requests', [200, { as_of: '', from: 'a', to: 'b', rows: [], next: null }]);
+  answers.set('/v1/billing/days', [200, { as_of: '', from: 'a', to: 'b', days: [] }]);
+  await report({ ...NO_FILTERS, ...named, format: 'csv' }, terminal(), NOW);
+  await requests({ ...NO_FILTERS, ...named }, terminal(), NOW);
+  await days(named, terminal());
+  assert.deepEqual(notes, Array(4).fill('Note: the configuration in force has no app nobody.'));
+  // whoever may not ask which apps there are gets the report all the same
+  answers.set('/v1/apps/nobody', [403, { code: 'operator_only', detail: '' }]);
+  await report({ ...NO_FILTERS, ...named }, terminal(), NOW);
+  await report({ ...NO_FILTERS, ...named, app: [], key: 'k' }, terminal(), NOW);
+  assert.equal(notes.length, 4);
 });
 
 test('an error of the API keeps its code', async () => {

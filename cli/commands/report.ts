@@ -12,6 +12,7 @@ import { renderTraffic, type TrafficAnswer } from '../render/traffic.js';
 import { endOfStep, isAgo, isDay } from '../../collector/reports/time-text.js';
 import { bothSides, findChange } from './before-after.js';
 import { timeQuery, withTimeOptions, type TimeOptions } from './time-options.js';
+import { noteUnknownApps } from './unknown-app.js';
 
 interface ReportOptions extends ControlOptions, TimeOptions {
   readonly key?: string;
@@ -103,6 +104,8 @@ export async function report(options: ReportOptions, terminal: Terminal, nowMs: 
   const asked: Query = { ...range(options, nowMs), ...filters(options) };
   const compare = options.compare === true ? 'previous' : undefined;
   if (options.format !== undefined) {
+    // a file does not say why it has no rows
+    if (options.key === undefined) await noteUnknownApps(client, options.app);
     const query = {
       ...asked, interval: options.interval, group_by: options.groupBy, format: options.format, compare, top: options.top === undefined ? undefined : String(options.top),
       fill: options.fill === true ? 'true' : undefined,
@@ -116,7 +119,7 @@ export async function report(options: ReportOptions, terminal: Terminal, nowMs: 
   const total = await ask('total', { compare });
   // a day is the same one in all three, and what is kept of it
   if (total.clipped === true || asked['day'] !== undefined || [options.from, options.to].some((text) => text !== undefined && isDay(text))) times = { from: total.from, to: total.to, day: undefined };
-  if (total.rows.length === 0 && options.key === undefined) await warnOfUnknown(client, options.app);
+  if (total.rows.length === 0 && options.key === undefined) await noteUnknownApps(client, options.app);
   const series = await ask(options.interval === undefined || options.interval === 'total' ? graphStep(total) : options.interval);
   const table = await ask(options.interval ?? 'total', { group_by: groupBy, compare, ...(options.interval === undefined ? { top: String(top) } : {}) });
   terminal.write(renderTraffic(terminal, { subject: subjectOf(options), total, series, table, groupBy: groupBy.split(','), top }));
@@ -160,6 +163,7 @@ async function ofChange(client: ControlClient, options: ReportOptions, terminal:
   const groupBy = options.groupBy ?? DEFAULT_GROUPS;
   const asked = filters(options);
   const total = await bothSides(client, change, asked);
+  if (total.rows.length === 0) await noteUnknownApps(client, options.app);
   const both = { from: new Date(change.changeMs - change.lengthMs).toISOString(), to: new Date(change.changeMs + change.lengthMs).toISOString() };
   const series = await client.get<TrafficAnswer>('/v1/reports/traffic', { ...asked, ...both, interval: graphStep(both) });
   const table = await bothSides(client, change, { ...asked, group_by: groupBy });
@@ -179,18 +183,6 @@ function range(options: TimeOptions, nowMs: number): Query {
   const since = options.from ?? '24h';
   const asked = timeQuery({ ...options, from: since }, nowMs);
   return options.to === undefined && isAgo(since) ? { ...asked, to: new Date(endOfStep(since, nowMs)).toISOString() } : asked;
-}
-
-/** An empty report may be that of a name misspelt. */
-async function warnOfUnknown(client: ControlClient, apps: readonly string[]): Promise<void> {
-  for (const app of apps) {
-    try {
-      await client.get(`/v1/apps/${encodeURIComponent(app)}`);
-    } catch (error) {
-      if (!(error instanceof TidegateError) || error.code !== 'not_found') throw error;
-      console.error(`Note: the configuration in force has no app ${printable(app)}.`);
-    }
-  }
 }
 
 function topGroups(text: string): number {

@@ -6,6 +6,7 @@ import { renderRequests, type RequestsAnswer } from '../render/requests.js';
 import { standardOutput, type Terminal } from '../render/terminal.js';
 import { gather, wholeNumber } from './report.js';
 import { timeQuery, withTimeOptions, type TimeOptions } from './time-options.js';
+import { noteUnknownApps } from './unknown-app.js';
 
 const FILTERS = ['app', 'service', 'route', 'status', 'outcome'] as const;
 
@@ -46,9 +47,11 @@ const clientOf = (options: RequestsOptions): ControlClient => new ControlClient(
 
 /** `nowMs`: for the relative instants. */
 export async function requests(options: RequestsOptions, terminal: Terminal, nowMs: number = Date.now()): Promise<void> {
-  const answer = await clientOf(options).get<RequestsAnswer>('/v1/requests', {
+  const client = clientOf(options);
+  const answer = await client.get<RequestsAnswer>('/v1/requests', {
     ...Object.fromEntries(FILTERS.map((name) => [name, options[name]])), limit: String(options.limit ?? DEFAULT_ROWS), cursor: options.cursor,
     time_zone: options.timeZone, ...timeQuery(options, nowMs),
   });
+  if (answer.rows.length === 0 && options.key === undefined) await noteUnknownApps(client, options.app);
   terminal.write(options.json === true ? `${JSON.stringify(answer, null, 2)}\n` : renderRequests(terminal, answer));
 }
