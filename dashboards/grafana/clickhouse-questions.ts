@@ -70,7 +70,7 @@ export const CLICKHOUSE: StoreQuestions = {
   }), 'table')),
 
   topApps: new ClickHouseQuery(select({
-    columns: { app: 't.app', requests: 'sum(t.requests)', errors: 'sum(t.errors)', refused: 'sum(t.refused)', bytes_out: 'sum(t.bytes_out)', p99_ms: percentileMs(99) },
+    columns: { app: "if(t.app = '', '(no app)', t.app)", requests: 'sum(t.requests)', errors: 'sum(t.errors)', refused: 'sum(t.refused)', bytes_out: 'sum(t.bytes_out)', p99_ms: percentileMs(99) },
     from: TRAFFIC, where: [], groupBy: ['app'], orderBy: ['requests DESC'], limit: 20,
   }), 'table'),
   quotas: new ClickHouseQuery(quotas, 'table'),

@@ -15,3 +15,10 @@ test('each row of the heatmap has its requests, and each request is in one row',
   // what is faster is in the first, what is slower in the last; the others are a factor of two wide, of 8 buckets
   assert.deepEqual(row.slice(1), [72, ...Array.from({ length: 16 }, () => 8), 28]);
 });
+
+test('what came without an app has a name in the table of apps, and so have all others together', async () => {
+  const sums = { requests: 3, errors: 0, refused: 3, bytes_out: 0, duration_ms: { p99: 1.5 } };
+  const { columns, rows } = await tableOf(REPORT_API.topApps.build() as unknown as TargetJson, { rows: [{ app: 'acme', ...sums }, { app: '', ...sums }, { app: null, others: true, ...sums }] });
+  assert.deepEqual(columns, ['app', 'requests', 'errors', 'refused', 'bytes_out', 'p99_ms']);
+  assert.deepEqual(rows, ['acme', '(no app)', '(all others)'].map((app) => [app, 3, 0, 3, 0, 1.5]));
+});

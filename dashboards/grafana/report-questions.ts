@@ -46,7 +46,8 @@ export const REPORT_API: StoreQuestions = {
   }, 'table')),
 
   topApps: new ReportQuery({
-    path: '/v1/reports/traffic', parameters: { ...RANGE, interval: 'total', group_by: 'app', top: '20' }, rows: 'rows',
+    path: '/v1/reports/traffic', parameters: { ...RANGE, interval: 'total', group_by: 'app', top: '20' },
+    rows: 'rows.$merge([$, {"app": others = true ? "(all others)" : app = "" ? "(no app)" : app}])',
     columns: [stringOf('app'), numberOf('requests'), numberOf('errors'), numberOf('refused'), numberOf('bytes_out'), numberOf('duration_ms.p99', 'p99_ms')],
   }, 'table'),
   quotas: new ReportQuery({

@@ -12,7 +12,7 @@ export function tenants(store: StoreQuestions): dashboard.Dashboard {
     variables: [...store.variables, interval()], annotations: [store.closedDays],
   }, [
     { title: 'All apps', panels: [
-      rows({ id: 1, title: 'Top apps', unit: units.Short, width: 12, description: 'The 20 apps with the most requests of the time shown. No name: requests without a valid credential. Refused ones were not let through by a policy; errors are the service\'s or the gateway\'s. p99: of requests let through, within 5 %.' }, [store.topApps], [
+      rows({ id: 1, title: 'Top apps', unit: units.Short, width: 12, description: 'The 20 apps with the most requests of the time shown. (no app): requests of open routes, and those without a valid credential. Refused ones were not let through by a policy; errors are the service\'s or the gateway\'s. p99: of requests let through, within 5 %.' }, [store.topApps], [
         { field: 'app', title: 'App', link: toApp }, { field: 'requests', title: 'Requests', unit: units.Short }, { field: 'errors', title: 'Errors', unit: units.Short, thresholds: atMost(1, 1) },
         { field: 'refused', title: 'Refused', unit: units.Short }, { field: 'bytes_out', title: 'Sent', unit: units.BytesSI }, { field: 'p99_ms', title: 'p99', unit: units.Milliseconds, thresholds: atMost(1000, 2000) },
       ], 'Requests'),
