@@ -2,8 +2,8 @@
  * `npm start`: the bundled example with a small shop behind it. Everything is the real thing, the launcher included; only the key of the
  * demo's app is made here, through the control API, and kept so that a later start prints commands that work.
  *
- * Addresses and the data's folder are those of examples/demo/tidegate.yaml. Where a port is taken, change it there, or set these for the demo and for
- * the terminal that its commands are tried in (`127.0.0.1:18080`; the last is a URL, `http://127.0.0.1:19101`):
+ * Addresses and the data's folder are those of examples/demo/tidegate.yaml. Where a port is taken, change it there, or set these (`127.0.0.1:18080`; the
+ * last is a URL, `http://127.0.0.1:19101`). The printed commands name the port in force: the terminal that they are tried in knows none of these.
  *
  *   TIDEGATE__listeners__http__address  TIDEGATE__control__address  TIDEGATE__services__shop__upstream__targets__0__url
  */
@@ -94,13 +94,13 @@ Commands to try, in another terminal, in this folder:
     curl -i -H 'X-Api-Key: ${key}' ${gateway}/shop/products
 
   What the app has asked for so far:
-    npx tidegate report -c ${EXAMPLE} --app ${APP} --key ${key}
+    npx tidegate report --url ${control} --app ${APP} --key ${key}
 
   Its live numbers:
     curl -H 'Authorization: Bearer ${key}' ${control}/v1/reports/live
 
   How the node is, as its operator:
-    npx tidegate status -c ${EXAMPLE}
+    npx tidegate status -c ${EXAMPLE} --url ${control}
 
 Ctrl-C ends it all; the data stays in ${relative(packageRoot(), place.dataDir)}.
 `);

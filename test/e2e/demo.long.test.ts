@@ -1,6 +1,6 @@
 /**
  * The demo works as printed: `npm start`'s own command in a folder that holds what is built, and each line that it prints run by a shell as it stands.
- * Ports are chosen by the variables that cli/demo/main.ts names.
+ * Ports are chosen by the variables that cli/demo/main.ts names, which the shell does not have.
  */
 import assert from 'node:assert/strict';
 import { execFile, spawn, type ChildProcessByStdio } from 'node:child_process';
@@ -103,9 +103,10 @@ class Demo implements AsyncDisposable {
     return /'X-Api-Key: (\w+)'/.exec(this.commands[0] ?? '')?.[1] ?? '';
   }
 
-  /** What the printed line writes to standard output; it has to end well. */
+  /** What the printed line writes to standard output, in a terminal that knows nothing of the demo's ports; it has to end well. */
   async run(n: number): Promise<string> {
-    return (await promisify(execFile)('sh', ['-c', this.commands[n] ?? 'false'], { cwd: this.#folder, env: this.#env })).stdout;
+    const env = Object.fromEntries(Object.entries(this.#env).filter(([name]) => !name.startsWith('TIDEGATE_')));
+    return (await promisify(execFile)('sh', ['-c', this.commands[n] ?? 'false'], { cwd: this.#folder, env })).stdout;
   }
 
   /** Sends what a terminal sends, to all of its processes; resolves with the exit code when none is left. */
