@@ -63,7 +63,7 @@ function terminal(): Terminal & { readonly text: () => string } {
 const traffic = (interval: string, rows: readonly unknown[] = []) => ({
   as_of: '2026-11-21T10:07:30Z', from: '2026-11-20T10:00:00Z', to: '2026-11-21T10:15:00Z', interval, time_zone: 'UTC', complete: true, missing: [], rows,
 });
-const NO_FILTERS = { app: [], service: [], route: [], status: [], method: [], outcome: [], target: [] } as const;
+const NO_FILTERS = { app: [], service: [], route: [], status: [], method: [], outcome: [], path: [], target: [] } as const;
 
 function configuration(name: string, text: string): string {
   const file = join(folder, name);
@@ -217,7 +217,7 @@ test('days go to the node as they are said, which knows in whose zone they are; 
   fields.set('/v1/reports/traffic', { 'x-tidegate-clipped': '2026-11-20T00:00:00Z' });
   await report({ ...NO_FILTERS, url, token: 't', from: '7d', format: 'csv' }, terminal(), NOW);
   fields.clear();
-  assert.match(String(shown.mock.calls.at(-1)?.arguments[0]), /not kept; this report begins 2026-11-20T00:00:00Z/);
+  assert.match(String(shown.mock.calls.at(-1)?.arguments[0]), /not kept; this answer begins 2026-11-20T00:00:00Z/);
 });
 
 test('a report of 24 hours has 24 hours; an instant that is none is refused here; an app that nobody declared is noted', async (t) => {
@@ -398,6 +398,13 @@ test('requests with an id shows all of that call, and nothing else can be asked 
   answers.set('/v1/requests', [200, { as_of: '', from: 'a', to: 'b', rows: [], next: null }]);
   assert.match(await run('requests', '--status', '5xx'), /^No call of this kind/);
   assert.deepEqual([asked.at(-1)?.url.searchParams.get('status'), asked.at(-1)?.url.searchParams.get('limit')], ['5xx', '30']);
+  await assert.rejects(oneRequest(event.id, { ...NO_FILTERS, url, token: 't', slowerThan: '1s', format: 'csv' }, terminal()), { message: /^--slower-than, --format: does not go with an id/ });
+  // a file for a spreadsheet has all of them
+  await run('requests', '--slower-than', '1s', '--sort', 'duration', '--path', '/items/*', '--target', 'http://a', '--target', 'http://b', '--format', 'csv');
+  assert.equal(asked.at(-1)?.url.search, '?path=%2Fitems%2F*&target=http%3A%2F%2Fa&target=http%3A%2F%2Fb&slower_than=1s&sort=duration&format=csv');
+  assert.match(await run('requests', '--path', '/items'), /^No call of this kind.*\nPaths are recorded only where/);
+  assert.match(await run('requests', '--sort', 'speed'), /Allowed choices are time, duration/);
+  assert.match(await run('requests', '--json', '--format', 'csv'), /cannot be used with/);
 });
 
 test('config history: each version with its time, source and what it changed', { timeout: 60_000 }, async () => {

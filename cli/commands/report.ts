@@ -22,6 +22,7 @@ interface ReportOptions extends ControlOptions, TimeOptions {
   readonly status: readonly string[];
   readonly method: readonly string[];
   readonly outcome: readonly string[];
+  readonly path: readonly string[];
   readonly target: readonly string[];
   readonly timeZone?: string;
   readonly interval?: Interval;
@@ -36,6 +37,9 @@ interface ReportOptions extends ControlOptions, TimeOptions {
 
 const TABLE_ROWS = 30;
 const DEFAULT_GROUPS = 'service,route';
+const FILTERS = ['app', 'service', 'route', 'status', 'method', 'outcome', 'path', 'target'] as const;
+/** What a filter takes beside a name, for its help. */
+export const WRITTEN: Readonly<Record<string, string>> = { status: ', or class: 5xx', path: ', or all below one: /shop/*' };
 
 export const gather = (value: string, before: readonly string[]): readonly string[] => [...before, value];
 
@@ -54,9 +58,7 @@ export function register(program: Command): void {
     .addOption(new Option('--format <format>', 'the report itself, as the API gives it').choices(FORMATS).conflicts('watch'))
     .option('--out <file>', 'with --format: there, once all of it is')
     .option('--fill', 'with --format: rows of zeros for buckets without events');
-  for (const name of ['app', 'service', 'route', 'status', 'method', 'outcome', 'target']) {
-    command.option(`--${name} <${name}>`, `only this ${name}${name === 'status' ? ', or class: 5xx' : ''}; repeatable`, gather, []);
-  }
+  for (const name of FILTERS) command.option(`--${name} <${name}>`, `only this ${name}${WRITTEN[name] ?? ''}; repeatable`, gather, []);
   command.action((options: ReportOptions & { readonly watch?: number | true }) => {
     const { watch, ...rest } = options;
     return watch === undefined ? report(rest, standardOutput()) : watched(rest, standardOutput(), (watch === true ? 2 : watch) * 1000);
@@ -146,12 +148,10 @@ async function asItIs(client: ControlClient, query: Query, { format, out }: { re
 }
 
 /** JSON has it in itself; a table of numbers would be taken for all that was asked for. */
-function noteClipped(headers: Readonly<Record<string, string | string[] | undefined>>): void {
+export function noteClipped(headers: Readonly<Record<string, string | string[] | undefined>>): void {
   const from = headers['x-tidegate-clipped'];
-  if (typeof from === 'string') console.error(`Note: the whole range is not kept; this report begins ${printable(from)}.`);
+  if (typeof from === 'string') console.error(`Note: the whole range is not kept; this answer begins ${printable(from)}.`);
 }
-
-const FILTERS = ['app', 'service', 'route', 'status', 'method', 'outcome', 'target'] as const;
 
 const filters = (options: ReportOptions): Query => ({ time_zone: options.timeZone, ...Object.fromEntries(FILTERS.map((name) => [name, options[name]])) });
 

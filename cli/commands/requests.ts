@@ -1,21 +1,24 @@
-import type { Command } from 'commander';
+import { Option, type Command } from 'commander';
 import { TidegateError } from '../../errors/tidegate-error.js';
 import { ControlClient, findControl, withControlOptions, type ControlOptions } from '../control-client.js';
 import { renderRequest, type RequestAnswer } from '../render/request.js';
 import { renderRequests, type RequestsAnswer } from '../render/requests.js';
-import { standardOutput, type Terminal } from '../render/terminal.js';
-import { gather, wholeNumber } from './report.js';
+import { printable, standardOutput, type Terminal } from '../render/terminal.js';
+import { gather, noteClipped, wholeNumber, WRITTEN } from './report.js';
 import { timeQuery, withTimeOptions, type TimeOptions } from './time-options.js';
 import { noteUnknownApps } from './unknown-app.js';
 
-const FILTERS = ['app', 'service', 'route', 'status', 'outcome'] as const;
+const FILTERS = ['app', 'service', 'route', 'path', 'target', 'status', 'outcome'] as const;
 
 interface RequestsOptions extends ControlOptions, TimeOptions, Readonly<Record<(typeof FILTERS)[number], readonly string[]>> {
   readonly key?: string;
   readonly timeZone?: string;
+  readonly slowerThan?: string;
+  readonly sort?: 'time' | 'duration';
   readonly limit?: number;
   readonly cursor?: string;
   readonly json?: boolean;
+  readonly format?: 'csv';
 }
 
 /** As many as one page has. */
@@ -23,35 +26,52 @@ const MOST = 1000;
 const DEFAULT_ROWS = 30;
 
 export function register(program: Command): void {
-  const command = withControlOptions(program.command('requests').description('the calls that match, newest first; or all that is known of one'))
+  const command = withControlOptions(program.command('requests').description('the calls that match, newest or slowest first; or all that is known of one'))
     .argument('[id]', 'its X-Request-Id')
     .option('--key <key>', 'ask as an app: its API key or JWT, instead of the control token');
   withTimeOptions(command, { from: 'default: 24h before --to', to: 'default: the end of this quarter of an hour' })
     .option('--time-zone <zone>', 'IANA name: whose days --from, --to and --day are (default: the app\'s own, else UTC)')
-    .option('--limit <calls>', `at most so many, up to ${MOST} (default: ${DEFAULT_ROWS})`, (text) => wholeNumber(text, MOST))
+    .option('--slower-than <duration>', 'only calls that took longer: 1s, 250ms')
+    .addOption(new Option('--sort <order>', 'the newest first (default), or the slowest').choices(['time', 'duration']))
+    .option('--limit <calls>', `at most so many, up to ${MOST} (default: ${DEFAULT_ROWS}; with --format csv all, by duration 100)`, (text) => wholeNumber(text, MOST))
     .option('--cursor <cursor>', 'go on behind the page that said it, with everything else as it was asked there')
-    .option('--json', 'as the API gives it');
-  for (const name of FILTERS) command.option(`--${name} <${name}>`, `only this ${name}${name === 'status' ? ', or class: 5xx' : ''}; repeatable`, gather, []);
+    .addOption(new Option('--json', 'as the API gives it').conflicts('format'))
+    .addOption(new Option('--format <format>', 'a table for a spreadsheet, with all fields').choices(['csv']));
+  for (const name of FILTERS) command.option(`--${name} <${name}>`, `only this ${name}${WRITTEN[name] ?? ''}; repeatable`, gather, []);
   command.action((id: string | undefined, options: RequestsOptions) => (id === undefined ? requests(options, standardOutput()) : oneRequest(id, options, standardOutput())));
 }
 
 /** @throws not_found; invalid_parameter: it is no id, or something else was asked as well */
 export async function oneRequest(id: string, options: RequestsOptions, terminal: Terminal): Promise<void> {
-  const given = [...FILTERS.filter((name) => options[name].length > 0), ...(['from', 'to', 'day', 'limit', 'cursor'] as const).filter((name) => options[name] !== undefined)];
-  if (given.length > 0) throw new TidegateError('invalid_parameter', `--${given.join(', --')}: does not go with an id, which is of one call`);
+  const given = [...FILTERS.filter((name) => options[name].length > 0), ...(['from', 'to', 'day', 'slowerThan', 'sort', 'limit', 'cursor', 'format'] as const).filter((name) => options[name] !== undefined)];
+  if (given.length > 0) throw new TidegateError('invalid_parameter', `--${given.map((name) => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)).join(', --')}: does not go with an id, which is of one call`);
   const answer = await clientOf(options).get<RequestAnswer>(`/v1/requests/${encodeURIComponent(id)}`);
   terminal.write(options.json === true ? `${JSON.stringify(answer, null, 2)}\n` : renderRequest(answer));
 }
 
 const clientOf = (options: RequestsOptions): ControlClient => new ControlClient(findControl(options.key === undefined ? options : { ...options, token: options.key }));
 
+/** What JSON has in itself. */
+function noteHeaders(headers: Readonly<Record<string, string | string[] | undefined>>): void {
+  noteClipped(headers);
+  const next = headers['x-tidegate-next'];
+  if (typeof next === 'string') console.error(`Note: there are more: --cursor ${printable(next)}`);
+}
+
 /** `nowMs`: for the relative instants. */
 export async function requests(options: RequestsOptions, terminal: Terminal, nowMs: number = Date.now()): Promise<void> {
   const client = clientOf(options);
-  const answer = await client.get<RequestsAnswer>('/v1/requests', {
-    ...Object.fromEntries(FILTERS.map((name) => [name, options[name]])), limit: String(options.limit ?? DEFAULT_ROWS), cursor: options.cursor,
+  const limit = options.limit ?? (options.format === undefined ? DEFAULT_ROWS : undefined);
+  const query = {
+    ...Object.fromEntries(FILTERS.map((name) => [name, options[name]])), slower_than: options.slowerThan, sort: options.sort, limit: limit === undefined ? undefined : String(limit), cursor: options.cursor,
     time_zone: options.timeZone, ...timeQuery(options, nowMs),
-  });
+  };
+  if (options.format !== undefined) {
+    for await (const piece of client.pieces('GET', '/v1/requests', { query: { ...query, format: options.format }, onHeaders: noteHeaders })) terminal.write(piece);
+    return;
+  }
+  const answer = await client.get<RequestsAnswer>('/v1/requests', query);
   if (answer.rows.length === 0 && options.key === undefined) await noteUnknownApps(client, options.app);
-  terminal.write(options.json === true ? `${JSON.stringify(answer, null, 2)}\n` : renderRequests(terminal, answer));
+  const pathless = answer.rows.length === 0 && options.path.length > 0 ? 'Paths are recorded only where the service says record_path: full, or template.\n' : '';
+  terminal.write(options.json === true ? `${JSON.stringify(answer, null, 2)}\n` : `${renderRequests(terminal, answer)}${pathless}`);
 }

@@ -74,6 +74,29 @@ test('a report that says the same is not sent again: its ETag outlives as_of, an
   }
 });
 
+test('calls as CSV: all that match by time, a page where one is asked for, the fields of the JSON in its order, and nothing that an app may not see', async () => {
+  const calls = `/v1/requests?${QUERY}&path=/items/*`;
+  for (const principal of ['operator', 'app:acme']) {
+    const as = (url: string, headers: Record<string, string> = {}) => ask(url, { 'x-tidegate-principal': principal, ...headers });
+    const { rows, next } = (await as(`${calls}&limit=1000`)).json<{ rows: Record<string, string | number>[]; next: string | null }>();
+    const csv = await as(calls, { accept: 'text/csv' });
+    assert.deepEqual([csv.statusCode, csv.headers['content-disposition'], csv.headers['x-tidegate-as-of']], [200, 'attachment; filename="requests.csv"', new Date(NOW - 1000).toISOString()]);
+    const [head, ...lines] = csv.body.split('\r\n');
+    assert.equal(head, Object.keys(rows[0] ?? {}).join(','));
+    assert.equal(lines.pop(), '');
+    assert.deepEqual(lines.slice(0, 1000), rows.map((row) => Object.values(row).join(',')));
+    assert.equal(lines.length > 1000, next !== null);
+    assert.equal(principal === 'operator', head?.includes(',target,') === true);
+    const page = await as(`${calls}&format=csv&limit=10&sort=duration`);
+    assert.equal(page.body.split('\r\n').length, 12);
+    const behind = await as(`${calls}&format=csv&limit=10&sort=duration&cursor=${String(page.headers['x-tidegate-next'])}`);
+    const slowest = (await as(`${calls}&limit=20&sort=duration`)).json<{ rows: { id: string }[] }>().rows;
+    assert.deepEqual([page, behind].flatMap(({ body }) => body.split('\r\n').slice(1, -1).map((line) => line.split(',')[0])), slowest.map(({ id }) => id));
+    assert.equal((await as(`/v1/requests?${QUERY}&service=none&format=csv`)).body, `${head}\r\n`);
+  }
+  assert.equal((await ask(`${calls}&format=csv&slower_than=fast`)).json<{ parameter?: string; code: string }>().code, 'invalid_parameter');
+});
+
 test('CSV and NDJSON hold the rows of the JSON; pages of them say where the next one begins', async () => {
   const url = `/v1/reports/traffic?${QUERY}&group_by=app,status_class`;
   const rows = (await ask(url)).json<{ rows: Record<string, unknown>[] }>().rows;

@@ -8,7 +8,7 @@ import { openReport, streamedRows, trafficReport, type OpenedReport, type Traffi
 import { csvHead, csvRow, ndjsonLine, parquetColumns, trafficJson } from '../reports/traffic-format.js';
 import type { Format, TrafficQuery } from '../reports/traffic-query.js';
 
-const TYPES: Readonly<Record<Format, string>> = {
+export const TYPES: Readonly<Record<Format, string>> = {
   json: 'application/json; charset=utf-8', csv: 'text/csv; charset=utf-8; header=present', ndjson: 'application/x-ndjson; charset=utf-8', parquet: 'application/vnd.apache.parquet',
 };
 
@@ -112,7 +112,7 @@ async function* each<Item>(items: readonly Item[]): AsyncGenerator<Item> {
 }
 
 /** Text, a piece of many lines at a time. */
-function lines<Item>(head: string, line: (item: Item) => string): (items: AsyncIterable<Item>) => AsyncGenerator<string> {
+export function lines<Item>(head: string, line: (item: Item) => string): (items: AsyncIterable<Item>) => AsyncGenerator<string> {
   return async function* (items) {
     let piece = head;
     for await (const item of items) {

@@ -25,7 +25,7 @@ import { isTimeZone } from '../reports/calendar.js';
 import { liveEvent, liveReport } from '../reports/live.js';
 import { parsePrincipal, PRINCIPAL_FIELD, TIME_ZONE_FIELD, type Principal } from '../reports/principal.js';
 import { ReportStore, type Asker, type QueryStore } from '../reports/report-store.js';
-import { parseRequestsQuery, requestList, RequestsParameters } from '../reports/request-list.js';
+import { parseRequestsQuery, RequestsParameters } from '../reports/request-list.js';
 import { requestEvent } from '../reports/requests.js';
 import { parseDay } from '../reports/time-text.js';
 import type { TrafficDeps } from '../reports/traffic.js';
@@ -33,6 +33,7 @@ import { LatencyParameters, parseTrafficQuery, TrafficParameters, type TrafficQu
 import { registerBillingDays, type Days } from './billing-days.js';
 import { whatif } from '../reports/whatif.js';
 import { sendLatency, sendRows, sendTraffic, type RepliesDeps } from './report-replies.js';
+import { sendRequests } from './request-replies.js';
 import { sendSteps } from './step-lines.js';
 import { sendExport, type BillingDeps } from './export-replies.js';
 
@@ -117,7 +118,8 @@ export function createCollectorApi(deps: CollectorApiDeps): FastifyInstance {
 
   server.get<{ Querystring: RequestsParameters }>('/v1/requests', { schema: { querystring: RequestsParameters } }, (request, reply) => {
     const principal = principalOf(request);
-    return requestList(traffic, parseRequestsQuery(request.query, { nowMs: nowMs(), principal, defaultTimeZone: defaultZone(request) }), { principal, signal: goneSignal(reply) });
+    const query = parseRequestsQuery(request.query, { nowMs: nowMs(), principal, defaultTimeZone: defaultZone(request), accept: request.headers.accept ?? '' });
+    return sendRequests(traffic, query, reply, { principal, signal: goneSignal(reply) });
   });
 
   server.get<{ Params: { id: string } }>('/v1/requests/:id', { schema: { querystring: NoParameters } }, (request, reply) =>

@@ -48,9 +48,10 @@ function parsed(text: string): readonly unknown[] {
   return value as readonly unknown[];
 }
 
-/** A call's place, newest first: no two have the same. */
+/** A call's place, newest or slowest first: no two have the same. */
 export interface CallPosition {
   readonly timeMs: number;
+  readonly durationUs: number;
   /** 16 hexadecimal digits. */
   readonly stream: string;
   readonly ordinal: number;
@@ -60,20 +61,21 @@ export interface CallCursor {
   readonly fromMs: number;
   readonly toMs: number;
   readonly position: CallPosition;
-  fits(query: TrafficQuery): boolean;
+  fits(query: TrafficQuery, more: string): boolean;
 }
 
-export function writeCallCursor(query: TrafficQuery, { timeMs, stream, ordinal }: CallPosition): string {
-  return Buffer.from(JSON.stringify([query.fromMs, query.toMs, fingerprint(query), timeMs, stream, ordinal])).toString('base64url');
+/** @param more what else decides which calls there are, and in which order */
+export function writeCallCursor(query: TrafficQuery, more: string, { timeMs, durationUs, stream, ordinal }: CallPosition): string {
+  return Buffer.from(JSON.stringify([query.fromMs, query.toMs, fingerprint(query, more), timeMs, durationUs, stream, ordinal])).toString('base64url');
 }
 
 /** @throws invalid_parameter */
 export function readCallCursor(text: string): CallCursor {
-  const [fromMs, toMs, made, timeMs, stream, ordinal] = parsed(text);
-  if (!isInstant(fromMs) || !isInstant(toMs) || typeof made !== 'string' || !isInstant(timeMs) || typeof stream !== 'string' || !/^[0-9a-f]{16}$/.test(stream) || !Number.isSafeInteger(ordinal) || (ordinal as number) < 0) {
+  const [fromMs, toMs, made, timeMs, durationUs, stream, ordinal] = parsed(text);
+  if (!isInstant(fromMs) || !isInstant(toMs) || typeof made !== 'string' || !isInstant(timeMs) || typeof stream !== 'string' || !/^[0-9a-f]{16}$/.test(stream) || !isCount(ordinal) || !isCount(durationUs)) {
     throw new InvalidParameterError('cursor', 'is none of `next`');
   }
-  return { fromMs, toMs, position: { timeMs, stream, ordinal: ordinal as number }, fits: (query) => made === fingerprint(query) && query.fromMs === fromMs && query.toMs === toMs };
+  return { fromMs, toMs, position: { timeMs, durationUs, stream, ordinal }, fits: (query, more) => made === fingerprint(query, more) && query.fromMs === fromMs && query.toMs === toMs };
 }
 
 /** How the engine answers a group: as a number, or as a text. */
@@ -82,9 +84,10 @@ export const isNumber = (group: TrafficQuery['groupBy'][number]): boolean => gro
 const isInstant = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= EARLIEST_MS && (value as number) <= LATEST_MS;
 /** A bucket may begin before 1971. */
 const isSecond = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) * 1000 <= LATEST_MS;
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 const isKey = (value: unknown): value is string | number => typeof value === 'string' || (Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) < 65_536);
 
 /** Of all that decides which rows there are, and in which order. */
-function fingerprint({ interval, timeZone, groupBy, texts, statuses, fill, tenant }: TrafficQuery): string {
-  return createHash('sha256').update(JSON.stringify([interval, timeZone, groupBy, texts, statuses, fill, tenant])).digest('base64url').slice(0, 16);
+function fingerprint({ interval, timeZone, groupBy, texts, statuses, fill, tenant }: TrafficQuery, more = ''): string {
+  return createHash('sha256').update(JSON.stringify([interval, timeZone, groupBy, texts, statuses, fill, tenant, more])).digest('base64url').slice(0, 16);
 }

@@ -41,6 +41,11 @@ const CASES: readonly (readonly [name: string, parameters: RequestsParameters, p
   ['statuses of a service', { ...RANGE, status: ['404', '503'], service: ['search'], limit: 500 }, OPERATOR, (event) => [404, 503].includes(event.status) && event.service === 'search'],
   ['a class of statuses, and one more', { ...RANGE, status: ['5xx', '404'], limit: 500 }, OPERATOR, (event) => event.status >= 500 && event.status < 600 || event.status === 404],
   ['a rare outcome', { ...RANGE, outcome: ['draining'], limit: 7 }, OPERATOR, (event) => event.outcome === 'draining'],
+  ['one path, exactly', { ...RANGE, path: ['/items'], limit: 1000 }, OPERATOR, (event) => event.path === '/items'],
+  ['a path and all below it, and another', { ...RANGE, path: ['/items/*', '/search'], limit: 1000 }, OPERATOR, (event) => /^\/items(\/|$)|^\/search$/.test(event.path)],
+  ['all paths: none of a call whose path is not kept', { ...RANGE, path: ['/*'], limit: 1000 }, ACME, (event) => event.app === 'acme' && event.path !== ''],
+  ['one target', { ...RANGE, target: ['http://127.0.0.1:9002'], limit: 500 }, OPERATOR, (event) => event.target.endsWith('9002')],
+  ['slow ones alone', { ...RANGE, slower_than: '20ms', limit: 50 }, OPERATOR, (event) => event.durationUs > 20_000],
   ['an app\'s own', { ...RANGE, limit: 500 }, ACME, (event) => event.app === 'acme'],
   ['nothing', { ...RANGE, service: ["x' OR 1=1 --"] }, OPERATOR, () => false],
 ];
@@ -52,6 +57,22 @@ for (const [name, parameters, principal, keep] of CASES) {
     assert.equal(pages, Math.max(1, Math.ceil(expected.length / (parameters.limit ?? 100))));
   });
 }
+
+test('the slowest come first, each once over all pages, and of one duration the newer first', async () => {
+  for (const [parameters, principal, keep] of [
+    [{ ...RANGE, limit: 1000 }, OPERATOR, () => true],
+    [{ ...RAGGED, limit: 97, slower_than: '15ms', path: ['/items/*'] }, OPERATOR, (event) => event.durationUs > 15_000 && /^\/items(\/|$)/.test(event.path)],
+    [{ ...RANGE, limit: 333, status: ['5xx'] }, ACME, (event) => event.app === 'acme' && event.status >= 500],
+  ] satisfies readonly (readonly [RequestsParameters, Principal, (event: Event) => boolean])[]) {
+    const newest = plain(Date.parse(parameters.from), Date.parse(parameters.to), keep);
+    const durations = new Map(events.map((event, ordinal) => [idOf(ordinal), event.durationUs]));
+    const expected = newest.toSorted((a, b) => (durations.get(b) ?? 0) - (durations.get(a) ?? 0));
+    assert.ok(new Set(newest.map((id) => durations.get(id))).size < newest.length, 'some take equally long');
+    const { ids, pages } = await askAll({ ...parameters, sort: 'duration' }, principal);
+    assert.deepEqual(ids, expected);
+    assert.equal(pages, Math.ceil(expected.length / parameters.limit));
+  }
+});
 
 test('pages come apart where many calls have one moment, and a call that is stored meanwhile shifts nothing', async () => {
   const timeMs = Date.parse('2026-11-10T12:00:00.007Z');
@@ -88,10 +109,15 @@ test('bad questions are refused as the traffic report refuses them; a cursor is 
   };
   await invalid({ from: 'yesteryear' }, 'from');
   await invalid({ from: RANGE.to, to: RANGE.from }, 'from');
-  for (const text of ['', 'x', 'W10', Buffer.from('[0,1,"a",2,"0000000000000001",3]').toString('base64url')]) await invalid({ cursor: text }, 'cursor');
+  for (const text of ['', 'x', 'W10', Buffer.from('[0,1,"a",2,3,"0000000000000001",4]').toString('base64url')]) await invalid({ cursor: text }, 'cursor');
   await invalid({ cursor, service: ['catalogue'] }, 'cursor');
   await invalid({ cursor, service: ['search'], from: '2026-11-19T00:00:00Z' }, 'cursor');
   await invalid({ cursor, service: ['search'] }, 'cursor', ACME);
+  await invalid({ cursor, service: ['search'], sort: 'duration' }, 'cursor');
+  await invalid({ cursor, service: ['search'], slower_than: '1ms' }, 'cursor');
+  for (const text of ['', '1', '-1s', '0s', '1 s', '1e3s', '1s; DROP', '999999999d']) await invalid({ slower_than: text }, 'slower_than');
+  for (const text of ['', 'items', '*', '/items?id=1', '/items#top']) await invalid({ path: [text] }, 'path');
+  await assert.rejects(async () => ask({ ...RANGE, target: ['http://127.0.0.1:9001'] }, ACME), { code: 'operator_only' });
   assert.equal((await ask({ cursor, service: ['search'], limit: 3 })).rows.length, 3, 'the range is in it, and the limit is free');
   for (const app of [['globex'], ['acme', 'globex'], ['nobody']]) {
     await assert.rejects(async () => ask({ ...RANGE, app }, ACME), (error) => error instanceof TidegateError && error.code === 'operator_only');

@@ -41,6 +41,12 @@ export async function requestEvent(store: ReportStore, id: string, asker: Asker)
   return { id, ...first, ...(interim.length > 0 ? { interim } : {}) };
 }
 
+/** The fields of eventJson, in their order. */
+export function eventFields(whole: boolean): readonly string[] {
+  const columns = [...EVENT_SQL.matchAll(/ AS (\w+)(?=[,\n])/g)].map(([, name]) => name as string).filter((name) => !name.endsWith('_ms') && (whole || !OPERATOR_COLUMNS.has(name)));
+  return ['time', ...columns, 'stored_at'];
+}
+
 /** As it is told: `whole` to the operator. */
 export function eventJson(row: Row, whole: boolean): Record<string, unknown> {
   const { time_ms, stored_ms, ...columns } = row;

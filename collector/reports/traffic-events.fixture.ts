@@ -20,6 +20,8 @@ export interface Event {
   readonly service: string;
   readonly route: string;
   readonly target: string;
+  /** As a service with record_path full keeps it; '': one that keeps none. */
+  readonly path: string;
   readonly method: Method;
   readonly outcome: Outcome;
   readonly status: number;
@@ -46,10 +48,12 @@ function random(seed: number): () => number {
   };
 }
 
+const PATHS = ['/items', '/items/1', '/items/1/2', '/itemsandmore', '/search', ''] as const;
+
 function randomEvents(count: number): Event[] {
   const next = random(7);
   const pick = <T>(values: readonly T[]): T => values[Math.floor(next() * values.length)] as T;
-  return Array.from({ length: count }, () => {
+  return Array.from({ length: count }, (): Omit<Event, 'path'> => {
     const outcome = next() < 0.8 ? 'answered' : pick(Object.keys(OUTCOMES).filter((name) => name !== 'unframed') as Outcome[]);
     return {
       // four days that end in the minute under way, on and off every kind of bound
@@ -61,7 +65,7 @@ function randomEvents(count: number): Event[] {
       durationUs: Math.floor(Math.exp(7 + 3 * next())), bytesIn: Math.floor(next() * 1000), bytesOut: Math.floor(next() * 100_000),
       attempts: outcome === 'client_aborted' && next() < 0.5 ? 0 : 1, version: pick(['aaaaaaaaaaaa', 'bbbbbbbbbbbb']),
     };
-  });
+  }).map((event) => ({ ...event, path: PATHS[event.bytesIn % PATHS.length] ?? '' }));
 }
 
 export const events = randomEvents(6000);

@@ -39,6 +39,7 @@ const Selection = {
   status: Type.Optional(Type.Array(Type.String({ maxLength: 100 }), { maxItems: 1000, description: 'Only these statuses, or classes of them such as 5xx; repeatable; while raw events are kept.' })),
   method: Type.Optional(Type.Array(Type.Enum(Object.keys(METHODS)), { description: 'Only these methods; repeatable; while raw events are kept.' })),
   outcome: Type.Optional(Type.Array(Type.Enum(Object.keys(OUTCOMES)), { description: 'Only these outcomes; repeatable; while raw events are kept.' })),
+  path: Texts('Only these paths, as the service\'s `record_path` keeps them; `/shop/*` is /shop and all below it, as in a route; repeatable; while raw events are kept.'),
   target: Texts('Only these targets; repeatable; while raw events are kept. The operator\'s only.'),
   config_version: Texts('Only these versions of the configuration; repeatable; while raw events are kept. The operator\'s only.'),
   fill: Type.Optional(Type.Boolean({ description: 'Buckets without events have rows of zeros, up to `as_of`.' })),
@@ -74,7 +75,7 @@ export interface TrafficQuery {
   /** The last row of the page before; null: the first page. */
   readonly after: Position | null;
   /** Empty: any. */
-  readonly texts: Readonly<Record<'app' | 'service' | 'route' | 'method' | 'outcome' | 'target' | 'config_version', readonly string[]>>;
+  readonly texts: Readonly<Record<'app' | 'service' | 'route' | 'method' | 'outcome' | 'path' | 'target' | 'config_version', readonly string[]>>;
   readonly statuses: readonly number[];
   readonly format: Format;
   /** The one app that this report may speak of; null: the operator asks. */
@@ -92,6 +93,14 @@ function parseStatus(text: string): number | readonly number[] {
   if (/^\d{1,3}$/.test(text)) return Number(text);
   if (!/^[1-9]xx$/i.test(text)) throw new InvalidParameterError('status', 'must be a status such as 502, or a class of them such as 5xx');
   return Array.from({ length: 100 }, (_, index) => Number(text[0]) * 100 + index);
+}
+
+/** What no path that is kept can look like would find nothing, and look like no traffic. @throws invalid_parameter */
+function parsePath(text: string): string {
+  // a template may be a regular expression
+  if (!/^[/~]/.test(text)) throw new InvalidParameterError('path', 'must be a path such as /shop/cart, or /shop/* for all below one');
+  if (/^\/.*[?#]/.test(text)) throw new InvalidParameterError('path', 'is kept without its query: leave out what begins with ? or #');
+  return text;
 }
 
 export interface QueryContext {
@@ -119,7 +128,7 @@ export function parseTrafficQuery(parameters: TrafficParameters, context: QueryC
     fill: parameters.fill ?? false, top: parameters.top ?? null, compare: parameters.compare !== undefined, limit: parameters.limit ?? null, after: cursor?.position ?? null,
     texts: {
       app: parameters.app ?? [], service: parameters.service ?? [], route: parameters.route ?? [], method: parameters.method ?? [],
-      outcome: parameters.outcome ?? [], target: parameters.target ?? [], config_version: parameters.config_version ?? [],
+      outcome: parameters.outcome ?? [], path: (parameters.path ?? []).map(parsePath), target: parameters.target ?? [], config_version: parameters.config_version ?? [],
     },
     statuses: [...new Set((parameters.status ?? []).flatMap(parseStatus))],
     format: parameters.format as Format | undefined ?? acceptedFormat(context.accept),
@@ -153,7 +162,7 @@ export function parseRange({ from, to, day }: { readonly from?: string | undefin
   return { fromMs, toMs };
 }
 
-function acceptedFormat(accept: string): Format {
+export function acceptedFormat(accept: string): Format {
   if (/^\s*text\/csv\b/i.test(accept)) return 'csv';
   if (/^\s*application\/vnd\.apache\.parquet\b/i.test(accept)) return 'parquet';
   return /^\s*application\/(x-)?(ndjson|jsonl)\b/i.test(accept) ? 'ndjson' : 'json';
@@ -196,5 +205,5 @@ export function tenantOf(principal: Principal, asked: readonly string[]): string
 export function needsRaw(query: TrafficQuery): boolean {
   return query.statuses.length > 0
     || query.groupBy.some((group) => (RAW_GROUPS as readonly string[]).includes(group))
-    || [query.texts.method, query.texts.outcome, query.texts.target, query.texts.config_version].some((values) => values.length > 0);
+    || [query.texts.method, query.texts.outcome, query.texts.path, query.texts.target, query.texts.config_version].some((values) => values.length > 0);
 }

@@ -112,6 +112,7 @@ export function conditions(query: TrafficQuery, source: Source): string {
   if (query.texts.app.length > 0) all.push('t.app IN {app:Array(String)}');
   if (query.texts.service.length > 0) all.push('t.service IN {service:Array(String)}');
   if (query.texts.route.length > 0) all.push('t.route IN {route:Array(String)}');
+  if (query.texts.path.length > 0) all.push('(t.path IN {path:Array(String)} OR arrayExists(below -> startsWith(t.path, below), {paths_below:Array(String)}))');
   if (query.texts.target.length > 0) all.push('t.target IN {target:Array(String)}');
   if (query.texts.config_version.length > 0) all.push('t.config_version IN {config_version:Array(String)}');
   if (query.texts.method.length > 0) all.push('has({method:Array(String)}, toString(t.method))');
@@ -159,8 +160,10 @@ function topParams({ values: [first = [], ...others] }: TopGroups): QueryParams 
 }
 
 /** Of `conditions`, but for the range. */
-export function conditionParams({ statuses, texts, tenant }: TrafficQuery): QueryParams {
-  return { statuses, ...texts, ...(tenant === null ? {} : { tenant }) };
+export function conditionParams({ statuses, texts: { path, ...texts }, tenant }: TrafficQuery): QueryParams {
+  const trees = path.filter((text) => text.endsWith('/*')).map((text) => text.slice(0, -2));
+  // a template ends with the asterisk itself, and lies below its own prefix
+  return { statuses, ...texts, path: [...path, ...trees.filter((tree) => tree !== '')], paths_below: trees.map((tree) => `${tree}/`), ...(tenant === null ? {} : { tenant }) };
 }
 
 /** Of both statements. */

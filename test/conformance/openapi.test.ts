@@ -1,6 +1,7 @@
-/** What /openapi.json says of the traffic and latency reports is what the collector takes: the two stand in rooms that may not import each other. */
+/** What /openapi.json says of the traffic and latency reports, and of the list of requests, is what the collector takes: the two stand in rooms that may not import each other. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { RequestsParameters } from '../../collector/reports/request-list.js';
 import { LatencyParameters, TrafficParameters } from '../../collector/reports/traffic-query.js';
 import { ENDPOINTS } from '../../gateway/control/endpoints.js';
 
@@ -9,8 +10,8 @@ interface Schema { readonly type?: string; readonly enum?: readonly unknown[]; r
 const shape = ({ type, enum: values, items, minimum, maximum }: Schema): unknown =>
   ({ type, values, minimum, maximum, items: items === undefined ? undefined : shape(items) });
 
-for (const [name, { query }, { properties }] of [['traffic', ENDPOINTS.trafficReport, TrafficParameters], ['latency', ENDPOINTS.latencyReport, LatencyParameters]] as const) {
-  test(`the ${name} report's parameters are described as they are checked`, () => {
+for (const [name, { query }, { properties }] of [['the traffic report', ENDPOINTS.trafficReport, TrafficParameters], ['the latency report', ENDPOINTS.latencyReport, LatencyParameters], ['the list of requests', ENDPOINTS.requests, RequestsParameters]] as const) {
+  test(`the parameters of ${name} are described as they are checked`, () => {
     const described = query as unknown as Readonly<Record<string, Schema>>;
     const checked = properties as unknown as Readonly<Record<string, Schema>>;
     assert.deepEqual(Object.keys(described).sort(), Object.keys(checked).sort());
