@@ -18,6 +18,7 @@ import { collects, type Part } from '../../gateway/supervisor/part.js';
 import type { CollectorNews } from '../../gateway/supervisor/collecting.js';
 import { ENV, type ChildMessage } from './messages.js';
 import { newRunDir } from './run-dir.js';
+import { handedOver, inheritedVariable } from '../../gateway/listeners/inherited-socket.js';
 import { NodeLock } from '../../gateway/events/node-lock.js';
 import { ENOUGH_OPEN_FILES, openFilesLimit } from './open-files.js';
 import { RollingRestart } from './rolling-restart.js';
@@ -29,6 +30,8 @@ const STORE_WITHIN_MS = 60_000;
 const STOP_WITHIN_MS = 10_000;
 /** A worker that replaces another, from its start. */
 const SERVE_WITHIN_MS = 60_000;
+/** Before what a child inherits. */
+const CHILD_STDIO = ['inherit', 'inherit', 'inherit', 'ipc'] as const;
 /** One Ctrl-C comes twice where npm passes on what the terminal has sent to the whole group already. */
 const SAME_SIGNAL_MS = 500;
 
@@ -195,9 +198,9 @@ export class Launcher {
     }
   }
 
-  #inheritLock({ fd, run }: NodeLock, dataDir: string): void {
+  #inheritLock({ run }: NodeLock, dataDir: string): void {
     if (run !== null) {
-      cluster.setupPrimary({ stdio: ['inherit', 'inherit', 'inherit', 'ipc', fd] });
+      this.#setUpWorkers();
       return;
     }
     const { code, remedy } = new TidegateError('data_dir_unlocked', '');
@@ -346,15 +349,19 @@ export class Launcher {
   }
 
   #setUpWorkers(): void {
-    cluster.setupPrimary({ exec: this.#program.entry('worker'), args: this.#shownArguments() });
+    cluster.setupPrimary({ exec: this.#program.entry('worker'), args: this.#shownArguments(), stdio: [...CHILD_STDIO, ...handedOver(), ...this.#lockToInherit()] });
+  }
+
+  #lockToInherit(): number[] {
+    return this.#lock === null || this.#lock.fd === -1 ? [] : [this.#lock.fd];
   }
 
   #fork(role: ProcessRole): ChildProcess {
-    return fork(this.#program.entry(role), this.#shownArguments(), { env: this.#env(), stdio: ['inherit', 'inherit', 'inherit', 'ipc', ...(this.#lock === null || this.#lock.fd === -1 ? [] : [this.#lock.fd])] });
+    return fork(this.#program.entry(role), this.#shownArguments(), { env: this.#env(), stdio: [...CHILD_STDIO, ...this.#lockToInherit()] });
   }
 
   #forkWorker(slot: number): ChildProcess {
-    const worker = cluster.fork({ ...this.#env(), [ENV.worker]: String(slot) });
+    const worker = cluster.fork({ ...this.#env(), ...inheritedVariable(CHILD_STDIO.length), [ENV.worker]: String(slot) });
     // node:cluster repeats the process's errors, which KeptProcess takes; without a listener they would end the launcher
     worker.on('error', () => {
       if (worker.process.pid === undefined) delete cluster.workers?.[worker.id];

@@ -71,7 +71,7 @@ const AppLimits = Type.Object({
 }, { ...strict, default: {} });
 
 const HttpListener = Type.Object({
-  address: Type.String({ default: '0.0.0.0:8080', description: 'host:port; `[::]:8080` for IPv6.' }),
+  address: Type.String({ default: '0.0.0.0:8080', description: 'host:port; `[::]:8080` for IPv6; `fd:3`: the socket that systemd hands over, so that a node that is stopped and started again refuses no connection.' }),
   health_path: Type.Unsafe<string | null>({ type: ['string', 'null'], pattern: '^/', default: null, description: 'Answers 200, and 503 while draining, for the balancer in front. Never an event.' }),
   timeouts: Type.Object({
     head: Duration('10s', 'From the first byte of a request to the end of its head.'),

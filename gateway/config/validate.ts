@@ -23,7 +23,7 @@ import { checkThresholds } from './validate-thresholds.js';
 import { checkTracing } from './validate-tracing.js';
 import { checkWebhook } from './validate-webhook.js';
 import { sha256 } from './version.js';
-import { addressFault, cidrFault, fieldNameFault, hostHeaderFault, hostPatternFault, shown, targetUrlFault, timeZoneFault } from './values.js';
+import { addressFault, cidrFault, fieldNameFault, hostHeaderFault, hostPatternFault, INHERITED_ADDRESS, shown, targetUrlFault, timeZoneFault } from './values.js';
 
 /** `secrets`: what could be read of the `file:` references; what could not has a finding of its own already. */
 export function validate(config: Config, secrets: Secrets, schemaFindings: readonly SchemaFinding[]): Judgement {
@@ -136,6 +136,10 @@ function checkAddresses(config: Config, checker: Checker): void {
   for (const path of [['listeners', 'http', 'address'], ['control', 'address'], ['reports', 'address']]) {
     const address = checker.sound(path) ? path.reduce<unknown>((part, key) => (part as Record<string, unknown>)[key], config) as string | undefined : undefined;
     if (address === undefined) continue;
+    if (path[0] === 'listeners' && address.startsWith('fd:')) {
+      checker.value(path, address === INHERITED_ADDRESS ? null : `${shown(address)}: of the sockets that are handed over the first is taken, ${INHERITED_ADDRESS}`);
+      continue;
+    }
     checker.value(path, addressFault(address));
     const other = seen.get(address);
     if (other !== undefined) checker.fail(path, 'config_duplicate', `is the address of ${other} too`);

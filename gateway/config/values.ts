@@ -19,6 +19,9 @@ function isHost(text: string): boolean {
   return text.length <= 253 && HOST_NAME.test(text);
 }
 
+/** In place of host:port: the socket that another process has opened and hands over (inherited-socket.ts). */
+export const INHERITED_ADDRESS = 'fd:3';
+
 /** `host:port`, `[::1]:port`; port 0 lets the system choose. */
 export function addressFault(text: string): string | null {
   const match = /^(.*):(\d{1,5})$/.exec(text);

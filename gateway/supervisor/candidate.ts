@@ -1,6 +1,7 @@
 /** What becomes of a configuration that was loaded before it is in force. */
 import { hostname } from 'node:os';
 import type { ConfigProblem } from '../config/config-problem.js';
+import { INHERITED_ADDRESS } from '../config/values.js';
 import { canonicalJson } from '../config/version.js';
 import type { ConfigInForce } from './run-files.js';
 
@@ -19,6 +20,9 @@ function fixedPath(candidate: ConfigInForce, inForce: ConfigInForce): string | n
   if (candidate.dataDir !== inForce.dataDir) return 'data_dir';
   if (candidate.config.node !== inForce.config.node) return 'node';
   if (candidate.config.control.address !== inForce.config.control.address) return 'control.address';
+  const addresses = [candidate, inForce].map(({ config }) => config.listeners.http.address);
+  // a worker that has let the socket go could not take it again
+  if (addresses.includes(INHERITED_ADDRESS) && addresses[0] !== addresses[1]) return 'listeners.http.address';
   // a worker opens its segments with what it was started with
   if (candidate.config.event_log.spool.segment_bytes !== inForce.config.event_log.spool.segment_bytes) return 'event_log.spool.segment_bytes';
   if (canonicalJson(candidate.config.event_log.kafka) !== canonicalJson(inForce.config.event_log.kafka)) return 'event_log.kafka';

@@ -28,6 +28,8 @@ export interface TestNodeOptions {
   readonly command?: 'start' | 'gateway' | 'collector';
   /** False: `start` does not wait for readiness. */
   readonly waitReady?: boolean;
+  /** A bound socket's descriptor, handed over as systemd does. */
+  readonly socket?: number;
 }
 
 export class TestNode implements AsyncDisposable {
@@ -45,9 +47,9 @@ export class TestNode implements AsyncDisposable {
     this.controlPort = controlPort;
     this.#removeFolder = options.removeFolder ?? true;
     const { command, args } = tidegateCommand([options.command ?? 'start', '-c', this.configPath]);
-    this.launcher = spawn(command, args, {
-      stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, TIDEGATE_LOG_LEVEL: 'info', ...options.env },
-    });
+    const env = { ...process.env, TIDEGATE_LOG_LEVEL: 'info', ...options.env };
+    this.launcher = options.socket === undefined ? spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], env })
+      : spawn('sh', ['-c', 'LISTEN_FDS=1 LISTEN_PID=$$ exec "$@"', 'sh', command, ...args], { stdio: ['ignore', 'pipe', 'pipe', options.socket], env });
     const keep = (text: string): void => { this.#output = (this.#output + text).slice(-1_000_000); };
     this.launcher.stdout?.setEncoding('utf8').on('data', keep);
     this.launcher.stderr?.setEncoding('utf8').on('data', keep);

@@ -3,18 +3,19 @@ import net, { type Server, type Socket } from 'node:net';
 import { TidegateError } from '../../../errors/tidegate-error.js';
 import type { HttpListenerConfig } from '../../config/schema.js';
 import { byteCount, durationMs } from '../../config/units.js';
+import { INHERITED_ADDRESS } from '../../config/values.js';
 import { monotonicMs, type Deadlines } from '../../deadlines.js';
 import type { Pipeline } from '../../pipeline.js';
 import { clientOf, PressureLog } from '../connection-pressure.js';
 import { IdleList } from '../idle-list.js';
+import { inheritedSocket } from '../inherited-socket.js';
 import { HttpConnection } from './http-connection.js';
 import type { HttpExchange } from './http-exchange.js';
 import type { HeadLimits } from './request-head.js';
 
 /** The listener's part of the configuration, in numbers. */
 export interface HttpSettings {
-  readonly host: string;
-  readonly port: number;
+  readonly address: string;
   readonly healthPath: string | null;
   readonly headBytes: number;
   readonly headLimits: HeadLimits;
@@ -37,7 +38,7 @@ export function parseAddress(address: string): { readonly host: string; readonly
 export function httpSettings(config: HttpListenerConfig): HttpSettings {
   const { timeouts, limits } = config;
   return {
-    ...parseAddress(config.address),
+    address: config.address,
     healthPath: config.health_path,
     headBytes: byteCount(limits.head),
     headLimits: { fields: limits.fields, targetBytes: byteCount(limits.target) },
@@ -105,15 +106,13 @@ export class HttpListener {
 
   /** Resolves when bound; address_in_use or address_unusable otherwise. */
   async listen(): Promise<string> {
-    await bind(this.#server, this.settings);
-    const bound = this.#server.address() as net.AddressInfo;
+    const bound = await bind(this.#server, this.settings);
     return bound.family === 'IPv6' ? `[${bound.address}]:${bound.port}` : `${bound.address}:${bound.port}`;
   }
 
   /** Takes a reload's settings; another address is bound before the old one is let go. Connections stay. */
   async apply(settings: HttpSettings): Promise<void> {
-    const moved = settings.host !== this.settings.host || settings.port !== this.settings.port;
-    if (moved) {
+    if (settings.address !== this.settings.address) {
       const server = this.#newServer();
       await bind(server, settings);
       this.#server.close();
@@ -220,16 +219,22 @@ export class HttpListener {
   }
 }
 
-async function bind(server: Server, { host, port }: HttpSettings): Promise<void> {
+/** Where it listens. @throws TidegateError address_in_use, address_unusable */
+async function bind(server: Server, { address }: HttpSettings): Promise<net.AddressInfo> {
+  const wanted = address === INHERITED_ADDRESS ? inheritedSocket() : { ...parseAddress(address), backlog: 1024 };
   await new Promise<void>((resolve, reject) => {
     const failed = (error: NodeJS.ErrnoException): void => {
       const inUse = error.code === 'EADDRINUSE';
-      reject(new TidegateError(inUse ? 'address_in_use' : 'address_unusable', `${host}:${port}: ${error.code ?? error.message}`, { cause: error }));
+      reject(new TidegateError(inUse ? 'address_in_use' : 'address_unusable', `${address}: ${error.code ?? error.message}`, { cause: error }));
     };
     server.once('error', failed);
-    server.listen({ host, port, backlog: 1024 }, () => {
+    server.listen(wanted, () => {
       server.off('error', failed);
       resolve();
     });
   });
+  const bound = server.address();
+  if (bound !== null && typeof bound === 'object') return bound;
+  server.close();
+  throw new TidegateError('address_unusable', `${address}: it is no TCP socket`);
 }
