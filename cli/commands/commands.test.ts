@@ -143,6 +143,12 @@ test('report with a format prints what the API gives', async () => {
   assert.equal(asked[0]?.url.search, '?from=2026-11-21T09%3A23%3A00.000Z&to=2026-11-21T10%3A00%3A00Z&interval=day&group_by=app&format=csv');
   await report({ ...NO_FILTERS, url, token: 't', format: 'ndjson', groupBy: 'app', top: 3, fill: true, compare: true }, out, NOW);
   assert.match(asked[1]?.url.search ?? '', /&group_by=app&format=ndjson&compare=previous&top=3&fill=true$/);
+  // a spreadsheet has the groups that the terminal shows
+  for (const [options, groups] of [[{ format: 'csv', dates: 'spreadsheet' }, 'service,route'], [{ format: 'parquet', out: join(folder, 'r.parquet') }, 'service,route'], [{ format: 'csv', groupBy: 'none' }, null], [{ format: 'json' }, null]] as const) {
+    await report({ ...NO_FILTERS, url, token: 't', ...options }, terminal(), NOW);
+    assert.deepEqual([asked.at(-1)?.url.searchParams.get('group_by'), asked.at(-1)?.url.searchParams.get('dates')], [groups, 'dates' in options ? options.dates : null]);
+  }
+  await assert.rejects(report({ ...NO_FILTERS, url, token: 't', format: 'json', dates: 'spreadsheet' }, terminal(), NOW), { code: 'invalid_parameter', message: /--format csv/ });
 });
 
 test('report writes a file whole or not at all, byte by byte as the API gives it', async () => {

@@ -2,13 +2,14 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { TidegateError } from '../../errors/tidegate-error.js';
 import { INTERVALS, type Interval } from '../../collector/reports/calendar.js';
+import { DATES, type Dates } from '../../collector/reports/csv.js';
 import { FORMATS, type Format } from '../../collector/reports/traffic-query.js';
 import { printError } from '../print-error.js';
 import { OutFile, refuseBinaryTerminal, writeOut } from '../out-file.js';
 import { ControlClient, findControl, withControlOptions, type ControlOptions, type Query } from '../control-client.js';
 import { renderLive, type LiveAnswer } from '../render/live.js';
 import { printable, standardOutput, type Terminal } from '../render/terminal.js';
-import { renderTraffic, type TrafficAnswer } from '../render/traffic.js';
+import { renderTraffic, type TrafficAnswer, type TrafficView } from '../render/traffic.js';
 import { endOfStep, isAgo, isDay } from '../../collector/reports/time-text.js';
 import { bothSides, findChange } from './before-after.js';
 import { timeQuery, withTimeOptions, type TimeOptions } from './time-options.js';
@@ -28,6 +29,7 @@ interface ReportOptions extends ControlOptions, TimeOptions {
   readonly interval?: Interval;
   readonly groupBy?: string;
   readonly format?: Format;
+  readonly dates?: Dates;
   readonly out?: string;
   readonly fill?: boolean;
   readonly compare?: boolean;
@@ -49,13 +51,14 @@ export function register(program: Command): void {
   withTimeOptions(command, { from: 'default: 24h', to: 'default: the end of this quarter of an hour' })
     .option('--time-zone <zone>', 'IANA name (default: the app\'s own, else UTC)')
     .addOption(new Option('--interval <interval>', 'the table by time, in steps of this; and the steps of the graph').choices(INTERVALS))
-    .option('--group-by <groups>', 'app, service, route, status_class; status, method, outcome, target, config_version (default: service,route)')
+    .option('--group-by <groups>', `app, service, route, status_class; status, method, outcome, target, config_version; none (default: ${DEFAULT_GROUPS}, with --format json or ndjson none)`)
     .option('--top <groups>', `the largest groups, 1000 at most, the rest together (default: ${TABLE_ROWS})`, topGroups)
     .option('--compare', 'beside the period before, as long')
     .addOption(new Option('--before-after [version]', 'both sides of a change of the configuration, as long as both versions were in force, a day at most (default: the newest change)')
       .conflicts(['from', 'to', 'day', 'interval', 'format', 'compare', 'key']))
     .option('--watch [seconds]', 'again and again, until Ctrl-C (default: every 2)', seconds)
     .addOption(new Option('--format <format>', 'the report itself, as the API gives it').choices(FORMATS).conflicts('watch'))
+    .addOption(datesOption())
     .option('--out <file>', 'with --format: there, once all of it is')
     .option('--fill', 'with --format: rows of zeros for buckets without events');
   for (const name of FILTERS) command.option(`--${name} <${name}>`, `only this ${name}${WRITTEN[name] ?? ''}; repeatable`, gather, []);
@@ -101,20 +104,26 @@ async function nowOf(options: ReportOptions, terminal: Terminal): Promise<string
 export async function report(options: ReportOptions, terminal: Terminal, nowMs: number = Date.now()): Promise<void> {
   const client = new ControlClient(findControl(options.key === undefined ? options : { ...options, token: options.key }));
   if (options.fill === true && options.format === undefined) throw new TidegateError('invalid_parameter', '--fill: goes with --format');
+  refuseDatesWithoutCsv(options);
   if (options.out !== undefined && options.format === undefined) throw new TidegateError('invalid_parameter', '--out: goes with --format');
   if (options.beforeAfter !== undefined) return ofChange(client, options, terminal, nowMs);
-  const asked: Query = { ...range(options, nowMs), ...filters(options) };
-  const compare = options.compare === true ? 'previous' : undefined;
   if (options.format !== undefined) {
     // a file does not say why it has no rows
     if (options.key === undefined) await noteUnknownApps(client, options.app);
     const query = {
-      ...asked, interval: options.interval, group_by: options.groupBy, format: options.format, compare, top: options.top === undefined ? undefined : String(options.top),
+      ...range(options, nowMs), ...filters(options), interval: options.interval, group_by: groupsOf(options) ?? undefined, format: options.format, dates: options.dates, compare: options.compare === true ? 'previous' : undefined, top: options.top === undefined ? undefined : String(options.top),
       fill: options.fill === true ? 'true' : undefined,
     };
     return asItIs(client, query, { format: options.format, out: options.out ?? null }, terminal);
   }
-  const groupBy = options.groupBy ?? DEFAULT_GROUPS;
+  terminal.write(renderTraffic(terminal, await trafficView(client, options, nowMs)));
+}
+
+/** Totals, over time, and by group: what the terminal shows. */
+async function trafficView(client: ControlClient, options: ReportOptions, nowMs: number): Promise<TrafficView> {
+  const asked: Query = { ...range(options, nowMs), ...filters(options) };
+  const compare = options.compare === true ? 'previous' : undefined;
+  const groups = groupsOf(options);
   const top = options.top ?? TABLE_ROWS;
   let times: Query = {};
   const ask = (interval: Interval, more: Query = {}) => client.get<TrafficAnswer>('/v1/reports/traffic', { ...asked, ...times, interval, ...more });
@@ -123,8 +132,8 @@ export async function report(options: ReportOptions, terminal: Terminal, nowMs: 
   if (total.clipped === true || asked['day'] !== undefined || [options.from, options.to].some((text) => text !== undefined && isDay(text))) times = { from: total.from, to: total.to, day: undefined };
   if (total.rows.length === 0 && options.key === undefined) await noteUnknownApps(client, options.app);
   const series = await ask(options.interval === undefined || options.interval === 'total' ? graphStep(total) : options.interval);
-  const table = await ask(options.interval ?? 'total', { group_by: groupBy, compare, ...(options.interval === undefined ? { top: String(top) } : {}) });
-  terminal.write(renderTraffic(terminal, { subject: subjectOf(options), total, series, table, groupBy: groupBy.split(','), top }));
+  const table = await ask(options.interval ?? 'total', { group_by: groups ?? undefined, compare, ...(options.interval === undefined && groups !== null ? { top: String(top) } : {}) });
+  return { subject: subjectOf(options), total, series, table, groupBy: groups?.split(',') ?? [], top };
 }
 
 async function asItIs(client: ControlClient, query: Query, { format, out }: { readonly format: Format; readonly out: string | null }, terminal: Terminal): Promise<void> {
@@ -155,20 +164,33 @@ export function noteClipped(headers: Readonly<Record<string, string | string[] |
 
 const filters = (options: ReportOptions): Query => ({ time_zone: options.timeZone, ...Object.fromEntries(FILTERS.map((name) => [name, options[name]])) });
 
+/** A table of numbers has the groups of the table in the terminal; null: none. */
+function groupsOf({ groupBy, format }: ReportOptions): string | null {
+  if (groupBy === 'none') return null;
+  return groupBy ?? (format === 'json' || format === 'ndjson' ? null : DEFAULT_GROUPS);
+}
+
+export const datesOption = (): Option => new Option('--dates <form>', 'with --format csv: rfc3339 (default), or spreadsheet, 2026-11-24 10:00:00 in --time-zone, which spreadsheets take for a date').choices(DATES);
+
+/** @throws invalid_parameter */
+export function refuseDatesWithoutCsv({ dates, format }: { readonly dates?: Dates; readonly format?: string }): void {
+  if (dates !== undefined && format !== 'csv') throw new TidegateError('invalid_parameter', '--dates: goes with --format csv');
+}
+
 const subjectOf = (options: ReportOptions): string => FILTERS.filter((name) => options[name].length > 0).map((name) => `${name} ${options[name].join(', ')}`).join(', ');
 
 /** Totals and groups beside those of the version before; the graph spans both sides. */
 async function ofChange(client: ControlClient, options: ReportOptions, terminal: Terminal, nowMs: number): Promise<void> {
   const change = await findChange(client, options.beforeAfter === true || options.beforeAfter === undefined ? '' : options.beforeAfter, nowMs);
-  const groupBy = options.groupBy ?? DEFAULT_GROUPS;
+  const groups = groupsOf(options);
   const asked = filters(options);
   const total = await bothSides(client, change, asked);
   if (total.rows.length === 0) await noteUnknownApps(client, options.app);
   const both = { from: new Date(change.changeMs - change.lengthMs).toISOString(), to: new Date(change.changeMs + change.lengthMs).toISOString() };
   const series = await client.get<TrafficAnswer>('/v1/reports/traffic', { ...asked, ...both, interval: graphStep(both) });
-  const table = await bothSides(client, change, { ...asked, group_by: groupBy });
+  const table = await bothSides(client, change, { ...asked, group_by: groups ?? undefined });
   terminal.write(`${change.previous} -> ${change.version}, ${new Date(change.changeMs).toISOString().slice(0, 19)}Z\n`);
-  terminal.write(renderTraffic(terminal, { subject: subjectOf(options), total, series, table, groupBy: groupBy.split(','), top: options.top ?? TABLE_ROWS }));
+  terminal.write(renderTraffic(terminal, { subject: subjectOf(options), total, series, table, groupBy: groups?.split(',') ?? [], top: options.top ?? TABLE_ROWS }));
 }
 
 /** About as many buckets as a line has characters. */

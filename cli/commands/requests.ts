@@ -1,10 +1,11 @@
 import { Option, type Command } from 'commander';
 import { TidegateError } from '../../errors/tidegate-error.js';
+import type { Dates } from '../../collector/reports/csv.js';
 import { ControlClient, findControl, withControlOptions, type ControlOptions } from '../control-client.js';
 import { renderRequest, type RequestAnswer } from '../render/request.js';
 import { renderRequests, type RequestsAnswer } from '../render/requests.js';
 import { printable, standardOutput, type Terminal } from '../render/terminal.js';
-import { gather, noteClipped, wholeNumber, WRITTEN } from './report.js';
+import { datesOption, gather, noteClipped, refuseDatesWithoutCsv, wholeNumber, WRITTEN } from './report.js';
 import { timeQuery, withTimeOptions, type TimeOptions } from './time-options.js';
 import { noteUnknownApps } from './unknown-app.js';
 
@@ -19,6 +20,7 @@ interface RequestsOptions extends ControlOptions, TimeOptions, Readonly<Record<(
   readonly cursor?: string;
   readonly json?: boolean;
   readonly format?: 'csv';
+  readonly dates?: Dates;
 }
 
 /** As many as one page has. */
@@ -36,7 +38,8 @@ export function register(program: Command): void {
     .option('--limit <calls>', `at most so many, up to ${MOST} (default: ${DEFAULT_ROWS}; with --format csv all, by duration 100)`, (text) => wholeNumber(text, MOST))
     .option('--cursor <cursor>', 'go on behind the page that said it, with everything else as it was asked there')
     .addOption(new Option('--json', 'as the API gives it').conflicts('format'))
-    .addOption(new Option('--format <format>', 'a table for a spreadsheet, with all fields').choices(['csv']));
+    .addOption(new Option('--format <format>', 'a table for a spreadsheet, with all fields').choices(['csv']))
+    .addOption(datesOption());
   for (const name of FILTERS) command.option(`--${name} <${name}>`, `only this ${name}${WRITTEN[name] ?? ''}; repeatable`, gather, []);
   command.action((id: string | undefined, options: RequestsOptions) => (id === undefined ? requests(options, standardOutput()) : oneRequest(id, options, standardOutput())));
 }
@@ -60,6 +63,7 @@ function noteHeaders(headers: Readonly<Record<string, string | string[] | undefi
 
 /** `nowMs`: for the relative instants. */
 export async function requests(options: RequestsOptions, terminal: Terminal, nowMs: number = Date.now()): Promise<void> {
+  refuseDatesWithoutCsv(options);
   const client = clientOf(options);
   const limit = options.limit ?? (options.format === undefined ? DEFAULT_ROWS : undefined);
   const query = {
@@ -67,7 +71,7 @@ export async function requests(options: RequestsOptions, terminal: Terminal, now
     time_zone: options.timeZone, ...timeQuery(options, nowMs),
   };
   if (options.format !== undefined) {
-    for await (const piece of client.pieces('GET', '/v1/requests', { query: { ...query, format: options.format }, onHeaders: noteHeaders })) terminal.write(piece);
+    for await (const piece of client.pieces('GET', '/v1/requests', { query: { ...query, format: options.format, dates: options.dates }, onHeaders: noteHeaders })) terminal.write(piece);
     return;
   }
   const answer = await client.get<RequestsAnswer>('/v1/requests', query);

@@ -118,6 +118,21 @@ test('CSV and NDJSON hold the rows of the JSON; pages of them say where the next
   assert.equal(text, csv.body);
 });
 
+test('dates that a spreadsheet takes for dates, in the zone of the report; in other formats they stay RFC 3339', async () => {
+  const zoned = `${QUERY}&time_zone=Asia/Kolkata&dates=spreadsheet`;
+  const cells = async (url: string, column: number): Promise<string[]> => (await ask(url)).body.split('\r\n').slice(1, 4).map((line) => line.split(',')[column] ?? '');
+  assert.deepEqual(await cells(`/v1/reports/traffic?${zoned}&format=csv&interval=day`, 0), ['2026-11-18 00:00:00', '2026-11-19 00:00:00', '2026-11-20 00:00:00']);
+  assert.match((await cells(`/v1/reports/traffic?${zoned}&format=csv&interval=day&compare=previous`, 12)).join(), /^2026-11-14 00:00:00,/);
+  assert.equal((await cells(`/v1/reports/latency?${zoned}&format=csv&interval=day`, 0))[0], '2026-11-18 00:00:00');
+  const [{ time, stored_at: stored } = { time: '', stored_at: '' }] = (await ask(`/v1/requests?${QUERY}&limit=1`)).json<{ rows: { time: string; stored_at: string }[] }>().rows;
+  const local = (instant: string): string => new Date(Date.parse(instant) + 5.5 * 3_600_000).toISOString().slice(0, 19).replace('T', ' ');
+  const [line] = (await ask(`/v1/requests?${zoned}&format=csv&limit=1`)).body.split('\r\n').slice(1);
+  assert.ok(line?.includes(`,${local(time)},`) && line.endsWith(`,${local(stored)}`), line);
+  for (const url of ['/v1/reports/traffic?format=json', '/v1/reports/latency?format=parquet', '/v1/requests?format=json']) {
+    assert.equal((await ask(`${url}&dates=spreadsheet`)).json<{ parameter: string }>().parameter, 'dates');
+  }
+});
+
 test('what is wrong with a question is said before the first row, in every format', async () => {
   for (const format of ['json', 'csv', 'ndjson', 'parquet']) {
     const answer = await ask(`/v1/reports/traffic?from=2026-09-01T00:00:00Z&to=2026-09-02T00:00:00Z&group_by=status&format=${format}`);

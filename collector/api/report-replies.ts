@@ -43,7 +43,7 @@ export async function sendLatency(deps: RepliesDeps, query: TrafficQuery, reques
     return sendJson(report, JSON.stringify(report), request, reply);
   }
   const encode = query.format === 'parquet' ? (rows: AsyncIterable<LatencyRow>) => parquetPieces(LATENCY_PARQUET, latencyCells(rows))
-    : query.format === 'csv' ? lines(LATENCY_CSV_HEAD, latencyCsv) : lines('', (row: LatencyRow) => `${JSON.stringify(row)}\n`);
+    : query.format === 'csv' ? lines(LATENCY_CSV_HEAD, (row: LatencyRow) => latencyCsv(row, query)) : lines('', (row: LatencyRow) => `${JSON.stringify(row)}\n`);
   return stream(deps, query, reply, signal, query.format, 'latency', latencyRows, encode);
 }
 

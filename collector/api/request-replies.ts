@@ -1,16 +1,19 @@
 /** How a list of calls leaves: a page as JSON or CSV, or as CSV all that match, streamed. */
 import { Readable } from 'node:stream';
 import type { FastifyReply } from 'fastify';
-import { csvCell, csvLine } from '../reports/csv.js';
+import { csvCell, csvLine, csvTime } from '../reports/csv.js';
 import type { Asker } from '../reports/report-store.js';
 import { openList, requestList, streamedCalls, type Call, type RequestsHead, type RequestsQuery } from '../reports/request-list.js';
 import { eventFields } from '../reports/requests.js';
 import { behind, lines, TYPES, type RepliesDeps } from './report-replies.js';
 
+const TIMES: ReadonlySet<string> = new Set(['time', 'stored_at']);
+
 export async function sendRequests(deps: RepliesDeps, query: RequestsQuery, reply: FastifyReply, asker: Asker): Promise<FastifyReply> {
   if (query.format === 'json') return reply.send(await requestList(deps, query, asker));
   const fields = ['id', ...eventFields(asker.principal.kind === 'operator')];
-  const line = (call: Call): string => csvLine(fields.map((name) => csvCell(call[name] as string | number)));
+  const cell = (call: Call, name: string): string => (TIMES.has(name) ? csvTime(String(call[name]), query.dates, query.selection.timeZone) : csvCell(call[name] as string | number));
+  const line = (call: Call): string => csvLine(fields.map((name) => cell(call, name)));
   if (query.limit !== null) {
     const { rows, next, ...head } = await requestList(deps, query, asker);
     if (next !== null) void reply.header('x-tidegate-next', next);

@@ -1,5 +1,5 @@
 /** `GET /v1/reports/latency`: how many requests took how long, bucket of time by bucket of duration; a heatmap. */
-import { csvLine } from './csv.js';
+import { csvLine, csvTime } from './csv.js';
 import type { ParquetColumn } from './parquet.js';
 import { durationBounds, durationCounts } from './percentiles.js';
 import type { Row } from './report-store.js';
@@ -54,7 +54,8 @@ function durationsOf(row: Row): Pick<LatencyRow, 'requests' | 'durations'> {
 }
 
 /** A line for each pair of buckets; of a bucket without requests one that says so. */
-export function latencyCsv({ time, durations, partial }: LatencyRow): string {
+export function latencyCsv({ time: instant, durations, partial }: LatencyRow, { dates, timeZone }: Pick<TrafficQuery, 'dates' | 'timeZone'>): string {
+  const time = csvTime(instant, dates, timeZone);
   if (durations.length === 0) return csvLine([time, '', '', 0, partial]);
   return durations.map((cells) => csvLine([time, ...cells, partial])).join('');
 }

@@ -7,15 +7,16 @@ import { InvalidParameterError } from '../../errors/invalid-parameter.js';
 import { durationMs } from '../../gateway/config/units.js';
 import { formatRequestId } from '../../gateway/events/request-id.js';
 import { formatInstant, isTimeZone } from './calendar.js';
+import type { Dates } from './csv.js';
 import { readCallCursor, writeCallCursor, type CallPosition } from './cursor.js';
 import { EVENT_SQL, eventJson } from './requests.js';
 import { REPORT_SETTINGS, type Asker, type Row } from './report-store.js';
 import { keptRange } from './kept-range.js';
 import type { TrafficDeps } from './traffic.js';
-import { acceptedFormat, parseRange, parseTrafficQuery, TrafficParameters, type QueryContext, type TrafficQuery } from './traffic-query.js';
+import { acceptedFormat, refuseDates, parseRange, parseTrafficQuery, TrafficParameters, type QueryContext, type TrafficQuery } from './traffic-query.js';
 import { conditionParams, conditions } from './traffic-statement.js';
 
-const { from, to, day, time_zone, app, service, route, status, outcome, path, target, cursor } = TrafficParameters.properties;
+const { from, to, day, time_zone, app, service, route, status, outcome, path, target, cursor, dates } = TrafficParameters.properties;
 const MOST = 1000;
 const DEFAULT_ROWS = 100;
 const ORDERS = ['time', 'duration'] as const;
@@ -25,7 +26,7 @@ export const RequestsParameters = Type.Object({
   slower_than: Type.Optional(Type.String({ maxLength: 100, description: 'Only calls that took longer, such as 1s or 250ms.' })),
   sort: Type.Optional(Type.Enum([...ORDERS], { description: 'The newest first (default), or the slowest.' })),
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: MOST, description: `Calls of a page. Default: ${DEFAULT_ROWS}; as csv by time, all that match.` })),
-  format: Type.Optional(Type.Enum(['json', 'csv'], { description: 'Default: as Accept says, else json.' })),
+  format: Type.Optional(Type.Enum(['json', 'csv'], { description: 'Default: as Accept says, else json.' })), dates,
 }, { additionalProperties: false });
 export type RequestsParameters = Static<typeof RequestsParameters>;
 
@@ -40,6 +41,7 @@ export interface RequestsQuery {
   /** The last call of the page before; null: the first page. */
   readonly after: CallPosition | null;
   readonly format: 'json' | 'csv';
+  readonly dates: Dates;
 }
 
 /** What is said of the whole list. */
@@ -64,7 +66,7 @@ export interface RequestList extends RequestsHead {
 type Context = Omit<QueryContext, 'accept' | 'defaultTimeZone'> & Partial<Pick<QueryContext, 'accept' | 'defaultTimeZone'>>;
 
 /** @throws invalid_parameter naming the parameter; operator_only where an app asks for another one, or for what is the operator's */
-export function parseRequestsQuery({ limit: asked, cursor: given, time_zone: zone, from: since, to: until, day: date, slower_than: slower, sort: order = 'time', format: named, ...filters }: RequestsParameters, context: Context): RequestsQuery {
+export function parseRequestsQuery({ limit: asked, cursor: given, time_zone: zone, from: since, to: until, day: date, slower_than: slower, sort: order = 'time', format: named, dates: form, ...filters }: RequestsParameters, context: Context): RequestsQuery {
   const known = given === undefined ? null : readCallCursor(given);
   const timeZone = zone ?? context.defaultTimeZone ?? 'UTC';
   if (!isTimeZone(timeZone)) throw new InvalidParameterError('time_zone', 'must be an IANA name such as Asia/Kolkata');
@@ -73,9 +75,11 @@ export function parseRequestsQuery({ limit: asked, cursor: given, time_zone: zon
   const slowerThanUs = slower === undefined ? null : parseSlowerThan(slower);
   if (known !== null && !known.fits(selection, questionOf({ slowerThanUs, order }))) throw new InvalidParameterError('cursor', 'is of another question: repeat all parameters of the page before');
   const format = named ?? (acceptedFormat(context.accept ?? '') === 'csv' ? 'csv' : 'json');
+  const written = (form ?? 'rfc3339') as Dates;
+  refuseDates(written, format);
   // each further page of the slowest reads the whole range again
   const limit = asked ?? (format === 'csv' && order === 'time' ? null : DEFAULT_ROWS);
-  return { selection, slowerThanUs, order, limit, after: known?.position ?? null, format };
+  return { selection, slowerThanUs, order, limit, after: known?.position ?? null, format, dates: written };
 }
 
 /** @throws invalid_parameter */

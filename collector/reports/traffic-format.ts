@@ -1,4 +1,4 @@
-import { csvCell, csvLine } from './csv.js';
+import { csvCell, csvLine, csvTime } from './csv.js';
 import type { ParquetColumn } from './parquet.js';
 import { PERCENTILES } from './percentiles.js';
 import type { TrafficReport, TrafficRow, TrafficSums } from './traffic.js';
@@ -27,11 +27,11 @@ export function csvHead({ groupBy, top, compare }: TrafficQuery): string {
   return csvLine(['time', ...groupBy, ...SUM_COLUMNS, 'partial', ...(top === null ? [] : ['others']), ...(compare ? ['time', ...SUM_COLUMNS].map((name) => `previous_${name}`) : [])]);
 }
 
-export function csvRow(row: TrafficRow, { groupBy, top }: TrafficQuery): string {
+export function csvRow(row: TrafficRow, { groupBy, top, dates, timeZone }: TrafficQuery): string {
   const { previous } = row;
   return csvLine([
-    row.time, ...groupBy.map((group) => csvCell(row.groups[group] ?? '')), ...sumCells(row), row.partial,
-    ...(top === null ? [] : [row.others]), ...(previous === undefined ? [] : [previous.time, ...sumCells(previous)]),
+    csvTime(row.time, dates, timeZone), ...groupBy.map((group) => csvCell(row.groups[group] ?? '')), ...sumCells(row), row.partial,
+    ...(top === null ? [] : [row.others]), ...(previous === undefined ? [] : [csvTime(previous.time, dates, timeZone), ...sumCells(previous)]),
   ]);
 }
 

@@ -5,6 +5,7 @@ import { InvalidParameterError } from '../../errors/invalid-parameter.js';
 import { METHODS } from '../../gateway/events/event.js';
 import { OUTCOMES } from '../../gateway/events/outcomes.js';
 import { INTERVALS, isTimeZone, type Interval } from './calendar.js';
+import { DATES, type Dates } from './csv.js';
 import { readCursor, type Position } from './cursor.js';
 import type { Principal } from './principal.js';
 import { MAX_ROWS } from './report-store.js';
@@ -44,6 +45,7 @@ const Selection = {
   config_version: Texts('Only these versions of the configuration; repeatable; while raw events are kept. The operator\'s only.'),
   fill: Type.Optional(Type.Boolean({ description: 'Buckets without events have rows of zeros, up to `as_of`.' })),
   format: oneOf(FORMATS, 'Default: as Accept says, else json.'),
+  dates: oneOf(DATES, 'Of csv: rfc3339 (default), or spreadsheet, 2026-11-24 10:00:00 in time_zone, which spreadsheets take for a date.'),
 };
 
 export const TrafficParameters = Type.Object({
@@ -78,6 +80,7 @@ export interface TrafficQuery {
   readonly texts: Readonly<Record<'app' | 'service' | 'route' | 'method' | 'outcome' | 'path' | 'target' | 'config_version', readonly string[]>>;
   readonly statuses: readonly number[];
   readonly format: Format;
+  readonly dates: Dates;
   /** The one app that this report may speak of; null: the operator asks. */
   readonly tenant: string | null;
   /** Whose place in the line it takes. */
@@ -131,7 +134,7 @@ export function parseTrafficQuery(parameters: TrafficParameters, context: QueryC
       outcome: parameters.outcome ?? [], path: (parameters.path ?? []).map(parsePath), target: parameters.target ?? [], config_version: parameters.config_version ?? [],
     },
     statuses: [...new Set((parameters.status ?? []).flatMap(parseStatus))],
-    format: parameters.format as Format | undefined ?? acceptedFormat(context.accept),
+    format: parameters.format as Format | undefined ?? acceptedFormat(context.accept), dates: (parameters.dates ?? 'rfc3339') as Dates,
     tenant: tenantOf(context.principal, parameters.app ?? []),
     principal: context.principal,
   };
@@ -169,12 +172,18 @@ export function acceptedFormat(accept: string): Format {
 }
 
 /** What does not go together. */
-function refuseUnfit({ top, groupBy, compare, limit, after }: TrafficQuery): void {
+function refuseUnfit({ top, groupBy, compare, limit, after, format, dates }: TrafficQuery): void {
+  refuseDates(dates, format);
   if (top !== null && groupBy.length === 0) throw new InvalidParameterError('top', 'needs group_by: of which groups?');
   if (after !== null && limit === null) throw new InvalidParameterError('cursor', 'needs limit, as the page before had it');
   // ranks and the rows of the other period would be others with each page
   if (limit !== null && top !== null) throw new InvalidParameterError('limit', 'does not go with top, which is its own bound');
   if (limit !== null && compare) throw new InvalidParameterError('limit', 'does not go with compare: ask for a shorter range');
+}
+
+/** @throws invalid_parameter */
+export function refuseDates(dates: Dates, format: Format): void {
+  if (dates !== 'rfc3339' && format !== 'csv') throw new InvalidParameterError('dates', 'goes with csv: other formats say instants in RFC 3339');
 }
 
 function parseGroups(values: readonly string[]): Group[] {

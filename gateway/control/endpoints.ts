@@ -71,6 +71,7 @@ const SELECTION = {
   config_version: texts('Only these versions of the configuration; while raw events are kept. The operator\'s only.'),
   fill: Type.Boolean({ description: 'Buckets without events have rows of zeros, up to as_of.' }),
   format: oneOf(['json', 'csv', 'ndjson', 'parquet'], 'Default: as Accept says, else json.'),
+  dates: oneOf(['rfc3339', 'spreadsheet'], 'Of csv: rfc3339 (default), or spreadsheet, 2026-11-24 10:00:00 in time_zone, which spreadsheets take for a date.'),
 };
 
 const TRAFFIC_QUERY = {
@@ -149,7 +150,7 @@ export const ENDPOINTS = {
       slower_than: Type.String({ pattern: '^[0-9]{1,9}(\\.[0-9]{1,6})?(ms|s|m|h|d)$', description: 'Only calls that took longer, such as 1s or 250ms.' }),
       sort: oneOf(['time', 'duration'], 'The newest first (default), or the slowest.'),
       limit: Type.Integer({ minimum: 1, maximum: 1000, description: 'Calls of a page. Default: 100; as csv by time, all that match.' }),
-      cursor: TRAFFIC_QUERY.cursor, format: oneOf(['json', 'csv'], 'Default: as Accept says, else json.'),
+      cursor: TRAFFIC_QUERY.cursor, format: oneOf(['json', 'csv'], 'Default: as Accept says, else json.'), dates: SELECTION.dates,
     },
     answers: answers('`rows`, each as /v1/requests/{id} has it, and `next`, the cursor of the next page, or null. As csv the same fields, and `next` as X-Tidegate-Next.', ['application/json', 'text/csv']),
   },
