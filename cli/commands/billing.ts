@@ -10,7 +10,7 @@ import { standardOutput, type Terminal } from '../render/terminal.js';
 import * as exporting from './billing-export.js';
 import { noteUnknownApps } from './unknown-app.js';
 
-interface DaysOptions extends ControlOptions { readonly month?: string; readonly from?: string; readonly to?: string; readonly day?: string; readonly app?: readonly string[]; readonly json?: boolean }
+interface DaysOptions extends ControlOptions { readonly month?: string; readonly from?: string; readonly to?: string; readonly day?: string; readonly app?: readonly string[]; readonly customer?: readonly string[]; readonly all?: boolean; readonly json?: boolean }
 interface CloseOptions extends ControlOptions { readonly day: string; readonly app?: string; readonly acceptGap?: string }
 interface AdjustOptions extends ControlOptions { readonly day: string; readonly requests: number; readonly reason: string; readonly id?: string }
 
@@ -19,11 +19,13 @@ interface DaysAnswer { readonly as_of: string; readonly from: string; readonly t
 
 export function register(program: Command): void {
   const command = program.command('billing').description('what each app\'s days come to, closed for ever');
-  withControlOptions(command.command('days').description('the days of a month, or of a range'))
+  withControlOptions(command.command('days').description('the days of a month, or of a range, and the sums of each customer\'s months'))
     .option('--month <month>', 'such as 2026-11 (default: the month under way)')
     .option('--from <date>', 'first local date: 2026-11-23, yesterday, monday, 7d').option('--to <date>', 'first local date after the range')
     .option('--day <date>', 'one local date')
     .option('--app <app...>', 'only these apps')
+    .option('--customer <customer...>', 'only apps of these customers')
+    .option('--all', 'days of nothing, too')
     .option('--json', 'as the API gives it')
     .action((options: DaysOptions) => days(options, standardOutput()));
   exporting.register(command);
@@ -40,11 +42,11 @@ export function register(program: Command): void {
     .action((app: string, options: AdjustOptions) => adjust(app, options, standardOutput()));
 }
 
-export async function days({ month, from, to, day, app, json, ...control }: DaysOptions, terminal: Terminal): Promise<void> {
+export async function days({ month, from, to, day, app, customer, all, json, ...control }: DaysOptions, terminal: Terminal): Promise<void> {
   const client = new ControlClient(findControl(control));
-  const answer = await client.get<DaysAnswer>('/v1/billing/days', { month, from, to, day, app });
+  const answer = await client.get<DaysAnswer>('/v1/billing/days', { month, from, to, day, app, customer });
   if (answer.days.length === 0) await noteUnknownApps(client, app ?? []);
-  terminal.write(json === true ? `${JSON.stringify(answer, null, 2)}\n` : renderDays(terminal, answer));
+  terminal.write(json === true ? `${JSON.stringify(answer, null, 2)}\n` : renderDays(terminal, answer, all === true));
 }
 
 export async function close({ day, app, acceptGap, ...control }: CloseOptions, terminal: Terminal): Promise<void> {

@@ -5,23 +5,68 @@ import { printable, styled, type Terminal } from './terminal.js';
 
 const MOST_REASONS = 5;
 
-/** A table of days, a line of sums, and what days that are over wait for. */
-export function renderDays(terminal: Terminal, { from, to, days }: { readonly from: string; readonly to: string; readonly days: readonly ToldDay[] }): string {
+export interface DaysView {
+  readonly from: string;
+  readonly to: string;
+  readonly days: readonly ToldDay[];
+}
+
+/** A table of days, the sums of each customer's months, and what days that are over wait for. @param all days of nothing, too */
+export function renderDays(terminal: Terminal, { from, to, days }: DaysView, all: boolean): string {
   if (days.length === 0) return `No app had a day from ${from} up to ${to}.\n`;
-  const table = renderTable(terminal, [
+  const shown = all ? days : days.filter((day) => !isOfNothing(day));
+  const hidden = days.length - shown.length;
+  const waiting = days.filter(({ status }) => status === 'closing').slice(0, MOST_REASONS);
+  return [
+    ...(shown.length === 0 ? [] : [daysTable(terminal, shown)]),
+    ...(hidden === 0 ? [] : [styled(terminal, 'dim', `${count(hidden)} ${hidden === 1 ? 'day' : 'days'} of nothing ${hidden === 1 ? 'is' : 'are'} not shown: --all\n`)]),
+    ...(shown.length === 0 && hidden > 0 ? [] : ['\n']), sumsTable(terminal, days), totals(terminal, days),
+    ...waiting.map(({ day, app, reasons = [] }) => `${printable(`${day} of ${app}: ${reasons.join('; ')}`)}\n`),
+  ].join('');
+}
+
+/** One that was closed although its record was not whole may have been of something. */
+const isOfNothing = ({ kind, received, status, complete }: ToldDay): boolean => kind === 'usage' && received === 0 && (complete || status !== 'closed');
+
+function daysTable(terminal: Terminal, days: readonly ToldDay[]): string {
+  return renderTable(terminal, [
     { head: 'day', align: 'left' }, { head: 'app', align: 'left', shrinks: true }, { head: 'entry', align: 'left', shrinks: true }, { head: 'requests', align: 'right' }, { head: 'refused', align: 'right' },
     { head: 'billable', align: 'right' }, { head: 'over', align: 'right' }, { head: 'status', align: 'left' },
   ], days.map((entry) => [
     entry.day, entry.app, entry.kind === 'usage' ? 'usage' : `${entry.kind} for ${entry.for_day}`, count(entry.requests), count(entry.refused), signed(entry.billable), signed(entry.over_quota), statusCell(entry),
   ]));
-  const closed = days.filter(({ status }) => status === 'closed');
-  const sum = (of: readonly ToldDay[]): string => count(of.reduce((total, { billable }) => total + billable, 0));
-  const open = days.length - closed.length;
-  const waiting = days.filter(({ status }) => status === 'closing').slice(0, MOST_REASONS);
-  return [
-    table, `billable in closed days: ${styled(terminal, 'bold', sum(closed))}${open === 0 ? '' : `; in ${open} that ${open === 1 ? 'is' : 'are'} not closed, so far: ${sum(days.filter(({ status }) => status !== 'closed'))}`}\n`,
-    ...waiting.map(({ day, app, reasons = [] }) => `${printable(`${day} of ${app}: ${reasons.join('; ')}`)}\n`),
-  ].join('');
+}
+
+/** What stands on each bill: a customer's month, by the dates of entries. */
+function sumsTable(terminal: Terminal, days: readonly ToldDay[]): string {
+  const bills = new Map<string, ToldDay[]>();
+  for (const entry of days) {
+    const bill = JSON.stringify([entry.customer, entry.day.slice(0, 7)]);
+    const entries = bills.get(bill);
+    if (entries === undefined) bills.set(bill, [entry]);
+    else entries.push(entry);
+  }
+  const rows = [...bills].sort(([a], [b]) => (a < b ? -1 : 1)).map(([bill, entries]) => {
+    const [customer, month] = JSON.parse(bill) as readonly [string, string];
+    const open = entries.filter(({ status }) => status !== 'closed').length;
+    const sum = (name: 'requests' | 'refused' | 'billable' | 'over_quota'): number => entries.reduce((total, entry) => total + entry[name], 0);
+    return [
+      customer === '' ? '-' : customer, month, [...new Set(entries.map(({ app }) => app))].join(', '), count(sum('requests')), count(sum('refused')), { text: signed(sum('billable')), style: 'bold' } as const, signed(sum('over_quota')),
+      open === 0 ? { text: 'all closed', style: 'green' } as const : { text: `${count(open)} not closed`, style: 'yellow' } as const,
+    ];
+  });
+  return renderTable(terminal, [
+    { head: 'customer', align: 'left', shrinks: true }, { head: 'month', align: 'left' }, { head: 'apps', align: 'left', shrinks: true }, { head: 'requests', align: 'right' }, { head: 'refused', align: 'right' },
+    { head: 'billable', align: 'right' }, { head: 'over', align: 'right' }, { head: 'days', align: 'left' },
+  ], rows);
+}
+
+function totals(terminal: Terminal, days: readonly ToldDay[]): string {
+  const sum = (of: readonly ToldDay[]): string => signed(of.reduce((total, { billable }) => total + billable, 0));
+  const rest = days.filter(({ status }) => status !== 'closed');
+  const open = rest.length;
+  const closed = styled(terminal, 'bold', sum(days.filter(({ status }) => status === 'closed')));
+  return `billable in closed days: ${closed}${open === 0 ? '' : `; in ${count(open)} that ${open === 1 ? 'is' : 'are'} not closed, so far: ${sum(rest)}`}\n`;
 }
 
 const signed = (value: number): string => (value < 0 ? `-${count(-value)}` : count(value));

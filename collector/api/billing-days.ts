@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import Type, { type Static } from 'typebox';
 import { InvalidParameterError } from '../../errors/invalid-parameter.js';
 import { MOST_REASON, type Billing } from '../billing/billing.js';
-import { parseDate, parseSelection, SelectionParameters } from '../billing/selection.js';
+import { parseDate, parseSelection, SELECTION } from '../billing/selection.js';
 import type { Principal } from '../reports/principal.js';
 import type { ReportStore } from '../reports/report-store.js';
 
@@ -37,12 +37,17 @@ const Adjust = Type.Object({
   reason: Type.String(),
 }, { additionalProperties: false });
 
+const DaysParameters = Type.Object({
+  ...SELECTION, customer: Type.Optional(Type.Array(Type.String({ maxLength: 2048 }), { maxItems: 1000, description: 'Only entries of these customers; repeatable.' })),
+}, { additionalProperties: false });
+
 export function registerBillingDays(server: FastifyInstance, deps: BillingDaysDeps): void {
-  server.get<{ Querystring: SelectionParameters }>('/v1/billing/days', { schema: { querystring: SelectionParameters } }, async (request, reply) => {
+  server.get<{ Querystring: Static<typeof DaysParameters> }>('/v1/billing/days', { schema: { querystring: DaysParameters } }, async (request, reply) => {
     const principal = deps.principalOf(request);
-    const selection = parseSelection(request.query, principal, new Date(deps.nowMs()).toISOString().slice(0, 7), { nowMs: deps.nowMs(), timeZone: deps.defaultZone(request) });
+    const { customer = null, ...asked } = request.query;
+    const selection = parseSelection(asked, principal, new Date(deps.nowMs()).toISOString().slice(0, 7), { nowMs: deps.nowMs(), timeZone: deps.defaultZone(request) });
     const signal = deps.goneSignal(reply);
-    const days = await deps.line.turn({ principal, signal }, () => deps.days.days(selection, signal));
+    const days = await deps.line.turn({ principal, signal }, () => deps.days.days(selection, customer, signal));
     return { as_of: new Date(deps.asOfMs()).toISOString(), from: selection.fromDay, to: selection.toDay, days };
   });
 

@@ -46,6 +46,8 @@ test('each app\'s day ends at its own midnight, is closed when its grace is over
   for (const { checksum, ...entry } of entries) assert.equal(entryChecksum(entry), checksum);
   const open = (await billing.days(ALL)).filter(({ status }) => status !== 'closed');
   assert.deepEqual(open.map((entry) => `${told(entry)} ${entry.status}`), ['usage kolkata 2026-11-02: 4-0, 4 billable open', 'usage quiet 2026-11-02: 0-0, 0 billable open', 'usage newyork 2026-11-02: 6-0, 6 billable open']);
+  assert.deepEqual((await billing.days(ALL, ['C-1'])).map(({ app: name, day }) => `${name} ${day}`), ['kolkata 2026-11-01', 'kolkata 2026-11-02']);
+  assert.deepEqual(await billing.days(ALL, ['C-2']), []);
 });
 
 test('what comes late for a closed day stands once on the next day that is open, and the closed day never changes', { skip }, async () => {

@@ -143,12 +143,12 @@ export class Billing implements ClosedEntries {
     return found;
   }
 
-  /** Entries of closed days; then credits that wait for their day; then days that are not closed, with what they have come to so far. @throws report_too_large; billing_damaged; what the store throws */
-  async days(selection: EntrySelection, signal?: AbortSignal): Promise<readonly ToldDay[]> {
+  /** Entries, of all customers where they are null: of closed days; then credits that wait for their day; then days that are not closed, with what they have come to so far. @throws report_too_large; billing_damaged; what the store throws */
+  async days(selection: EntrySelection, customers: readonly string[] | null = null, signal?: AbortSignal): Promise<readonly ToldDay[]> {
     const book = await this.#read();
     const told: ToldDay[] = [];
     const add = (days: readonly ToldDay[]): void => {
-      told.push(...days);
+      told.push(...days.filter(({ customer }) => customers?.includes(customer) ?? true));
       if (told.length > MAX_ROWS) throw new TidegateError('report_too_large', `These are more than ${MAX_ROWS} rows.`);
     };
     for await (const page of this.#ledger.closed(selection)) add(page);

@@ -164,7 +164,7 @@ export const ENDPOINTS = {
     query: {
       month: Type.String({ description: 'Such as 2026-11. Default, without from and to: the month under way.' }),
       from: Type.String({ description: 'First local date, such as 2026-11-23, yesterday, monday or 7d.' }), to: Type.String({ description: 'First local date after the range.' }),
-      day: Type.String({ description: 'In place of month, from and to: one local date.' }), app: texts('Only these apps.'),
+      day: Type.String({ description: 'In place of month, from and to: one local date.' }), app: texts('Only these apps.'), customer: texts('Only entries of these customers.'),
     },
     answers: answers('`days`: an entry each, in the ledger\'s order; then those that are not closed, with `reasons`.'),
   },

@@ -1,0 +1,42 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { ToldDay } from '../../collector/billing/billing.js';
+import { renderDays } from './billing.js';
+
+const PLAIN = { columns: 120, colour: false, write: () => undefined };
+const entry = (app: string, customer: string, day: string, billable: number, more: Partial<ToldDay> = {}): ToldDay => ({
+  entry_id: 'x', kind: 'usage', customer, app, day, for_day: day, time_zone: 'UTC', day_start: '', day_end: '', received: Math.abs(billable), refused: 0, requests: billable, billable,
+  quota: null, over_quota: 0, status: 'closed', complete: true, reason: '', checksum: 'y', ...more,
+});
+const render = (days: readonly ToldDay[], all = false): string => renderDays(PLAIN, { from: '2026-10-31', to: '2026-11-04', days }, all);
+
+test('each customer\'s months are summed, whatever its apps; days of nothing are shown when asked for', () => {
+  const days = [
+    entry('acme', 'C-1', '2026-10-31', 5), entry('acme', 'C-1', '2026-11-01', 1000, { over_quota: 7 }), entry('beta', 'C-1', '2026-11-01', 20), entry('zeta', '', '2026-11-01', 0),
+    entry('acme', 'C-1', '2026-11-02', -400, { kind: 'credit', for_day: '2026-11-01', received: 0, requests: 0 }), entry('quiet', 'C-2', '2026-11-02', 0),
+    entry('acme', 'C-1', '2026-11-03', 3, { status: 'closing', complete: false, reasons: ['its record is not whole'] }), entry('quiet', 'C-2', '2026-11-03', 0, { status: 'open', complete: false }),
+  ];
+  assert.equal(render(days), [
+    'day         app   entry                  requests  refused  billable  over  status',
+    '2026-10-31  acme  usage                         5        0         5     0  closed',
+    '2026-11-01  acme  usage                     1,000        0     1,000     7  closed',
+    '2026-11-01  beta  usage                        20        0        20     0  closed',
+    '2026-11-02  acme  credit for 2026-11-01         0        0      -400     0  closed',
+    '2026-11-03  acme  usage                         3        0         3     0  closing',
+    '3 days of nothing are not shown: --all', '',
+    'customer  month    apps        requests  refused  billable  over  days',
+    '-         2026-11  zeta               0        0         0     0  all closed',
+    'C-1       2026-10  acme               5        0         5     0  all closed',
+    'C-1       2026-11  acme, beta     1,023        0       623     7  1 not closed',
+    'C-2       2026-11  quiet              0        0         0     0  1 not closed',
+    'billable in closed days: 625; in 2 that are not closed, so far: 3', '2026-11-03 of acme: its record is not whole', '',
+  ].join('\n'));
+  assert.equal(render(days, true).match(/^2026-/gm)?.length, 9);
+});
+
+test('a day of nothing that was closed with a gap, or waits, is not hidden with the others', () => {
+  const gap = entry('acme', 'C-1', '2026-11-01', 0, { complete: false, reason: 'disk lost' });
+  assert.match(render([gap]), /^2026-11-01 +acme .* closed, incomplete$/m);
+  assert.match(render([entry('acme', 'C-1', '2026-11-02', 0, { status: 'closing', complete: false, reasons: ['its record is not whole'] })]), /2026-11-02 of acme: its record is not whole\n$/);
+  assert.equal(render([]), 'No app had a day from 2026-10-31 up to 2026-11-04.\n');
+});
