@@ -11,11 +11,13 @@ import * as exporting from './billing-export.js';
 import { noteUnknownApps } from './unknown-app.js';
 
 interface DaysOptions extends ControlOptions { readonly month?: string; readonly from?: string; readonly to?: string; readonly day?: string; readonly app?: readonly string[]; readonly customer?: readonly string[]; readonly all?: boolean; readonly json?: boolean }
-interface CloseOptions extends ControlOptions { readonly day: string; readonly app?: string; readonly acceptGap?: string }
-interface AdjustOptions extends ControlOptions { readonly day: string; readonly requests: number; readonly reason: string; readonly id?: string }
+interface CloseOptions extends ControlOptions { readonly day: string; readonly app?: string; readonly acceptGap?: string; readonly note?: string }
+interface AdjustOptions extends ControlOptions { readonly day: string; readonly requests: number; readonly reason: string; readonly note?: string; readonly id?: string }
 
 /** As GET /v1/billing/days answers. */
 interface DaysAnswer { readonly as_of: string; readonly from: string; readonly to: string; readonly days: readonly ToldDay[] }
+
+const NOTE = 'for operators alone: billing days shows it; in no export, and told to no app';
 
 export function register(program: Command): void {
   const command = program.command('billing').description('what each app\'s days come to, closed for ever');
@@ -32,12 +34,14 @@ export function register(program: Command): void {
   withControlOptions(command.command('close').description('closes a day that waits for an operator: it is over, and its record is not whole'))
     .requiredOption('--day <date>', 'local date')
     .option('--app <app>', 'of this app alone (default: of all whose next day it is)')
-    .option('--accept-gap <reason>', 'why it is closed although its record is not whole; stays in the ledger')
+    .option('--accept-gap <reason>', 'why it is closed although its record is not whole; stays in the ledger, and the customer reads it')
+    .option('--note <text>', NOTE)
     .action((options: CloseOptions) => close(options, standardOutput()));
   withControlOptions(command.command('adjust').description('notes a credit for a closed day, on the app\'s next day that is not').argument('<app>'))
     .requiredOption('--day <date>', 'the closed day, a local date')
     .requiredOption('--requests <number>', 'off the bill: -500; more on it: 500', wholeNumber)
-    .requiredOption('--reason <text>', 'stays in the ledger')
+    .requiredOption('--reason <text>', 'stays in the ledger, and the customer reads it')
+    .option('--note <text>', NOTE)
     .option('--id <id>', 'of a credit that may have been noted already: said again, it counts once (default: a new one)')
     .action((app: string, options: AdjustOptions) => adjust(app, options, standardOutput()));
 }
@@ -49,16 +53,16 @@ export async function days({ month, from, to, day, app, customer, all, json, ...
   terminal.write(json === true ? `${JSON.stringify(answer, null, 2)}\n` : renderDays(terminal, answer, all === true));
 }
 
-export async function close({ day, app, acceptGap, ...control }: CloseOptions, terminal: Terminal): Promise<void> {
-  const body = JSON.stringify({ day, app, accept_gap: acceptGap });
+export async function close({ day, app, acceptGap, note, ...control }: CloseOptions, terminal: Terminal): Promise<void> {
+  const body = JSON.stringify({ day, app, accept_gap: acceptGap, note });
   const { closed } = await new ControlClient(findControl(control)).post<{ readonly closed: readonly BillingEntry[] }>('/v1/billing/close', 'application/json', body);
   const gaps = closed.filter(({ complete }) => !complete).length;
   terminal.write(`${day} is closed for ${count(closed.length)} ${closed.length === 1 ? 'app' : 'apps'}${gaps > 0 ? `, as incomplete for ${gaps === closed.length ? 'all of them' : count(gaps)}: ${acceptGap ?? ''}` : ''}.\n`);
 }
 
-export async function adjust(app: string, { day, requests, reason, id = randomUUID(), ...control }: AdjustOptions, terminal: Terminal): Promise<void> {
+export async function adjust(app: string, { day, requests, reason, note, id = randomUUID(), ...control }: AdjustOptions, terminal: Terminal): Promise<void> {
   try {
-    const entry = await new ControlClient(findControl(control)).post<BillingEntry>('/v1/billing/adjust', 'application/json', JSON.stringify({ id, app, day, requests, reason }));
+    const entry = await new ControlClient(findControl(control)).post<BillingEntry>('/v1/billing/adjust', 'application/json', JSON.stringify({ id, app, day, requests, reason, note }));
     const over = entry.over_quota === 0 ? '' : `, ${count(Math.abs(entry.over_quota))} of them over quota`;
     terminal.write(`${count(Math.abs(requests))} requests ${requests < 0 ? 'off' : 'more on'} the bill of ${app} for ${day}${over}: on ${entry.day}, entry ${entry.entry_id}.\n`);
   } catch (error) {

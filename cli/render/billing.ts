@@ -21,6 +21,7 @@ export function renderDays(terminal: Terminal, { from, to, days }: DaysView, all
     ...(shown.length === 0 ? [] : [daysTable(terminal, shown)]),
     ...(hidden === 0 ? [] : [styled(terminal, 'dim', `${count(hidden)} ${hidden === 1 ? 'day' : 'days'} of nothing ${hidden === 1 ? 'is' : 'are'} not shown: --all\n`)]),
     ...(shown.length === 0 && hidden > 0 ? [] : ['\n']), sumsTable(terminal, days), totals(terminal, days),
+    ...days.flatMap(({ day, app, notes = [] }) => notes.map(({ at, note }) => `${printable(`${day} of ${app}, noted ${at.slice(0, 16)}Z: ${note}`)}\n`)),
     ...waiting.map(({ day, app, reasons = [] }) => `${printable(`${day} of ${app}: ${reasons.join('; ')}`)}\n`),
   ].join('');
 }

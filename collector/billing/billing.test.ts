@@ -172,6 +172,35 @@ test('a day whose record has a gap is closed by an operator\'s word only, which 
   await assert.rejects(billing.close('2026-11-21', null, 'again'), coded('billing_day_closed'));
 });
 
+test('what an operator notes for operators is kept apart: entries, checksums and exports are what they would be without it', { skip }, async () => {
+  const written = async (note: string | null): Promise<{ readonly entries: readonly BillingEntry[]; readonly notes: readonly unknown[] }> => {
+    await using at = await BillingStore.open('2026-11-20T12:00:00Z');
+    const billing = at.billing();
+    at.configure(billing, [app('acme'), app('globex')]);
+    await at.insert(9, 'acme', '2026-11-20T20:00:00Z');
+    at.gapsMs.add(Date.parse('2026-11-20T20:00:00Z'));
+    at.nowMs = Date.parse('2026-11-21T02:00:00Z');
+    await billing.step();
+    // one that comes to nothing leaves a note of nothing
+    if (note !== null) await assert.rejects(billing.adjust({ app: 'acme', day: '2026-11-20', requests: -2, reason: 'sorry', id: 'a', note }), coded('billing_day_open'));
+    await billing.close('2026-11-20', null, 'a disk was lost', note);
+    const credit = { app: 'acme', day: '2026-11-20', requests: -2, reason: 'sorry', id: 'a', ...(note === null ? {} : { note: `${note}, again` }) };
+    assert.deepEqual(await billing.adjust(credit), await billing.adjust(credit));
+    at.gapsMs.clear();
+    at.nowMs += DAY_MS;
+    await billing.step();
+    return { entries: await at.closed(billing), notes: await billing.notes.of({ ...ALL, toDay: '2026-11-22', apps: ['acme'] }) };
+  };
+  const noted = await written("the intern's coffee, node-b");
+  assert.deepEqual(noted.entries, (await written(null)).entries);
+  const [usage] = noted.entries;
+  const credit = noted.entries.find(({ kind }) => kind === 'credit');
+  assert.deepEqual([usage?.reason, credit?.reason], ['a disk was lost', 'sorry']);
+  assert.deepEqual(noted.notes, [
+    { entry_id: usage?.entry_id, at: '2026-11-21T02:00:00.000Z', note: "the intern's coffee, node-b" }, { entry_id: credit?.entry_id, at: '2026-11-21T02:00:00.000Z', note: "the intern's coffee, node-b, again" },
+  ].sort((a, b) => ((a.entry_id ?? '') < (b.entry_id ?? '') ? -1 : 1)));
+});
+
 test('a credit stands on a day that is open, once however often it is said, and never takes off more than there is', { skip }, async () => {
   await using at = await BillingStore.open('2026-11-20T12:00:00Z');
   const billing = at.billing();

@@ -19,6 +19,7 @@ import { dayCounts, droppedDays, RawDays } from './day-counts.js';
 import { entryId } from './entry-checksum.js';
 import type { BillingEntry, ClosedEntries, DayStatus, EntrySelection } from './entry.js';
 import { inStatements, Ledger, type BatchProof, type LedgerEntry } from './ledger.js';
+import { OperatorNotes, type OperatorNote } from './operator-notes.js';
 import { TermsBook } from './terms-book.js';
 
 export interface BillingDeps {
@@ -41,8 +42,8 @@ export interface BillingConfig {
   readonly sinceMs: number;
 }
 
-/** A day as GET /v1/billing/days tells it; one that is not closed with what it waits for. */
-export type ToldDay = BillingEntry & { readonly reasons?: readonly string[] };
+/** A day as GET /v1/billing/days tells it; one that is not closed with what it waits for, and to the operator what was noted on it. */
+export type ToldDay = BillingEntry & { readonly reasons?: readonly string[]; readonly notes?: readonly Omit<OperatorNote, 'entry_id'>[] };
 
 export interface BillingStatus {
   /** Days that are over and not closed, of all apps; and since when the oldest of them is over. */
@@ -68,6 +69,7 @@ export const MOST_REASON = 500;
 const MOST_CREDIT = 1_000_000_000_000;
 
 export class Billing implements ClosedEntries {
+  readonly notes: OperatorNotes;
   readonly #deps: BillingDeps;
   readonly #nowMs: () => number;
   readonly #ledger: Ledger;
@@ -94,6 +96,7 @@ export class Billing implements ClosedEntries {
     this.#nowMs = deps.nowMs ?? Date.now;
     this.#ledger = new Ledger(deps.store);
     this.#terms = new TermsBook(deps.store);
+    this.notes = new OperatorNotes(deps.store);
   }
 
   /** From the next step on. */
@@ -166,11 +169,12 @@ export class Billing implements ClosedEntries {
 
   /**
    * Closes days by an operator's word, their grace being over.
-   * @param app null: of all apps @param acceptGap why a day is closed whose record is not whole; null: it is not
+   * @param app null: of all apps @param acceptGap why a day is closed whose record is not whole; null: it is not @param note for operators alone; null: none
    * @returns what was closed. @throws billing_day_open, billing_day_closed, billing_day_incomplete; invalid_parameter: nobody knows the app
    */
-  close(day: string, app: string | null, acceptGap: string | null): Promise<readonly BillingEntry[]> {
+  close(day: string, app: string | null, acceptGap: string | null, note: string | null = null): Promise<readonly BillingEntry[]> {
     return this.#alone(async () => {
+      const notedMs = this.#nowMs();
       const closed: BillingEntry[] = [];
       for (let tries = 0; tries < TRIES; tries++) {
         const book = await this.#load();
@@ -187,6 +191,7 @@ export class Billing implements ClosedEntries {
           throw verdict === null ? new TidegateError('billing_day_open', `${day} waits for late events until ${iso(this.#overMs(group))}`)
             : new TidegateError('billing_day_incomplete', `${day}: ${verdict.reasons.join('; ')}`);
         }
+        if (note !== null) await this.notes.add(group.due.map((each) => entryId('usage', each.app, each.day.day)), note, notedMs);
         const entries = await this.#closeGroup(book.batch, group, verdict, verdict.complete ? '' : acceptGap ?? '');
         closed.push(...entries.filter(({ kind }) => kind === 'usage'));
         // the day after may have waited for this one
@@ -199,12 +204,13 @@ export class Billing implements ClosedEntries {
 
   /**
    * Notes a credit (or, above 0, a charge) for a closed day on the app's next day that is not.
-   * @param requests more on the bill, or less; never less than nothing @param id the caller's: said again, it is the same credit
+   * @param requests more on the bill, or less; never less than nothing @param id the caller's: said again, it is the same credit @param note for operators alone
    * @throws billing_day_open; invalid_parameter
    */
-  async adjust({ app, day, requests, reason, id }: { readonly app: string; readonly day: string; readonly requests: number; readonly reason: string; readonly id: string }): Promise<BillingEntry> {
+  async adjust({ app, day, requests, reason, id, note }: { readonly app: string; readonly day: string; readonly requests: number; readonly reason: string; readonly id: string; readonly note?: string }): Promise<BillingEntry> {
     if (!Number.isSafeInteger(requests) || requests === 0 || Math.abs(requests) > MOST_CREDIT) throw new InvalidParameterError('requests', 'must be a whole number other than 0: -500 takes 500 off the bill');
     return this.#alone(async () => {
+      const notedMs = this.#nowMs();
       for (let tries = 0; tries < TRIES; tries++) {
         const book = await this.#load();
         const known = await this.#ledger.entry(entryId('credit', app, day, id));
@@ -219,6 +225,7 @@ export class Billing implements ClosedEntries {
         if (account.next === null) throw new InvalidParameterError('app', 'was removed so long ago that it has no day on which a credit could stand: name it in the configuration again');
         if (billed.billable + requests < 0) throw new InvalidParameterError('requests', `would take ${-requests} off the ${billed.billable} that are billed of ${day}`);
         const entry = creditEntry({ app, terms: account.terms, day: account.next }, billed, requests, reason, id);
+        if (note !== undefined) await this.notes.add([entry.entry_id], note, notedMs);
         if (await this.#ledger.append(book.batch + 1, [entry], { asOfMs: this.#deps.asOfMs(), coverage: '' })) return exported(entry);
       }
       throw new TidegateError('report_busy', OTHERS_WRITE);

@@ -166,7 +166,7 @@ export const ENDPOINTS = {
       from: Type.String({ description: 'First local date, such as 2026-11-23, yesterday, monday or 7d.' }), to: Type.String({ description: 'First local date after the range.' }),
       day: Type.String({ description: 'In place of month, from and to: one local date.' }), app: texts('Only these apps.'), customer: texts('Only entries of these customers.'),
     },
-    answers: answers('`days`: an entry each, in the ledger\'s order; then those that are not closed, with `reasons`.'),
+    answers: answers('`days`: an entry each, in the ledger\'s order; then those that are not closed, with `reasons`. To the operator with `notes` where there are any.'),
   },
   closeDay: {
     method: 'POST', path: '/v1/billing/close', access: 'operator', forwarded: true, summary: 'Closes a day whose grace is over, also where its record is not whole.',
@@ -174,7 +174,8 @@ export const ENDPOINTS = {
       types: JSON_TYPE, required: true,
       schema: Type.Object({
         day: Type.String({ format: 'date' }), app: Type.Optional(Type.String({ description: 'Default: all apps.' })),
-        accept_gap: Type.Optional(Type.String({ description: 'Why a record that is not whole is accepted; stays in the ledger.' })),
+        accept_gap: Type.Optional(Type.String({ description: 'Why a record that is not whole is accepted; stays in the ledger, and the customer reads it.' })),
+        note: Type.Optional(Type.String({ description: 'For operators alone: in no export, and told to no app.' })),
       }, { additionalProperties: false }),
     },
     answers: answers('`closed`: the entries.'),
@@ -185,7 +186,8 @@ export const ENDPOINTS = {
       types: JSON_TYPE, required: true,
       schema: Type.Object({
         id: Type.String({ description: 'The caller\'s own: said again, it is the same credit.' }), app: Type.String(), day: Type.String({ format: 'date', description: 'The closed day.' }),
-        requests: Type.Integer({ description: '-500 takes 500 off the bill.' }), reason: Type.String({ description: 'Stays in the ledger.' }),
+        requests: Type.Integer({ description: '-500 takes 500 off the bill.' }), reason: Type.String({ description: 'Stays in the ledger, and the customer reads it.' }),
+        note: Type.Optional(Type.String({ description: 'For operators alone: in no export, and told to no app.' })),
       }, { additionalProperties: false }),
     },
     answers: answers('The entry.'),
