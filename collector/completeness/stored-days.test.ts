@@ -1,16 +1,11 @@
-/**
- * Parts of `events` damaged on disk while the store is closed, in each way that makes the engine set one aside when it starts, or find none: the rows are gone, and before they were compared
- * with what was stored the day was complete, and billed 0.
- */
+/** What was stored of each day beside what is held: by an engine in process and over HTTP, and of days before the record began. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { requires } from '../../test/harness/requires.js';
-import { ChdbStore } from '../store/chdb-store.js';
 import { silentLog } from '../log/random-events.fixture.js';
-import { damagePart, PART_DAMAGES, partsOf } from '../store/damaged-part.fixture.js';
 import { loadMigrations, migrate } from '../store/migrate.js';
 import { applyRetention } from '../store/retention.js';
 import type { Store } from '../store/store.js';
@@ -29,64 +24,19 @@ let folder: string;
 before(() => { if (skip === false) folder = mkdtempSync(join(tmpdir(), 'tidegate-stored-days-')); });
 after(() => { if (skip === false) rmSync(folder, { recursive: true, force: true }); });
 
-async function withStore<T>(path: string, use: (store: ChdbStore) => Promise<T>): Promise<T> {
-  const store = await ChdbStore.open(path);
-  try {
-    return await use(store);
-  } finally {
-    await store.close();
-  }
-}
-
-/** 3,000 rows of the first stream in one day, then 1,000 of another in the same, unless their numbers say otherwise. */
-async function twoStreams(store: Store, dayMs: number, [first, second] = [FIRST, SECOND]): Promise<void> {
-  for (const [stream, rows] of [[first, 3000], [second, 1000]] as const) {
-    const { plan, file } = stageRange(folder, stream, 0, rows, (seq) => dayMs + seq);
+/** In one day, 3,000 rows of the first stream, then 1,000 of another in the same. */
+async function twoStreams(store: Store): Promise<void> {
+  for (const [stream, rows] of [[FIRST, 3000], [SECOND, 1000]] as const) {
+    const { plan, file } = stageRange(folder, stream, 0, rows, (seq) => DAY + seq);
     await store.insertRows(plan, file);
   }
 }
-
-/** Each part stays as it was inserted. */
-async function unmerged(store: Store): Promise<void> {
-  for (const table of ['events', 'stored_days']) await store.command(`ALTER TABLE tidegate.${table} MODIFY SETTING max_bytes_to_merge_at_max_space_in_pool = 1, max_bytes_to_merge_at_min_space_in_pool = 1`);
-}
-
-test('each kind of damage to a part of events: its day says which stream lacks how many rows, and the days beside it are whole', { skip }, async () => {
-  const path = join(folder, 'damages');
-  const dayOf = (number: number): number => DAY + number * DAY_MS;
-  const lost = (number: number): string => (number + 1).toString(16).padStart(16, '0');
-  const none = PART_DAMAGES.length;
-  const [fromMs, toMs] = [dayOf(0), dayOf(none + 1)];
-  await withStore(path, async (store) => {
-    await migrate(store);
-    await unmerged(store);
-    for (let number = 0; number <= none; number++) await twoStreams(store, dayOf(number), [lost(number), lost(number + 100)]);
-    for (const closing of [false, true]) assert.deepEqual(await new StoredDays(store).compare(fromMs, toMs, closing), NONE);
-  });
-  for (const [number, damage] of PART_DAMAGES.entries()) damagePart(path, 'events', firstOf([...partsOf(path, 'events').keys()], idOf(dayOf(number))), damage);
-  await withStore(path, async (store) => {
-    const days = new StoredDays(store);
-    for (const [number, damage] of PART_DAMAGES.entries()) {
-      const [fromMs, day] = [dayOf(number), new Date(dayOf(number)).toISOString().slice(0, 10)];
-      assert.deepEqual(await store.query(`SELECT count() AS n FROM tidegate.events WHERE _partition_id = '${idOf(fromMs)}'`), [{ n: 1000 }], `${damage}: the engine has set it aside`);
-      // known from the first look on, and looked at anew before a day closes
-      for (const closing of [false, true, false]) {
-        assert.deepEqual(await days.compare(fromMs, fromMs + DAY_MS, closing), {
-          ...NONE, faults: [{ day, stream: lost(number), missing: 3000, unknown: 0 }],
-          reasons: [`3000 rows of stream ${lost(number)} (node node-a, worker 1), stored of ${day} (UTC), are not in the store any more`],
-        }, damage);
-      }
-    }
-    assert.deepEqual(await days.compare(dayOf(none), dayOf(none + 1), true), NONE);
-    assert.deepEqual([...await days.missing()], PART_DAMAGES.map((_, number) => [new Date(dayOf(number)).toISOString().slice(0, 10), 3000]));
-  });
-});
 
 for (const backend of BACKENDS) test(`${backend}: a stream that one side alone knows, or knows more of, makes the day incomplete`, { skip }, async (t) => {
   await using opened = await openBackend(backend);
   const { store } = opened;
   await migrate(store);
-  await twoStreams(store, DAY);
+  await twoStreams(store);
 
   await t.test('one side alone', async () => {
     await store.command(`INSERT INTO tidegate.stored_days (day, stream, rows, requests) SELECT '2026-11-22', 0x0000000000000c0c, 7, 7`);
@@ -126,7 +76,7 @@ test('what was stored before the record began is judged by whole lives of stream
   const known = loadMigrations();
   await migrate(store, known.filter(({ version }) => version < 11));
   await store.command('ALTER TABLE tidegate.events MODIFY SETTING max_bytes_to_merge_at_max_space_in_pool = 1, max_bytes_to_merge_at_min_space_in_pool = 1');
-  await twoStreams(store, DAY);
+  await twoStreams(store);
   // two days of one stream
   const both = stageRange(folder, '00000000000000cc', 0, 500, (seq) => DAY + (seq < 200 ? 0 : DAY_MS) + seq);
   await store.insertRows(both.plan, both.file);
@@ -154,7 +104,3 @@ test('what was stored before the record began is judged by whole lives of stream
     assert.match(warnings[0] ?? '', /^2026-11-23 \(UTC\) could not be compared/);
   });
 });
-
-const blockOf = (part: string): number => Number(part.split('_')[1]);
-const firstOf = (parts: readonly string[], partition: string): string => parts.filter((name) => name.startsWith(partition)).sort((a, b) => blockOf(a) - blockOf(b))[0] ?? '';
-const idOf = (ms: number): string => new Date(ms).toISOString().slice(0, 10).replaceAll('-', '');
