@@ -31,6 +31,19 @@ export function eventGroup(windows: Windows): RuleGroup {
         description: '{{ $value | humanize }} events of today and yesterday are missing from their streams in a store: their day cannot be proven complete, and is not closed.',
       },
       {
+        // twice a minute apart: a replica that lags, or a partition that is being swapped, holds less for a moment
+        alert: 'StoredRowsMissing', severity: 'page', for: windows.of('2m'),
+        expr: 'max by (cluster, day) (tidegate_stored_rows_missing) > 0',
+        summary: 'Stored events of {{ $labels.day }} are not in the store any more',
+        description: '{{ $value | humanize }} rows that were stored of {{ $labels.day }} (UTC) are not in the store any more: its disk has damaged them, or somebody removed them. The day is incomplete, and is not closed; reports of single requests and late bills lack them.',
+      },
+      {
+        alert: 'StorePartsDetached', severity: 'ticket', for: w5m,
+        expr: 'tidegate_store_detached_parts > 0',
+        summary: '{{ $labels.instance }}: its store has set parts of tables aside',
+        description: '{{ $value }} part(s) lie in detached/ of the tables of the store. A kill leaves such parts, and they are harmless then; where rows are missing by it, StoredRowsMissing fires too.',
+      },
+      {
         alert: 'SpoolFilling', severity: 'page', for: w5m,
         expr: `tidegate_spool_bytes / tidegate_spool_limit_bytes > ${SPOOL_SHARE}`,
         summary: '{{ $labels.instance }}: the spool fills',

@@ -3,18 +3,19 @@
  */
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { ERROR_CODES, type ErrorCode } from '../errors/codes.js';
+import { ERROR_CODES } from '../errors/codes.js';
 import { TidegateError } from '../errors/tidegate-error.js';
 import { IMPORT_WORKER } from '../gateway/events/event.js';
 import { makeFolder } from '../gateway/events/make-folder.js';
 import { ProcessLock } from '../gateway/events/process-lock.js';
 import type { SpoolLog } from '../gateway/events/spool-log.js';
 import { Billing } from './billing/billing.js';
+import type { CollectorStatus } from './collector-status.js';
 import { completeness, withDays, type HeldCompleteness } from './completeness/completeness.js';
 import { FaultCounts } from './completeness/fault-counts.js';
+import { StoreWatch } from './completeness/store-watch.js';
 import { StoredDays } from './completeness/stored-days.js';
 import type { EventLog } from './log/event-log.js';
-import type { InsertCounts } from './log/insert-counts.js';
 import type { KafkaLogOptions } from './log/kafka/kafka-session.js';
 import { openEventLog } from './log/open-event-log.js';
 import type { RangeLimits } from './log/picked-rows.js';
@@ -44,35 +45,13 @@ export interface CollectorOptions {
   readonly limits?: RangeLimits;
 }
 
-export interface CollectorStatus {
-  /** Since this process began. */
-  readonly stored: number;
-  /** Met again and left out, or stored twice. */
-  readonly repeats: number;
-  readonly quarantined: number;
-  readonly ranges: number;
-  readonly inserts: InsertCounts;
-  /** Of the files in quarantine; null: the log is Kafka, and what is set aside is in a topic of its own. */
-  readonly quarantineBytes: number | null;
-  /** Found missing since this process began: never goes down, as a counter must not. */
-  readonly gapsTotal: number;
-  /** Missing events of today and yesterday (UTC), and events stored twice, as of now. */
-  readonly gaps: number;
-  readonly twice: number;
-  /** ms since the epoch: everything recorded before it is stored, but for what came between two looks, which is no lag. */
-  readonly caughtUpMs: number;
-  /** How long ago that was. */
-  readonly lagSeconds: number;
-  /** Null: all is well; else why storing fails, and since when. */
-  readonly failing: { readonly code: ErrorCode; readonly detail: string; readonly since: string } | null;
-}
-
 /** What has come waits so long at most for the log to be looked at again, which is no lag. */
 const LOOK_EVERY_MS = 600;
 const CLEAN_EVERY_MS = 1000;
 /** With the time after which a marked event is due, what is missing is told within a minute. */
 const JUDGE_EVERY_MS = 5000;
 const BILL_EVERY_MS = 5000;
+const LOOK_AT_STORE_EVERY_MS = 60_000;
 const RETAIN_EVERY_MS = 600_000;
 const WARN_EVERY_MS = 600_000;
 const RETRY_FROM_MS = 500;
@@ -103,6 +82,7 @@ export class Collector {
   readonly #due = new Map<string, number>();
   readonly #faults = new FaultCounts();
   readonly #storedDays: StoredDays;
+  readonly #watch: StoreWatch;
   #failing: CollectorStatus['failing'] = null;
   /** Since when a part of the log stands still. */
   #standing: CollectorStatus['failing'] = null;
@@ -122,6 +102,7 @@ export class Collector {
     this.quarantine = new Quarantine(store, eventLog);
     this.billing = new Billing({ store, asOfMs: () => this.asOfMs(), judge: (fromMs, toMs) => this.completeness(fromMs, toMs, true), log: options.log });
     this.#storedDays = new StoredDays(store);
+    this.#watch = new StoreWatch(store, this.#storedDays, options.log);
     this.#collectorDir = join(options.dataDir, 'collector');
     this.#log = options.log;
     this.#lock = lock;
@@ -168,6 +149,7 @@ export class Collector {
     this.#wake();
     await this.#running;
     await this.billing.stop();
+    await this.#watch.stop();
     await this.#eventLog.stop();
     await this.store.close();
     this.#lock.release();
@@ -293,7 +275,7 @@ export class Collector {
     return {
       stored: storedRows, repeats: repeatedRows + this.#faults.twiceTotal, quarantined, ranges, inserts,
       quarantineBytes: this.#readsSpool ? quarantineBytes(join(this.#collectorDir, 'quarantine')) : null,
-      gapsTotal: this.#faults.missingTotal, gaps: this.#faults.missing, twice: this.#faults.twice,
+      gapsTotal: this.#faults.missingTotal, gaps: this.#faults.missing, twice: this.#faults.twice, store: this.#watch.found,
       caughtUpMs, lagSeconds: (nowMs - caughtUpMs) / 1000, failing: this.#failing ?? this.#standing,
     };
   }
@@ -326,6 +308,7 @@ export class Collector {
       if (this.#isDue('judge', JUDGE_EVERY_MS)) await this.#judge(startedMs);
       // beside storing: to count a day of very many events takes its time
       if (this.#isDue('bill', BILL_EVERY_MS)) void this.billing.step();
+      if (this.#isDue('watch', LOOK_AT_STORE_EVERY_MS)) void this.#watch.look();
       if (this.#failing !== null) this.#log.info({ since: this.#failing.since }, 'storing works again');
       this.#failing = null;
       const standing = this.#eventLog.standing();

@@ -42,10 +42,11 @@ await life.run(async () => {
     completeness: (fromMs, toMs) => collector.completeness(fromMs, toMs),
     kept: () => retentionOf(store),
     status: () => {
-      const { stored, gaps, gapsTotal, repeats, quarantined, quarantineBytes, inserts, lagSeconds, caughtUpMs, failing } = collector.status();
+      const { stored, gaps, gapsTotal, repeats, quarantined, quarantineBytes, inserts, lagSeconds, caughtUpMs, failing, store: found } = collector.status();
       const publishing = publisher === null ? null : { ever: publisher.standing.everDone, failing: publisher.standing.failing };
       return {
         stored, gaps, gaps_total: gapsTotal, repeats, quarantined, lag_seconds: lagSeconds, caught_up_at: new Date(caughtUpMs).toISOString(), failing, publishing, billing: collector.billing.status(),
+        store: found === null ? null : { rows_missing: found.rowsMissing, detached_parts: found.detached },
         counts: { quarantine_bytes: quarantineBytes, inserts },
       };
     },

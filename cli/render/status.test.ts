@@ -10,7 +10,7 @@ const STATUS: NodeStatus = {
   workers: [], targets: [], limits: [], spool: { bytes: 0, max_bytes: 1, streams: 0, dropped: 0 }, shipping: null, sharing: null,
   collector: {
     lag_seconds: 90, stored: 7, gaps: 0, gaps_total: 0, repeats: 0, quarantined: 0,
-    failing: { code: 'store_failed', detail: 'no room on the disk', since: '2026-11-21T10:00:00.000Z' }, publishing: null, billing: null,
+    failing: { code: 'store_failed', detail: 'no room on the disk', since: '2026-11-21T10:00:00.000Z' }, publishing: null, billing: null, store: null,
   },
   collector_fault: null, restart: null,
 };
@@ -44,6 +44,18 @@ test('a status says since when and why live counters are not published', () => {
     renderStatus({ columns: 80, colour: false, write: () => undefined }, { ...STATUS, collector: { ...(STATUS.collector as CollectorStatus), publishing } }, null);
   for (const well of [null, { ever: true, failing: null }]) assert.doesNotMatch(text(well), /^counters/m);
   assert.match(text({ ever: false, failing }), /^counters +live counters are not published since 2026-11-21T10:00:00\.000Z: port 6379: maxmemory-policy is allkeys-lru \(shared_state_eviction\); nothing is lost by it$/m);
+});
+
+test('a status names the days that lack rows, and parts that the store has set aside; nothing where all is well', () => {
+  const text = (store: CollectorStatus['store']): string =>
+    renderStatus({ columns: 80, colour: false, write: () => undefined }, { ...STATUS, collector: { ...(STATUS.collector as CollectorStatus), store } }, null);
+  for (const well of [null, { rows_missing: [], detached_parts: null }, { rows_missing: [], detached_parts: [] }]) assert.doesNotMatch(text(well), /^store /m);
+  const parts = { table: 'events', parts: 1200, names: ['broken-on-start_20261122_1_1_0', 'b', 'c', 'd'] };
+  assert.match(text({ rows_missing: [{ day: '2026-11-21', rows: 5 }, { day: '2026-11-22', rows: 3000 }], detached_parts: [parts] }),
+    /^store +5 rows stored of 2026-11-21 \(UTC\) are not in the store any more\n +3,000 rows stored of 2026-11-22 \(UTC\) are not in the store any more\n +1,200 parts of events set aside: broken-on-start_20261122_1_1_0, b, c, …$/m);
+  const many = text({ rows_missing: Array.from({ length: 12 }, (_, i) => ({ day: `2026-11-${String(i + 1).padStart(2, '0')}`, rows: 1 })), detached_parts: null });
+  assert.match(many, /2026-11-12 [^]*the same holds of 2 earlier days/);
+  assert.doesNotMatch(many, /2026-11-02/);
 });
 
 test('a status says since when days wait to be closed, and which of them wait for an operator', () => {

@@ -1,4 +1,4 @@
-import type { BillingStatus, CollectorFault, CollectorStatus, NodeStatus, ShapeStatus, SharingStatus, ShippingStatus } from '../../gateway/control/control-deps.js';
+import type { BillingStatus, CollectorFault, CollectorStatus, NodeStatus, ShapeStatus, SharingStatus, ShippingStatus, StoreStatus } from '../../gateway/control/control-deps.js';
 import type { RestartStatus } from '../../gateway/control/restart-status.js';
 import { formatProblem } from '../../gateway/config/config-problem.js';
 import { binaryBytes, bytes, count } from './figures.js';
@@ -14,6 +14,9 @@ export interface CompletenessAnswer {
 }
 
 const MOST_LIMITS = 30;
+const MAX_DAYS = 10;
+/** Of a table. */
+const MAX_PARTS = 3;
 
 /** @param today null: the collector does not answer, or not in time; `live` likewise */
 export function renderStatus(terminal: Terminal, status: NodeStatus, today: CompletenessAnswer | null, live: LiveAnswer | null = null): string {
@@ -94,6 +97,7 @@ function record(terminal: Terminal, { shape, spool, shipping, collector, collect
     + line('collector', collector !== null ? collectorText(terminal, collector) : shape.part === 'gateway' ? 'elsewhere' : styled(terminal, 'red', printable(absentText(shape, fault))))
     + (collector === null || collector.publishing === null || collector.publishing.failing === null ? '' : line('counters', styled(terminal, 'red', printable(publishingText(collector.publishing.failing)))))
     + (collector === null || collector.billing === null ? '' : line('billing', billingText(terminal, collector.billing)))
+    + (collector === null || collector.store === null ? '' : storeText(terminal, collector.store))
     + (today === null ? unknownToday(terminal, collector) : line('today', `${today.complete ? styled(terminal, 'green', 'complete so far') : styled(terminal, 'yellow', 'incomplete')} (${today.time_zone})`)
       + (today.complete ? '' : today.reasons.slice(0, 10).map((reason) => line('', printable(reason))).join('')));
 }
@@ -125,6 +129,16 @@ function billingText(terminal: Terminal, { closing, closing_since: since, incomp
   if (closing === 0) return 'all days that are over are closed';
   const waits = `${count(closing)} ${closing === 1 ? 'day' : 'days'} of apps ${closing === 1 ? 'waits' : 'wait'} to be closed, the oldest over since ${since?.slice(0, 16) ?? '-'}Z`;
   return incomplete === 0 ? waits : styled(terminal, 'yellow', `${waits}; the record is not whole: tidegate billing days`);
+}
+
+/** Nothing where all is well. */
+function storeText(terminal: Terminal, { rows_missing: missing, detached_parts: detached }: StoreStatus): string {
+  const lines = [
+    ...missing.slice(-MAX_DAYS).map(({ day, rows }) => styled(terminal, 'red', printable(`${count(rows)} rows stored of ${day} (UTC) are not in the store any more`))),
+    ...(missing.length > MAX_DAYS ? [styled(terminal, 'red', `the same holds of ${missing.length - MAX_DAYS} earlier days: --json`)] : []),
+    ...(detached ?? []).map(({ table, parts, names }) => styled(terminal, 'yellow', printable(`${count(parts)} ${parts === 1 ? 'part' : 'parts'} of ${table} set aside: ${names.slice(0, MAX_PARTS).join(', ')}${parts > MAX_PARTS ? ', …' : ''}`))),
+  ];
+  return lines.map((text, number) => line(number === 0 ? 'store' : '', text)).join('');
 }
 
 const publishingText = ({ code, detail, since }: CollectorFault): string => `live counters are not published since ${since}: ${detail} (${code}); nothing is lost by it`;

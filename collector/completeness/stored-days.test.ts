@@ -67,6 +67,10 @@ for (const backend of BACKENDS) test(`${backend}: a stream that one side alone k
     await applyRetention(store, { ...KEEP, eventsMs: DAY_MS }, DAY + 10 * DAY_MS, silentLog);
     assert.deepEqual(await new StoredDays(store).compare(DAY, DAY + DAY_MS, true), NONE);
     assert.deepEqual(await store.query('SELECT count() AS n FROM tidegate.stored_days'), [{ n: 0 }]);
+    // as when the collector ends between the two
+    await store.command(`INSERT INTO tidegate.stored_days (day, stream, rows, requests) SELECT '2026-11-22', 0x0000000000000c0c, 7, 7`);
+    for (const closing of [false, true]) assert.deepEqual(await new StoredDays(store).compare(DAY, DAY + DAY_MS, closing), NONE);
+    assert.deepEqual(await new StoredDays(store).missing(), new Map());
   });
 });
 

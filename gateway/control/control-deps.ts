@@ -249,6 +249,15 @@ export interface CollectorStatus {
   readonly publishing: PublishingStatus | null;
   /** Null: it does not say. */
   readonly billing: BillingStatus | null;
+  /** Null: it has not looked yet. */
+  readonly store: StoreStatus | null;
+}
+/** What the collector found in the store, a minute ago at most. */
+export interface StoreStatus {
+  /** Days (UTC) that lack rows that were stored, the oldest first. */
+  readonly rows_missing: readonly { readonly day: string; readonly rows: number }[];
+  /** Parts that the engine has set aside, by table, some of them with their names; null: the store does not say. */
+  readonly detached_parts: readonly { readonly table: string; readonly parts: number; readonly names: readonly string[] }[] | null;
 }
 export interface BillingStatus {
   /** Days of apps that are over and not closed. */

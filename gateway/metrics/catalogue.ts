@@ -99,6 +99,8 @@ export const METRICS = {
   tidegate_insert_rows_total: { type: 'counter', outlives: true, labels: [], help: 'Events that inserts have brought into the store.' },
   tidegate_insert_duration_seconds: { type: 'histogram', outlives: true, labels: [], buckets: INSERT_BUCKETS_S, help: 'What an insert into the store took, failed ones too.' },
   tidegate_store_failing: { type: 'gauge', labels: [], help: '1 while the collector cannot store, 0 where it can.' },
+  tidegate_stored_rows_missing: { type: 'gauge', labels: ['day'], help: 'Rows that were stored of a day (UTC) and are not in the store any more; absent for days that lack none. Looked at each minute.' },
+  tidegate_store_detached_parts: { type: 'gauge', labels: [], help: 'Parts that the store has set aside, of all its tables: damaged, half written at a kill, or detached by an administrator. Absent while it does not say.' },
   tidegate_billing_days_closing: { type: 'gauge', labels: [], help: 'Days of apps that are over and not closed.' },
   tidegate_billing_closing_age_seconds: { type: 'gauge', labels: [], help: 'How long the oldest of them is over; 0 where there is none.' },
   tidegate_billing_days_incomplete: { type: 'gauge', labels: [], help: 'Days that are over and whose record is not whole: they wait for an operator. A day that ends for several apps at once is one.' },

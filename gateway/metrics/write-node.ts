@@ -1,5 +1,5 @@
 /** The metrics of what the supervisor and the collector know: events on their way, days, limits, the configuration. */
-import type { BillingStatus } from '../control/control-deps.js';
+import type { BillingStatus, StoreStatus } from '../control/control-deps.js';
 import { DROP_REASONS } from '../events/drop-page.js';
 import type { Exposition } from './exposition.js';
 import type { MetricsSnapshot } from './metrics-snapshot.js';
@@ -56,7 +56,13 @@ function writeCollector(text: Exposition, { up, failing, told }: CollectorFacts,
   text.one('tidegate_events_missing', status.gaps);
   text.one('tidegate_event_repeats_total', status.repeats);
   if (counts !== null) writeStore(text, counts);
+  if (status.store !== null) writeFound(text, status.store);
   if (status.billing !== null) writeBilling(text, status.billing, nowMs);
+}
+
+function writeFound(text: Exposition, { rows_missing: missing, detached_parts: detached }: StoreStatus): void {
+  text.add('tidegate_stored_rows_missing', missing.map(({ day, rows }) => [[day], rows] as const));
+  text.one('tidegate_store_detached_parts', detached === null ? null : detached.reduce((sum, { parts }) => sum + parts, 0));
 }
 
 function writeStore(text: Exposition, { quarantine_bytes: quarantineBytes, inserts }: CollectorCounts): void {

@@ -56,7 +56,7 @@ test('the lag is not known until the collector has told it; then it grows, throu
   const lag = made();
   await lag.ask();
   assert.equal(lag.seconds, null);
-  answer = { status: { ...COUNTS, failing: null, publishing: null, billing: null }, counts: null, caughtUpMs: 999_500 };
+  answer = { status: { ...COUNTS, failing: null, publishing: null, billing: null, store: null }, counts: null, caughtUpMs: 999_500 };
   await lag.ask();
   assert.equal(lag.seconds, 0.5);
   answer = null;
@@ -84,7 +84,7 @@ test('a collector that answers late does not stand still; one that has not answe
     await question;
     return [before, lag.standsStill];
   };
-  const well: CollectorAnswer = { status: { ...COUNTS, failing: null, publishing: null, billing: null }, counts: null, caughtUpMs: null };
+  const well: CollectorAnswer = { status: { ...COUNTS, failing: null, publishing: null, billing: null, store: null }, counts: null, caughtUpMs: null };
   assert.deepEqual(await asked(0, null), [false, false], 'nobody is there');
   assert.deepEqual(await asked(7, well), [false, false], 'late');
   assert.deepEqual(await asked(8, well), [true, false]);
@@ -98,11 +98,12 @@ test('the collector says what it stores, up to when, and why storing fails; what
   const at = '2026-11-21T10:00:01.250Z';
   const publishing = { ever: false, failing: FAILING };
   const billing = { closing: 2, closing_since: at, incomplete: 1, failing: null };
+  const store = { rows_missing: [{ day: '2026-11-20', rows: 7 }], detached_parts: null };
   const counts = { quarantine_bytes: 512, inserts: { stored: 1, failed: 0, unknown: 0, rows: 7, buckets: [1], seconds: 0.01 } };
-  told = { ...COUNTS, caught_up_at: at, failing: FAILING, publishing, billing, counts };
-  assert.deepEqual(await client.read(), { status: { ...COUNTS, failing: FAILING, publishing, billing }, counts, caughtUpMs: Date.parse(at) });
+  told = { ...COUNTS, caught_up_at: at, failing: FAILING, publishing, billing, store, counts };
+  assert.deepEqual(await client.read(), { status: { ...COUNTS, failing: FAILING, publishing, billing, store }, counts, caughtUpMs: Date.parse(at) });
   told = { ...COUNTS, caught_up_at: 'soon', failing: null };
-  assert.deepEqual(await client.read(), { status: { ...COUNTS, failing: null, publishing: null, billing: null }, counts: null, caughtUpMs: null });
+  assert.deepEqual(await client.read(), { status: { ...COUNTS, failing: null, publishing: null, billing: null, store: null }, counts: null, caughtUpMs: null });
   told = { failing: null };
   assert.equal(await client.read(), null);
   told = null;
@@ -137,7 +138,7 @@ test('/metrics says no lag before a collector has answered, and one that grows o
     assert.ok(before >= 90, String(before));
     told = { ...COUNTS, caught_up_at: new Date().toISOString(), failing: FAILING };
     const { collector: said } = JSON.parse(await get('/v1/status')) as NodeStatus;
-    assert.deepEqual(said, { ...COUNTS, failing: FAILING, publishing: null, billing: null });
+    assert.deepEqual(said, { ...COUNTS, failing: FAILING, publishing: null, billing: null, store: null });
     before = await lag() as number;
     assert.ok(before < 90, String(before));
     assert.match(await get('/metrics'), /^tidegate_collector_up 1$/m);

@@ -41,19 +41,23 @@ export class CollectorStatusClient {
 
 function parse(value: unknown): CollectorAnswer | null {
   if (typeof value !== 'object' || value === null) return null;
-  const { lag_seconds, caught_up_at, stored, gaps, gaps_total, repeats, quarantined, failing, publishing, billing, counts } = value as Record<string, unknown>;
+  const { lag_seconds, caught_up_at, stored, gaps, gaps_total, repeats, quarantined, failing, publishing, billing, store, counts } = value as Record<string, unknown>;
   if (![stored, gaps, gaps_total, repeats, quarantined].every((count) => typeof count === 'number')) return null;
   const status: CollectorStatus = {
     lag_seconds: typeof lag_seconds === 'number' ? lag_seconds : null, failing: failingOf(failing), stored: stored as number, gaps: gaps as number, gaps_total: gaps_total as number, repeats: repeats as number,
-    quarantined: quarantined as number, publishing: publishingOf(publishing), billing: billingOf(billing),
+    quarantined: quarantined as number, publishing: publishingOf(publishing), billing: billingOf(billing), store: storeOf(store),
   };
   const caughtUpMs = typeof caught_up_at === 'string' ? Date.parse(caught_up_at) : Number.NaN;
   return { status, counts: countsOf(counts), caughtUpMs: Number.isNaN(caughtUpMs) ? null : caughtUpMs };
 }
 
-/** Of our own process on a socket of our own user: that it is there is looked at, its fields are trusted. */
+/** Of our own process on a socket of our own user: that it is there is looked at, its fields are trusted; storeOf likewise. */
 function countsOf(value: unknown): CollectorCounts | null {
   return typeof value === 'object' && value !== null ? value as CollectorCounts : null;
+}
+
+function storeOf(value: unknown): CollectorStatus['store'] {
+  return typeof value === 'object' && value !== null ? value as CollectorStatus['store'] : null;
 }
 
 function publishingOf(value: unknown): CollectorStatus['publishing'] {

@@ -9,13 +9,15 @@ export interface TestUser {
   readonly grants: readonly string[];
   /** As the profile setting readonly = 1: nothing that writes, and no settings beside a statement. */
   readonly readonly?: boolean;
+  /** A table that it may not read for all its grants. */
+  readonly without?: string;
 }
 
 export const TEST_USERS = {
   default: { name: 'default', password: '', grants: ['ALL'] },
   owner: { name: 'owner', password: 'owner-password', grants: ['SELECT', 'INSERT', 'CREATE', 'ALTER'] },
   /** May store and retain, not make tables. */
-  writer: { name: 'writer', password: 'writer-password', grants: ['SELECT', 'INSERT', 'ALTER DELETE'] },
+  writer: { name: 'writer', password: 'writer-password', grants: ['SELECT', 'INSERT', 'ALTER DELETE'], without: 'system.detached_parts' },
   reader: { name: 'reader', password: 'reader-password', grants: ['SELECT'], readonly: true },
   nobody: { name: 'nobody', password: 'nobody-password', grants: [] },
 } as const satisfies Record<string, TestUser>;
@@ -41,6 +43,9 @@ export function checkGrant(user: TestUser, text: string): '0' | '1' | null {
 export function authorise(user: TestUser, text: string, settings: readonly string[]): void {
   const grant = neededGrant(text);
   if (user.readonly === true && settings.length > 0) throw new EngineError(164, 'READONLY', `Cannot modify '${settings[0]}' setting in readonly mode.`);
+  if (user.without !== undefined && text.toLowerCase().includes(user.without)) {
+    throw new EngineError(497, 'ACCESS_DENIED', `${user.name}: Not enough privileges. To execute this query, it's necessary to have the grant SELECT ON ${user.without}.`);
+  }
   if (grant === null || has(user, grant)) return;
   if (user.readonly === true) throw new EngineError(164, 'READONLY', `${user.name}: Cannot execute query in readonly mode.`);
   throw new EngineError(497, 'ACCESS_DENIED', `${user.name}: Not enough privileges. To execute this query, it's necessary to have the grant ${grant} ON tidegate.*.`);
