@@ -51,7 +51,7 @@ export function register(program: Command): void {
   withTimeOptions(command, { from: 'default: 24h', to: 'default: the end of this quarter of an hour' })
     .option('--time-zone <zone>', 'IANA name (default: the app\'s own, else UTC)')
     .addOption(new Option('--interval <interval>', 'the table by time, in steps of this; and the steps of the graph').choices(INTERVALS))
-    .option('--group-by <groups>', `app, service, route, status_class; status, method, outcome, target, config_version; none (default: ${DEFAULT_GROUPS}, with --format json or ndjson none)`)
+    .option('--group-by <groups>', `app, service, route, status_class; status, method, outcome, path, target, config_version; none (default: ${DEFAULT_GROUPS}, with --format json or ndjson none)`)
     .option('--top <groups>', `the largest groups, 1000 at most, the rest together (default: ${TABLE_ROWS})`, topGroups)
     .option('--compare', 'beside the period before, as long')
     .addOption(new Option('--before-after [version]', 'both sides of a change of the configuration, as long as both versions were in force, a day at most (default: the newest change)')

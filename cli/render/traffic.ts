@@ -15,6 +15,8 @@ export interface TrafficAnswer {
   readonly clipped?: true;
   readonly complete: boolean;
   readonly missing: readonly string[];
+  /** With groups by path. Null: no path of the range is kept. */
+  readonly paths_from?: string | null;
   readonly previous?: { readonly from: string; readonly to: string };
   readonly rows: readonly TrafficAnswerRow[];
 }
@@ -51,6 +53,7 @@ export interface TrafficView {
 
 /** Groups whose values are words of this program: cut, they would look alike (`upstr…`). */
 const WHOLE: ReadonlySet<string> = new Set(['outcome', 'status', 'status_class', 'method']);
+const NO_PATHS = 'no path of this range is recorded: a service records them with record_path: full, or template';
 const NOTHING: TrafficAnswerRow = { time: '', requests: 0, errors: 0, refused: 0, bytes_in: 0, bytes_out: 0, duration_ms: { avg: null, p50: null, p90: null, p95: null, p99: null } };
 
 export function renderTraffic(terminal: Terminal, view: TrafficView): string {
@@ -139,6 +142,7 @@ function groups(terminal: Terminal, { table, groupBy, top }: TrafficView): strin
   ]);
   const notes = [
     ...(byTime && table.rows.some((row) => row.partial === true) ? ['* not over yet, or cut by the range'] : []),
+    ...(table.paths_from === undefined ? [] : [table.paths_from === null ? NO_PATHS : `paths are recorded from ${minuteOf(table.paths_from)} on`]),
     ...(table.rows.length > shown.length ? [`more rows: ${count(table.rows.length - shown.length)} (--top, or --format csv)`] : []),
   ];
   return renderTable(terminal, columns, rows) + notes.map((note) => `${styled(terminal, 'dim', note)}\n`).join('');

@@ -100,7 +100,7 @@ export const parse = (parameters: TrafficParameters, principal: Principal = OPER
 const isError = (event: Event): boolean => OUTCOMES[event.outcome].error || (event.outcome === 'answered' && event.status >= 500);
 
 const groupOf = (event: Event): Record<Group, string | number> => ({
-  app: event.app, service: event.service, route: event.route, status: event.status, method: event.method, outcome: event.outcome, target: event.target,
+  app: event.app, service: event.service, route: event.route, status: event.status, method: event.method, outcome: event.outcome, path: event.path, target: event.target,
   config_version: event.version, status_class: event.status === 0 ? 'none' : `${Math.floor(event.status / 100)}xx`,
 });
 

@@ -14,7 +14,7 @@ import { endOfStep, isAgo, isRelative, parseDay, parseInstant, type Clock } from
 /** Kept in the rollups. */
 export const ROLLUP_GROUPS = ['app', 'service', 'route', 'status_class'] as const;
 /** Known of raw events only. */
-export const RAW_GROUPS = ['status', 'method', 'outcome', 'target', 'config_version'] as const;
+export const RAW_GROUPS = ['status', 'method', 'outcome', 'path', 'target', 'config_version'] as const;
 /** How the operator's side is built: no groups and no filters of an app's. */
 const OPERATOR_GROUPS = ['target', 'config_version'] as const;
 export const GROUPS = [...ROLLUP_GROUPS, ...RAW_GROUPS] as const;
@@ -51,7 +51,7 @@ const Selection = {
 export const TrafficParameters = Type.Object({
   ...Selection,
   group_by: Type.Optional(Type.Array(Type.String(), { maxItems: 20, description: `A list with commas, or repeated: ${ROLLUP_GROUPS.join(', ')}; while raw events are kept also ${RAW_GROUPS.join(', ')}.` })),
-  top: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_TOP, description: 'Only the groups with the most requests in the range, in this order; the rest together as `others`.' })),
+  top: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_TOP, description: 'Only the groups with the most requests in the range, in this order; the rest together as `others`. Default: all; of paths, which clients make up, 1000.' })),
   compare: oneOf(['previous'], 'Beside each row the same of the period before, as many buckets earlier.'),
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_ROWS, description: 'Rows of a page; `next` is where the next one begins.' })),
   cursor: Type.Optional(Type.String({ maxLength: 8192, description: '`next` of the page before; everything else as it was asked there.' })),
@@ -128,7 +128,7 @@ export function parseTrafficQuery(parameters: TrafficParameters, context: QueryC
   if (context.principal.kind === 'app') refuseOperatorGroups(groupBy, parameters);
   const query: TrafficQuery = {
     fromMs, toMs, interval, timeZone, groupBy,
-    fill: parameters.fill ?? false, top: parameters.top ?? null, compare: parameters.compare !== undefined, limit: parameters.limit ?? null, after: cursor?.position ?? null,
+    fill: parameters.fill ?? false, top: parameters.top ?? (groupBy.includes('path') ? MAX_TOP : null), compare: parameters.compare !== undefined, limit: parameters.limit ?? null, after: cursor?.position ?? null,
     texts: {
       app: parameters.app ?? [], service: parameters.service ?? [], route: parameters.route ?? [], method: parameters.method ?? [],
       outcome: parameters.outcome ?? [], path: (parameters.path ?? []).map(parsePath), target: parameters.target ?? [], config_version: parameters.config_version ?? [],
@@ -177,7 +177,7 @@ function refuseUnfit({ top, groupBy, compare, limit, after, format, dates }: Tra
   if (top !== null && groupBy.length === 0) throw new InvalidParameterError('top', 'needs group_by: of which groups?');
   if (after !== null && limit === null) throw new InvalidParameterError('cursor', 'needs limit, as the page before had it');
   // ranks and the rows of the other period would be others with each page
-  if (limit !== null && top !== null) throw new InvalidParameterError('limit', 'does not go with top, which is its own bound');
+  if (limit !== null && top !== null) throw new InvalidParameterError('limit', `does not go with ${groupBy.includes('path') ? 'groups by path: top is their bound' : 'top, which is its own bound'}`);
   if (limit !== null && compare) throw new InvalidParameterError('limit', 'does not go with compare: ask for a shorter range');
 }
 

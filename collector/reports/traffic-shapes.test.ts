@@ -9,6 +9,7 @@ import { latencyReport } from './latency.js';
 import { bucketOf } from './percentiles.js';
 import type { Principal } from './principal.js';
 import { openReport, streamedRows, trafficReport, type TrafficDeps, type TrafficRow } from './traffic.js';
+import { insertEvents } from '../store/insert-events.fixture.js';
 import { events, NOW, openReports, OPERATOR, parse, RAGGED, RANGE, type TestReports } from './traffic-events.fixture.js';
 import { csvHead, csvRow, ndjsonLine, trafficJson } from './traffic-format.js';
 import type { TrafficParameters } from './traffic-query.js';
@@ -49,7 +50,7 @@ test('gaps are filled with zeros for each group of the range, up to as_of, and n
 });
 
 test('the largest groups stand in their order, and the rest together add up to all', async () => {
-  for (const groupBy of [['app', 'route', 'status_class'], ['status'], ['outcome', 'method']]) {
+  for (const groupBy of [['app', 'route', 'status_class'], ['status'], ['outcome', 'method'], ['path']]) {
     const asked = { ...RANGE, interval: 'total', group_by: groupBy } as TrafficParameters;
     const all = [...await rowsOf(asked)].sort((a, b) => b.requests - a.requests);
     assert.ok(all.length > 4);
@@ -243,4 +244,26 @@ test('the heatmap counts each request that was let through in its time and its d
   for (const { requests, durations } of rows) assert.equal(requests, durations.reduce((sum, [, , count]) => sum + count, 0));
   const none = await latencyReport(deps, parse({ from: '2026-11-10T00:00:00Z', to: '2026-11-11T00:00:00Z', interval: 'hour', fill: true }));
   assert.deepEqual(none.rows.map(({ requests, durations }) => [requests, durations]), Array.from({ length: 24 }, () => [0, []]));
+});
+
+test('groups by path are bounded, whatever clients ask for: the largest stand by themselves, long ones that begin alike as one, and the report says from when paths are kept', async () => {
+  const at = (hour: number): number => Date.parse('2026-11-12T00:00:00Z') + hour * 3_600_000;
+  const long = `/${'x'.repeat(300)}`;
+  const paths = [...Array.from({ length: 1050 }, (_, index) => `/walk/${String(index).padStart(4, '0')}`), '/walk/0007', `${long}/a`, `${long}/b`, `${long}/b`];
+  await insertEvents(reports.store, [
+    { timeMs: at(1), path: '', ordinal: 0, seq: 0 }, ...paths.map((path, index) => ({ timeMs: at(2 + index / 100), path, ordinal: index + 1, seq: index + 1 })),
+  ].map((event) => ({ ...event, stream: '00000000000000aa', app: 'walker' })));
+  const asked: TrafficParameters = { from: '2026-11-12', to: '2026-11-13', interval: 'total', group_by: ['path'] };
+  for (const principal of [OPERATOR, { kind: 'app', app: 'walker' } as const]) {
+    const { rows, ...head } = await trafficReport(deps, parse(asked, principal));
+    assert.equal(head.paths_from, '2026-11-12T02:00:00Z');
+    assert.deepEqual([rows.length, rows[0]?.groups, rows[0]?.requests, rows[1]?.groups, rows[1]?.requests], [1001, { path: long.slice(0, 200) }, 3, { path: '/walk/0007' }, 2]);
+    assert.deepEqual([rows.at(-1)?.others, rows.at(-1)?.groups, rows.at(-1)?.requests], [true, { path: null }, 1055 - 3 - 2 - 998]);
+    assert.equal(rows.reduce((sum, row) => sum + row.requests, 0), 1055);
+  }
+  const days = await trafficReport(deps, parse({ ...asked, group_by: ['path', 'method'], top: 2, interval: 'day' }));
+  assert.deepEqual(days.rows.map(({ groups, others, requests }) => [groups.path, others, requests]), [[long.slice(0, 200), false, 3], ['/walk/0007', false, 2], [null, true, 1050]]);
+  assert.equal((await trafficReport(deps, parse({ ...asked, from: '2026-11-13', to: '2026-11-14' }))).paths_from, null);
+  assert.equal('paths_from' in await trafficReport(deps, parse({ ...asked, group_by: ['method'] })), false);
+  assert.throws(() => parse({ ...asked, limit: 10 }), { parameter: 'limit' });
 });

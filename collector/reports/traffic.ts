@@ -9,7 +9,7 @@ import { summarise, type DurationSummary } from './percentiles.js';
 import { MAX_ROWS, type Asker, type Row } from './report-store.js';
 import type { Group, TrafficQuery } from './traffic-query.js';
 import { filled, foundRows, keysOf, keyText, periodBefore, positionOf, topGroups, type PeriodBefore, type Reading } from './traffic-rows.js';
-import { chooseSource, gapRow, isGap, keyNames } from './traffic-statement.js';
+import { chooseSource, firstPathStatement, gapRow, isGap, keyNames, statementParams } from './traffic-statement.js';
 
 export interface TrafficSums {
   readonly requests: number;
@@ -47,6 +47,8 @@ export interface TrafficHead {
   /** False: something of the range, or of the period before, is known to be missing, or not proven to be whole; `missing` says what. */
   readonly complete: boolean;
   readonly missing: readonly string[];
+  /** With groups by path: when the first event began whose path is kept; null: none of the range is. What came before it has the path ''. */
+  readonly paths_from?: string | null;
   /** What the rows are compared with. */
   readonly previous?: { readonly from: string; readonly to: string };
 }
@@ -98,12 +100,14 @@ export async function openReport(deps: TrafficDeps, asked: TrafficQuery, signal?
   const verdict = toldTo(asker.principal, await deps.completeness(fromMs, query.toMs, asker));
   // of both periods, or a group that has gone would be none of the largest, and none of the others
   const top = await topGroups({ store: deps.store, asker, query: { ...query, fromMs }, source, bounds });
+  const paths = query.groupBy.includes('path') ? await deps.store.query(firstPathStatement(query), statementParams(query, bounds), asker) : null;
+  const firstPathMs = Number(paths?.[0]?.['first_ms'] ?? 0);
   const zone = query.timeZone;
   return {
     head: {
       as_of: formatInstant(asOfMs, zone), from: formatInstant(query.fromMs, zone), to: formatInstant(query.toMs, zone),
       interval: query.interval, time_zone: zone, ...(kept.clipped ? { clipped: true } : {}),
-      complete: verdict.complete, missing: verdict.reasons,
+      complete: verdict.complete, missing: verdict.reasons, ...(paths === null ? {} : { paths_from: firstPathMs > 0 ? formatInstant(firstPathMs, zone) : null }),
       ...(before === null ? {} : { previous: { from: formatInstant(before.fromMs, zone), to: formatInstant(before.toMs, zone) } }),
     },
     asOfMs, before, reading: { store: deps.store, asker, query, source, bounds, top },

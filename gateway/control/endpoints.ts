@@ -76,8 +76,8 @@ const SELECTION = {
 
 const TRAFFIC_QUERY = {
   ...SELECTION,
-  group_by: texts('app, service, route, status_class; while raw events are kept also status, method, outcome, and for the operator target, config_version. Commas or repeated.'),
-  top: Type.Integer({ minimum: 1, maximum: 1000, description: 'Only the groups with the most requests in the range, in this order; the rest together as others.' }),
+  group_by: texts('app, service, route, status_class; while raw events are kept also status, method, outcome, path, and for the operator target, config_version. Commas or repeated.'),
+  top: Type.Integer({ minimum: 1, maximum: 1000, description: 'Only the groups with the most requests in the range, in this order; the rest together as others. Default: all; of paths 1000.' }),
   compare: oneOf(['previous'], 'Beside each row the same of the period before, as many buckets earlier.'),
   limit: Type.Integer({ minimum: 1, maximum: 50_000, description: 'Rows of a page; next is where the next one begins.' }),
   cursor: Type.String({ description: 'next of the page before; everything else as it was asked there.' }),
