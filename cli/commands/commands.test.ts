@@ -148,6 +148,14 @@ test('report with a format prints what the API gives', async () => {
     await report({ ...NO_FILTERS, url, token: 't', ...options }, terminal(), NOW);
     assert.deepEqual([asked.at(-1)?.url.searchParams.get('group_by'), asked.at(-1)?.url.searchParams.get('dates')], [groups, 'dates' in options ? options.dates : null]);
   }
+  answers.set('/v1/reports/traffic', [200, traffic('total')]);
+  const page = join(folder, 'report.html');
+  const shown = terminal();
+  await report({ ...NO_FILTERS, url, token: 't', format: 'html', out: page }, shown, NOW);
+  assert.deepEqual([shown.text(), /^<!DOCTYPE html>/.test(readFileSync(page, 'utf8'))], ['', true]);
+  await report({ ...NO_FILTERS, url, token: 't', format: 'html' }, shown, NOW);
+  assert.equal(shown.text(), readFileSync(page, 'utf8'));
+  await assert.rejects(report({ ...NO_FILTERS, url, token: 't', format: 'html', fill: true }, terminal(), NOW), { code: 'invalid_parameter', message: /^--fill/ });
   await assert.rejects(report({ ...NO_FILTERS, url, token: 't', format: 'json', dates: 'spreadsheet' }, terminal(), NOW), { code: 'invalid_parameter', message: /--format csv/ });
 });
 

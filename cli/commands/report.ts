@@ -7,6 +7,7 @@ import { FORMATS, type Format } from '../../collector/reports/traffic-query.js';
 import { printError } from '../print-error.js';
 import { OutFile, refuseBinaryTerminal, writeOut } from '../out-file.js';
 import { ControlClient, findControl, withControlOptions, type ControlOptions, type Query } from '../control-client.js';
+import { renderHtml } from '../render/html-report.js';
 import { renderLive, type LiveAnswer } from '../render/live.js';
 import { printable, standardOutput, type Terminal } from '../render/terminal.js';
 import { renderTraffic, type TrafficAnswer, type TrafficView } from '../render/traffic.js';
@@ -28,7 +29,7 @@ interface ReportOptions extends ControlOptions, TimeOptions {
   readonly timeZone?: string;
   readonly interval?: Interval;
   readonly groupBy?: string;
-  readonly format?: Format;
+  readonly format?: Format | 'html';
   readonly dates?: Dates;
   readonly out?: string;
   readonly fill?: boolean;
@@ -57,7 +58,7 @@ export function register(program: Command): void {
     .addOption(new Option('--before-after [version]', 'both sides of a change of the configuration, as long as both versions were in force, a day at most (default: the newest change)')
       .conflicts(['from', 'to', 'day', 'interval', 'format', 'compare', 'key']))
     .option('--watch [seconds]', 'again and again, until Ctrl-C (default: every 2)', seconds)
-    .addOption(new Option('--format <format>', 'the report itself, as the API gives it').choices(FORMATS).conflicts('watch'))
+    .addOption(new Option('--format <format>', 'the report itself, as the API gives it; html: one file to hand on, drawn as the terminal draws it').choices([...FORMATS, 'html']).conflicts('watch'))
     .addOption(datesOption())
     .option('--out <file>', 'with --format: there, once all of it is')
     .option('--fill', 'with --format: rows of zeros for buckets without events');
@@ -103,10 +104,11 @@ async function nowOf(options: ReportOptions, terminal: Terminal): Promise<string
 /** `nowMs`: for the relative instants. */
 export async function report(options: ReportOptions, terminal: Terminal, nowMs: number = Date.now()): Promise<void> {
   const client = new ControlClient(findControl(options.key === undefined ? options : { ...options, token: options.key }));
-  if (options.fill === true && options.format === undefined) throw new TidegateError('invalid_parameter', '--fill: goes with --format');
+  if (options.fill === true && (options.format === undefined || options.format === 'html')) throw new TidegateError('invalid_parameter', '--fill: goes with --format csv, ndjson, json or parquet');
   refuseDatesWithoutCsv(options);
   if (options.out !== undefined && options.format === undefined) throw new TidegateError('invalid_parameter', '--out: goes with --format');
   if (options.beforeAfter !== undefined) return ofChange(client, options, terminal, nowMs);
+  if (options.format === 'html') return written(Buffer.from(renderHtml(await trafficView(client, options, nowMs))), options.out, terminal);
   if (options.format !== undefined) {
     // a file does not say why it has no rows
     if (options.key === undefined) await noteUnknownApps(client, options.app);
@@ -134,6 +136,18 @@ async function trafficView(client: ControlClient, options: ReportOptions, nowMs:
   const series = await ask(options.interval === undefined || options.interval === 'total' ? graphStep(total) : options.interval);
   const table = await ask(options.interval ?? 'total', { group_by: groups ?? undefined, compare, ...(options.interval === undefined && groups !== null ? { top: String(top) } : {}) });
   return { subject: subjectOf(options), total, series, table, groupBy: groups?.split(',') ?? [], top };
+}
+
+function written(page: Buffer, out: string | undefined, terminal: Terminal): void {
+  if (out === undefined) return terminal.write(page.toString());
+  const file = new OutFile(out);
+  try {
+    file.write(page);
+  } catch (error) {
+    file.discard();
+    throw error;
+  }
+  file.keep();
 }
 
 async function asItIs(client: ControlClient, query: Query, { format, out }: { readonly format: Format; readonly out: string | null }, terminal: Terminal): Promise<void> {

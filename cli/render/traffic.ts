@@ -53,8 +53,8 @@ export interface TrafficView {
 
 /** Groups whose values are words of this program: cut, they would look alike (`upstr…`). */
 const WHOLE: ReadonlySet<string> = new Set(['outcome', 'status', 'status_class', 'method']);
-const NO_PATHS = 'no path of this range is recorded: a service records them with record_path: full, or template';
-const NOTHING: TrafficAnswerRow = { time: '', requests: 0, errors: 0, refused: 0, bytes_in: 0, bytes_out: 0, duration_ms: { avg: null, p50: null, p90: null, p95: null, p99: null } };
+export const NO_PATHS = 'no path of this range is recorded: a service records them with record_path: full, or template';
+export const NOTHING: TrafficAnswerRow = { time: '', requests: 0, errors: 0, refused: 0, bytes_in: 0, bytes_out: 0, duration_ms: { avg: null, p50: null, p90: null, p95: null, p99: null } };
 
 export function renderTraffic(terminal: Terminal, view: TrafficView): string {
   const sum = view.total.rows[0] ?? NOTHING;
@@ -151,6 +151,6 @@ function groups(terminal: Terminal, { table, groupBy, top }: TrafficView): strin
 const errorCell = (row: TrafficAnswerRow): string | Cell => (row.errors > 0 ? { text: count(row.errors), style: 'red' } : '0');
 
 /** A request that no route matched has no service; one without a credential no app. */
-function groupText(value: unknown): string {
+export function groupText(value: unknown): string {
   return (typeof value === 'string' || typeof value === 'number') && value !== '' ? `${value}` : '-';
 }
