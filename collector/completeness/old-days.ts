@@ -2,7 +2,6 @@
  * Days of which something was stored before `stored_days` was kept. What of them was stored is known of whole lives of streams only, by their coverage; so such a life is compared with all
  * that `events` holds of the stream. Of a life that reaches into a day whose raw events were dropped nothing can be said.
  */
-import { REPORT_SETTINGS } from '../reports/report-store.js';
 import type { Store } from '../store/store.js';
 
 /** A stream that lacks rows. */
@@ -29,15 +28,16 @@ const SHORT = `
   LEFT JOIN (SELECT e.stream AS stream, count() AS held FROM tidegate.events AS e WHERE e.stream IN (SELECT stream FROM (${LIVES})) GROUP BY e.stream) AS h ON h.stream = l.stream
   WHERE l.stored > toInt64(h.held)`;
 const IN_SHORT = `IN (${SHORT})`;
-const SETTINGS = `${REPORT_SETTINGS}, optimize_aggregation_in_order = 1`;
+const MAX_MEMORY_BYTES = 2_000_000_000;
 
 /**
  * Those that live in [fromMs, toMs) and lack rows. An insert puts its rows into `events` before it puts them into the coverage, so none that is under way is taken for a loss.
- * @param recordedFrom day, as partitions are named, from which on stored_days knows all. @throws store_failed, also past the bounds of REPORT_SETTINGS
+ * @param recordedFrom day, as partitions are named, from which on stored_days knows all @param seconds what the engine may take for a statement. @throws store_failed, also past these bounds
  */
-export async function livesNotWhole(store: Pick<Store, 'query'>, fromMs: number, toMs: number, recordedFrom: string): Promise<readonly Life[]> {
+export async function livesNotWhole(store: Pick<Store, 'query'>, fromMs: number, toMs: number, recordedFrom: string, seconds: number): Promise<readonly Life[]> {
+  const settings = `SETTINGS max_execution_time = ${seconds}, max_memory_usage = ${MAX_MEMORY_BYTES}, optimize_aggregation_in_order = 1`;
   const bounds = { from: fromMs, to: toMs };
-  const [short] = await store.query(`SELECT 1 FROM (${SHORT}) LIMIT 1 ${SETTINGS}`, bounds);
+  const [short] = await store.query(`SELECT 1 FROM (${SHORT}) LIMIT 1 ${settings}`, bounds);
   if (short === undefined) return [];
   const rows = await store.query<{ stream: string; first: number; last: number; missing: number; dropped: number }>(
     `SELECT leftPad(lower(hex(life.stream)), 16, '0') AS stream, life.first AS first, life.last AS last, life.stored - toInt64(own.held) - own.known AS missing,
@@ -54,6 +54,6 @@ export async function livesNotWhole(store: Pick<Store, 'query'>, fromMs: number,
      ) AS own ON own.stream = life.stream
      WHERE life.stream ${IN_SHORT} AND life.stored - toInt64(own.held) - own.known > 0
      ORDER BY life.stream
-     ${SETTINGS}`, { ...bounds, recorded: recordedFrom });
+     ${settings}`, { ...bounds, recorded: recordedFrom });
   return rows.map(({ stream, first, last, missing, dropped }) => ({ stream, firstMs: Number(first), lastMs: Number(last), missing: Number(missing), dropped: Number(dropped) !== 0 }));
 }

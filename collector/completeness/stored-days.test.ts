@@ -32,6 +32,11 @@ async function twoStreams(store: Store): Promise<void> {
   }
 }
 
+/** The store, whose engine refuses to read what takes this long, as a store of very many rows would past its time. */
+function overburdened(store: Store): Pick<Store, 'query'> {
+  return { query: (select, params) => store.query(select.includes('tidegate.events ') ? select.replace('max_execution_time', 'max_rows_to_read = 1, max_execution_time') : select, params) };
+}
+
 for (const backend of BACKENDS) test(`${backend}: a stream that one side alone knows, or knows more of, makes the day incomplete`, { skip }, async (t) => {
   await using opened = await openBackend(backend);
   const { store } = opened;
@@ -42,6 +47,11 @@ for (const backend of BACKENDS) test(`${backend}: a stream that one side alone k
     await store.command(`INSERT INTO tidegate.stored_days (day, stream, rows, requests) SELECT '2026-11-22', 0x0000000000000c0c, 7, 7`);
     const { faults, reasons } = await new StoredDays(store).compare(DAY, DAY + DAY_MS);
     assert.deepEqual([faults, reasons], [[{ day: '2026-11-22', stream: '0000000000000c0c', missing: 7, unknown: 0 }], ['7 rows of stream 0000000000000c0c, stored of 2026-11-22 (UTC), are not in the store any more']]);
+    // that rows are missing is known all the same where their streams cannot be counted
+    const days = new StoredDays(overburdened(store));
+    const uncounted = await days.compare(DAY, DAY + DAY_MS);
+    assert.deepEqual(uncounted, { ...NONE, faults: [{ day: '2026-11-22', stream: '', missing: 7, unknown: 0 }], reasons: ['7 rows of streams that were not looked for in time, stored of 2026-11-22 (UTC), are not in the store any more'] });
+    assert.deepEqual(await days.missing(), new Map([['2026-11-22', 7]]));
     await store.command('ALTER TABLE tidegate.stored_days DELETE WHERE stream = 0x0000000000000c0c SETTINGS mutations_sync = 1');
   });
 
@@ -53,6 +63,13 @@ for (const backend of BACKENDS) test(`${backend}: a stream that one side alone k
     assert.deepEqual(faults.map(({ stream, missing, unknown }) => [stream, missing, unknown]).sort(), [[FIRST, 0, 3000], ['0000000000000c0c', 3000, 0]].sort());
     assert.ok(reasons.includes(`3000 rows of stream ${FIRST} (node node-a, worker 1) are in the store, of 2026-11-22 (UTC), that were never noted as stored`));
     await store.command('ALTER TABLE tidegate.stored_days DELETE WHERE stream = 0x0000000000000c0c SETTINGS mutations_sync = 1');
+  });
+
+  await t.test('no day closes that the engine did not count by stream', async () => {
+    const { reasons, faults, notCompared } = await new StoredDays(overburdened(store)).compare(DAY, DAY + DAY_MS, true);
+    assert.deepEqual([faults, notCompared], [[], []]);
+    assert.equal(reasons.length, 1);
+    assert.match(reasons[0] ?? '', /^2026-11-22 \(UTC\) could not be compared with what was stored: the store did not count it \(store_failed\): /);
   });
 
   await t.test('what no note speaks of may be an insert under way: it is told when it stands', async () => {
@@ -91,6 +108,20 @@ test('what was stored before the record began is judged by whole lives of stream
   await store.insertRows(both.plan, both.file);
   assert.deepEqual(await store.query('SELECT (SELECT count() FROM tidegate.events) AS rows, (SELECT sum(requests) FROM tidegate.traffic_minute) AS minutes, (SELECT sum(rows) FROM tidegate.stored_days) AS noted'), [{ rows: 4500, minutes: 4500, noted: 500 }]);
   assert.deepEqual(await new StoredDays(store).compare(fromMs, toMs, true), NONE);
+
+  await t.test('not counted: a report says so, and no day closes', async () => {
+    const days = new StoredDays(overburdened(store));
+    for (let asked = 0; asked < 2; asked++) {
+      const { warnings, ...report } = await days.compare(fromMs, toMs);
+      assert.deepEqual(report, { reasons: [], faults: [], notCompared: ['2026-11-22'] });
+      assert.match(warnings.join('\n'), /^2026-11-22 \(UTC\) could not be compared with what was stored: the store did not count it \(store_failed\): [^\n]+$/);
+    }
+    const closing = await days.compare(fromMs, toMs, true);
+    assert.deepEqual(closing.notCompared, []);
+    // of the streams in the day, and of the streams that are older than the record
+    assert.equal(closing.reasons.filter((reason) => reason.startsWith('2026-11-22 (UTC) could not be compared with what was stored: ')).length, 2);
+    assert.deepEqual((await new StoredDays(store).compare(fromMs + 5 * DAY_MS, toMs + 5 * DAY_MS, true)), NONE);
+  });
 
   await t.test('lost', async () => {
     await store.command("ALTER TABLE tidegate.events DROP PART '20261122_1_1_0'");

@@ -7,6 +7,7 @@
  *
  * Rows that are missing are told at once. Rows that no note speaks of are there for a moment within each insert, and told when they stand.
  */
+import { TidegateError } from '../../errors/tidegate-error.js';
 import { REPORT_SETTINGS } from '../reports/report-store.js';
 import type { Store } from '../store/store.js';
 import { dayDifferences, streamDifferences, type Differences, type Expected } from './day-rows.js';
@@ -16,7 +17,7 @@ import { livesNotWhole, type Life } from './old-days.js';
 export interface DayFault {
   /** `2026-11-23` */
   readonly day: string;
-  /** 16 hexadecimal digits. */
+  /** 16 hexadecimal digits; '': of which streams was not counted within the bounds of a report. */
   readonly stream: string;
   /** Stored, and not held any more. */
   readonly missing: number;
@@ -29,7 +30,7 @@ export interface DaysCompared {
   readonly reasons: readonly string[];
   readonly warnings: readonly string[];
   readonly faults: readonly DayFault[];
-  /** Days that could not be compared, for something of them was stored before the record began. */
+  /** Days that could not be compared: something of them was stored before the record began, or it was not counted within the bounds of a report. */
   readonly notCompared: readonly string[];
 }
 
@@ -46,7 +47,9 @@ const [ASKED_S, CLOSING_S] = [10, 600];
 const MOST_NAMED = 10;
 
 interface Known { readonly difference: number; readonly atMs: number; readonly streams: Differences }
-interface KnownLives { readonly atMs: number; readonly lives: readonly Life[] }
+interface KnownLives { readonly atMs: number; readonly lives: readonly Life[] | Uncounted }
+/** Why the engine did not count: past its bounds of time or memory, say. */
+interface Uncounted { readonly why: string }
 
 export class StoredDays {
   readonly #store: Pick<Store, 'query'>;
@@ -71,13 +74,22 @@ export class StoredDays {
   async compare(fromMs: number, toMs: number, closing = false): Promise<DaysCompared> {
     const dropped = await this.#dropped(fromMs, toMs);
     const recordedFrom = await this.#recordedFrom();
-    const found = await this.#differing(idOf(fromMs), idOf(toMs - 1), dropped, closing);
-    const faults = this.#faultsOf(found, closing);
-    const lives = recordedFrom === '' || idOf(fromMs) >= recordedFrom ? [] : await this.#livesIn(fromMs, Math.min(toMs, startOf(recordedFrom)), recordedFrom, closing);
+    const found = await counted(() => this.#differing(idOf(fromMs), idOf(toMs - 1), dropped, closing));
+    const faults = 'why' in found ? [] : this.#faultsOf(found, closing);
+    const olderToMs = recordedFrom === '' ? fromMs : Math.min(toMs, startOf(recordedFrom));
+    const older = fromMs >= olderToMs ? [] : await this.#livesIn(fromMs, olderToMs, recordedFrom, closing);
+    const lives = 'why' in older ? [] : older;
+    // a report says so; a bill is not closed by what nobody has counted
+    const uncounted = [
+      ...('why' in found ? [{ why: found.why, days: daysOf(fromMs, toMs) }] : []),
+      ...('why' in older ? [{ why: older.why, days: daysOf(fromMs, olderToMs) }] : []),
+    ].map(({ why, days }) => ({ days: days.filter((id) => !dropped.has(id)).map(dashed), why })).filter(({ days }) => days.length > 0);
+    const uncountedTexts = uncounted.map(({ days, why }) => `${days[0]}${days.length === 1 ? '' : ` to ${days.at(-1)}`} (UTC) could not be compared with what was stored: ${why}`);
     const names = await this.#namesOf([...faults.map(({ stream }) => stream), ...lives.map(({ stream }) => stream)]);
     const lost = lives.filter((life) => !life.dropped);
     const untold = lives.filter((life) => life.dropped);
-    const notCompared = new Set(untold.flatMap((life) => daysOf(Math.max(life.firstMs, fromMs), Math.min(life.lastMs + 1, toMs))).filter((id) => !dropped.has(id) && id < recordedFrom).map(dashed));
+    const untoldDays = new Set(untold.flatMap((life) => daysOf(Math.max(life.firstMs, fromMs), Math.min(life.lastMs + 1, toMs))).filter((id) => !dropped.has(id) && id < recordedFrom).map(dashed));
+    const notCompared = new Set([...untoldDays, ...(closing ? [] : uncounted.flatMap(({ days }) => days))]);
     return {
       faults, notCompared: [...notCompared].sort(),
       reasons: [
@@ -85,8 +97,9 @@ export class StoredDays {
         ...lost.slice(0, MOST_NAMED).map(({ stream, missing, firstMs, lastMs }) =>
           `${missing} rows of ${names.get(stream) ?? stream} that were stored between ${iso(firstMs)} and ${iso(lastMs)} are not in the store any more; of which of its days they were was not noted yet`),
         ...more(lost.length),
+        ...(closing ? uncountedTexts : []),
       ],
-      warnings: notCompared.size === 0 ? [] : [`${[...notCompared].sort().join(', ')} (UTC) could not be compared with what was stored: it was stored before a record of that was kept, and older days of the same streams were dropped`],
+      warnings: [...(closing ? [] : uncountedTexts), ...untoldDays.size === 0 ? [] : [`${[...untoldDays].sort().join(', ')} (UTC) could not be compared with what was stored: it was stored before a record of that was kept, and older days of the same streams were dropped`]],
     };
   }
 
@@ -111,8 +124,10 @@ export class StoredDays {
     const days = await dayDifferences(this.#store, firstDay, lastDay, expected, new Map([...this.#known].map(([day, { difference }]) => [day, difference])));
     const again = [...days].filter(([day, difference]) => this.#known.get(day)?.difference !== difference);
     if (again.length > 0) {
-      const streams = [...await streamDifferences(this.#store, again.map(([day]) => day), expected, ASKED_S)];
-      for (const [day, difference] of again) this.#known.set(day, { difference, atMs: nowMs, streams: new Map(streams.filter(([name]) => name.startsWith(day))) });
+      const streams = await counted(() => streamDifferences(this.#store, again.map(([day]) => day), expected, ASKED_S));
+      for (const [day, difference] of again) {
+        this.#known.set(day, { difference, atMs: nowMs, streams: 'why' in streams ? new Map([[`${day} `, difference]]) : new Map([...streams].filter(([name]) => name.startsWith(day))) });
+      }
     }
     return new Map([...days.keys()].flatMap((day) => [...this.#known.get(day)?.streams ?? []]));
   }
@@ -134,17 +149,17 @@ export class StoredDays {
     return faults;
   }
 
-  async #livesIn(fromMs: number, toMs: number, recordedFrom: string, closing: boolean): Promise<readonly Life[]> {
+  async #livesIn(fromMs: number, toMs: number, recordedFrom: string, closing: boolean): Promise<readonly Life[] | Uncounted> {
     const nowMs = this.#steadyMs();
     const range = `${fromMs}-${toMs}`;
     for (const [name, { atMs }] of this.#lives) if (nowMs - atMs > KNOWN_FOR_MS) this.#lives.delete(name);
     const known = this.#lives.get(range);
     if (known !== undefined && !closing) return known.lives;
-    let lives = await livesNotWhole(this.#store, fromMs, toMs, recordedFrom);
-    if (lives.length > 0) {
-      const again = await livesNotWhole(this.#store, fromMs, toMs, recordedFrom);
-      lives = again.filter(({ stream, missing }) => lives.some((life) => life.stream === stream && life.missing === missing));
-    }
+    const look = (): Promise<readonly Life[]> => livesNotWhole(this.#store, fromMs, toMs, recordedFrom, closing ? CLOSING_S : ASKED_S);
+    const lives = await counted(async () => {
+      const first = await look();
+      return first.length === 0 ? first : (await look()).filter(({ stream, missing }) => first.some((life) => life.stream === stream && life.missing === missing));
+    });
     this.#lives.set(range, { atMs: nowMs, lives });
     return lives;
   }
@@ -164,11 +179,22 @@ export class StoredDays {
   }
 
   async #namesOf(streams: readonly string[]): Promise<ReadonlyMap<string, string>> {
-    if (streams.length === 0) return new Map();
+    const named = streams.filter((stream) => stream !== '');
+    if (named.length === 0) return new Map();
     const rows = await this.#store.query<{ stream: string; node: string; worker: number }>(
       `SELECT leftPad(lower(hex(c.stream)), 16, '0') AS stream, any(c.node) AS node, any(c.worker) AS worker FROM tidegate.coverage AS c
-       WHERE c.stream IN (${streams.slice(0, 1000).map((stream) => `0x${stream}`).join(', ')}) GROUP BY c.stream ${REPORT_SETTINGS}`);
+       WHERE c.stream IN (${named.slice(0, 1000).map((stream) => `0x${stream}`).join(', ')}) GROUP BY c.stream ${REPORT_SETTINGS}`);
     return new Map(rows.map(({ stream, node, worker }) => [stream, `stream ${stream} (node ${node}, worker ${worker})`]));
+  }
+}
+
+/** What is past the engine's bounds is not counted; what else it throws is thrown. */
+async function counted<T extends object>(count: () => Promise<T>): Promise<T | Uncounted> {
+  try {
+    return await count();
+  } catch (error) {
+    if (!(error instanceof TidegateError) || error.code !== 'store_failed') throw error;
+    return { why: `the store did not count it (${error.code}): ${error.message}` };
   }
 }
 
@@ -178,7 +204,7 @@ function faultTexts(faults: readonly DayFault[], names: ReadonlyMap<string, stri
     const own = faults.filter((fault) => fault.day === day).sort((a, b) => b.missing + b.unknown - a.missing - a.unknown);
     return [
       ...own.slice(0, MOST_NAMED).map(({ stream, missing, unknown }) => {
-        const name = names.get(stream) ?? `stream ${stream}`;
+        const name = stream === '' ? 'streams that were not looked for in time' : names.get(stream) ?? `stream ${stream}`;
         return missing > 0 ? `${missing} rows of ${name}, stored of ${day} (UTC), are not in the store any more`
           : `${unknown} rows of ${name} are in the store, of ${day} (UTC), that were never noted as stored`;
       }),
