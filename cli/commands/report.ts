@@ -42,7 +42,7 @@ const TABLE_ROWS = 30;
 const DEFAULT_GROUPS = 'service,route';
 const FILTERS = ['app', 'service', 'route', 'status', 'method', 'outcome', 'path', 'target'] as const;
 /** What a filter takes beside a name, for its help. */
-export const WRITTEN: Readonly<Record<string, string>> = { status: ', or class: 5xx', path: ', or all below one: /shop/*' };
+export const WRITTEN: Readonly<Record<string, string>> = { status: ', or class, or list: 5xx,404', path: ', or all below one: /shop/*' };
 
 export const gather = (value: string, before: readonly string[]): readonly string[] => [...before, value];
 

@@ -39,7 +39,7 @@ const CASES: readonly (readonly [name: string, parameters: RequestsParameters, p
   ['a ragged range', { ...RAGGED, limit: 997 }, OPERATOR, () => true],
   ['one app and route', { ...RANGE, app: ["o'hara"], route: ['item'], limit: 100 }, OPERATOR, (event) => event.app === "o'hara" && event.route === 'item'],
   ['statuses of a service', { ...RANGE, status: ['404', '503'], service: ['search'], limit: 500 }, OPERATOR, (event) => [404, 503].includes(event.status) && event.service === 'search'],
-  ['a class of statuses, and one more', { ...RANGE, status: ['5xx', '404'], limit: 500 }, OPERATOR, (event) => event.status >= 500 && event.status < 600 || event.status === 404],
+  ['a class of statuses, and one more', { ...RANGE, status: ['5xx,301', '404'], limit: 500 }, OPERATOR, (event) => event.status >= 500 && event.status < 600 || [301, 404].includes(event.status)],
   ['a rare outcome', { ...RANGE, outcome: ['draining'], limit: 7 }, OPERATOR, (event) => event.outcome === 'draining'],
   ['one path, exactly', { ...RANGE, path: ['/items'], limit: 1000 }, OPERATOR, (event) => event.path === '/items'],
   ['a path and all below it, and another', { ...RANGE, path: ['/items/*', '/search'], limit: 1000 }, OPERATOR, (event) => /^\/items(\/|$)|^\/search$/.test(event.path)],
@@ -116,6 +116,7 @@ test('bad questions are refused as the traffic report refuses them; a cursor is 
   await invalid({ cursor, service: ['search'], sort: 'duration' }, 'cursor');
   await invalid({ cursor, service: ['search'], slower_than: '1ms' }, 'cursor');
   for (const text of ['', '1', '-1s', '0s', '1 s', '1e3s', '1s; DROP', '999999999d']) await invalid({ slower_than: text }, 'slower_than');
+  for (const text of ['5xx,', ',', '5xx 404', '6000']) await invalid({ status: [text] }, 'status');
   for (const text of ['', 'items', '*', '/items?id=1', '/items#top']) await invalid({ path: [text] }, 'path');
   await assert.rejects(async () => ask({ ...RANGE, target: ['http://127.0.0.1:9001'] }, ACME), { code: 'operator_only' });
   assert.equal((await ask({ cursor, service: ['search'], limit: 3 })).rows.length, 3, 'the range is in it, and the limit is free');

@@ -49,7 +49,7 @@ const LARGE_BODY_BYTES = 16 * 1024 * 1024;
 const JSON_TYPE = ['application/json'];
 const answers = (description: string, types: readonly string[] = JSON_TYPE, status = 200) => ({ status, types, description });
 const texts = (description: string) => Type.Array(Type.String(), { description });
-const statuses = (description: string) => Type.Array(Type.String({ pattern: '^([0-9]{1,3}|[1-9][xX]{2})$' }), { description });
+const statuses = (description: string) => Type.Array(Type.String({ pattern: '^([0-9]{1,3}|[1-9][xX]{2})(,([0-9]{1,3}|[1-9][xX]{2}))*$' }), { description });
 const oneOf = (values: readonly string[], description: string) => Type.Enum([...values], { description });
 const timeZone = Type.String({ description: 'IANA name. Default: the app\'s own zone where one app is asked for, else UTC.' });
 
