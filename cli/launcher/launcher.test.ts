@@ -268,6 +268,20 @@ test('a node that is told to stop while its supervisor is being replaced waits f
   assertNobodyLeft();
 });
 
+test('a supervisor that is started while the node stops is told so', async () => {
+  const slow = WORKER.replace("say('drained'); process.exit(0);", "process.on('SIGCONT', () => { say('drained'); process.exit(0); });");
+  const node = launch({ worker: slow });
+  await allStarted();
+  process.kill(process.pid, 'SIGTERM');
+  const told = (): number => journal().filter(([who, what]) => who === 'supervisor' && what === 'told').length;
+  await eventually('the first is told', () => (told() === 1 ? true : null));
+  process.kill(started('supervisor')[0] as number, 'SIGKILL');
+  await eventually('the next one, too', () => (told() === 2 ? true : null));
+  for (const name of ['worker1', 'worker2']) process.kill(started(name)[0] as number, 'SIGCONT');
+  assert.equal(await node, 0);
+  assertNobodyLeft();
+});
+
 test('a second signal ends everything at once, but not the same key press twice', async () => {
   const node = launch({ worker: WORKER.replace("say('drained'); process.exit(0);", "say('hangs');") });
   await allStarted();

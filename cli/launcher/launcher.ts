@@ -156,6 +156,8 @@ export class Launcher {
         return;
       case 'data_dir': void this.#takeDataDir(message.dataDir); return;
       case 'ready':
+        // one that was started since has not heard it
+        if (this.#stopping) this.#supervisor.send({ type: 'stopping' });
         this.#drainMs = message.drainMs;
         if (!this.#ready && collects(this.#part)) this.#collector.start();
         this.#supervisor.send({ type: 'collector', news: this.#collectorNews });

@@ -136,8 +136,8 @@ function checkAddresses(config: Config, checker: Checker): void {
   for (const path of [['listeners', 'http', 'address'], ['control', 'address'], ['reports', 'address']]) {
     const address = checker.sound(path) ? path.reduce<unknown>((part, key) => (part as Record<string, unknown>)[key], config) as string | undefined : undefined;
     if (address === undefined) continue;
-    if (path[0] === 'listeners' && address.startsWith('fd:')) {
-      checker.value(path, address === INHERITED_ADDRESS ? null : `${shown(address)}: of the sockets that are handed over the first is taken, ${INHERITED_ADDRESS}`);
+    if (address.startsWith('fd:')) {
+      checker.value(path, path[0] === 'listeners' && address === INHERITED_ADDRESS ? null : `${shown(address)}: of the sockets that are handed over the first is taken, ${INHERITED_ADDRESS}, by listeners.http alone`);
       continue;
     }
     checker.value(path, addressFault(address));

@@ -219,16 +219,19 @@ export class HttpListener {
   }
 }
 
+/** Connections that wait to be accepted; also of an inherited socket, whoever has opened it. */
+const BACKLOG = 1024;
+
 /** Where it listens. @throws TidegateError address_in_use, address_unusable */
 async function bind(server: Server, { address }: HttpSettings): Promise<net.AddressInfo> {
-  const wanted = address === INHERITED_ADDRESS ? inheritedSocket() : { ...parseAddress(address), backlog: 1024 };
+  const wanted = address === INHERITED_ADDRESS ? inheritedSocket() : parseAddress(address);
   await new Promise<void>((resolve, reject) => {
     const failed = (error: NodeJS.ErrnoException): void => {
       const inUse = error.code === 'EADDRINUSE';
       reject(new TidegateError(inUse ? 'address_in_use' : 'address_unusable', `${address}: ${error.code ?? error.message}`, { cause: error }));
     };
     server.once('error', failed);
-    server.listen(wanted, () => {
+    server.listen(wanted, BACKLOG, () => {
       server.off('error', failed);
       resolve();
     });
