@@ -48,7 +48,8 @@ async function get(url: string, bearer: string | null, fields: Readonly<Record<s
 }
 const rowsOf = ({ status, text }: Reply): Rows => {
   assert.equal(status, 200, text);
-  return (JSON.parse(text) as { rows: Rows }).rows;
+  const { rows, days } = JSON.parse(text) as { rows?: Rows; days?: Rows };
+  return rows ?? days ?? assert.fail(text);
 };
 const requestsOf = (rows: Rows): number => rows.reduce((sum, row) => sum + Number(row['requests']), 0);
 const codeOf = ({ text }: Reply): unknown => (JSON.parse(text) as { code?: unknown }).code;
