@@ -1,7 +1,8 @@
 /** A day is closed by the node itself: its clock goes over midnight while requests come, processes are killed, and events come late. */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -61,18 +62,22 @@ test('requests on both sides of midnight stand on their own days, closed once th
   assert.deepEqual(first.map(told), ['closed: usage acme 2026-11-20: 15-0, 13 billable, 3 over']);
   assert.deepEqual((await days('&app=globex')).map(told), ['open: usage globex 2026-11-21: 4-0, 4 billable, 0 over']);
 
-  const cli = (...args: readonly string[]): { code: number | null; out: string } => {
+  // not spawnSync: while it blocks, the node closes this process's idle connections, and the next fetch would take one of them
+  const cli = async (...args: readonly string[]): Promise<{ code: number | null; out: string }> => {
     const { command, args: all } = tidegateCommand(['billing', ...args, '--url', node.controlUrl, '--token', OPERATOR_TOKEN]);
-    const { status, stdout, stderr } = spawnSync(command, all, { encoding: 'utf8', env: { ...process.env, COLUMNS: '80', NO_COLOR: '1' } });
-    return { code: status, out: stdout + stderr };
+    const child = spawn(command, all, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, COLUMNS: '80', NO_COLOR: '1' } });
+    let out = '';
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (piece) => { out += String(piece); });
+    const [code] = await once(child, 'close') as [number | null];
+    return { code, out };
   };
-  assert.match(cli('days', '--from', '2026-11-19', '--to', '2026-11-25').out, /2026-11-20 +acme +usage +15 +0 +13 +3 +closed\n[^]*billable in closed days: 13; in 2 that are not closed, so far: 9/);
-  assert.match(cli('close', '--day', '2026-11-21').out, /billing_day_open/);
-  assert.match(cli('close', '--day', '2026-11-20', '--accept-gap', 'no').out, /billing_day_closed/);
-  const credited = cli('adjust', 'acme', '--day', '2026-11-20', '--requests', '-4', '--reason', 'our fault', '--id', 'ticket-7');
+  assert.match((await cli('days', '--from', '2026-11-19', '--to', '2026-11-25')).out, /2026-11-20 +acme +usage +15 +0 +13 +3 +closed\n[^]*billable in closed days: 13; in 2 that are not closed, so far: 9/);
+  assert.match((await cli('close', '--day', '2026-11-21')).out, /billing_day_open/);
+  assert.match((await cli('close', '--day', '2026-11-20', '--accept-gap', 'no')).out, /billing_day_closed/);
+  const credited = await cli('adjust', 'acme', '--day', '2026-11-20', '--requests', '-4', '--reason', 'our fault', '--id', 'ticket-7');
   assert.match(credited.out, /4 requests off the bill of acme for 2026-11-20, 3 of them over quota: on 2026-11-21/);
-  assert.equal(cli('adjust', 'acme', '--day', '2026-11-20', '--requests', '-4', '--reason', 'our fault', '--id', 'ticket-7').out, credited.out, 'said twice, it is one');
-  assert.match(cli('adjust', 'acme', '--day', '2026-11-20', '--requests', '-40', '--reason', 'too much').out, /40 off the 9 that are billed of 2026-11-20 \(invalid_parameter\)/);
+  assert.equal((await cli('adjust', 'acme', '--day', '2026-11-20', '--requests', '-4', '--reason', 'our fault', '--id', 'ticket-7')).out, credited.out, 'said twice, it is one');
+  assert.match((await cli('adjust', 'acme', '--day', '2026-11-20', '--requests', '-40', '--reason', 'too much')).out, /40 off the 9 that are billed of 2026-11-20 \(invalid_parameter\)/);
   for (const [query, parameter] of [['month=2026-13', 'month'], ['from=2026-11-20', 'to'], ['from=2026-11-20&to=2026-11-20', 'from'], ['from=20&to=2026-11-20', 'from'], ['months=1', 'months']]) {
     const answer = await fetch(`${node.controlUrl}/v1/billing/days?${query}`, { headers: { authorization: `Bearer ${OPERATOR_TOKEN}` } });
     assert.deepEqual([answer.status, (await answer.json() as { parameter: string }).parameter], [400, parameter], query);
@@ -90,21 +95,21 @@ test('requests on both sides of midnight stand on their own days, closed once th
   assert.deepEqual(all.slice(0, 1), first);
 
   // the same bytes twice, and across a kill of the collector
-  const exported = (name: string, format: string): Buffer => {
+  const exported = async (name: string, format: string): Promise<Buffer> => {
     const file = join(folder, name);
-    const { code, out } = cli('export', '--from', '2026-11-19', '--to', '2026-11-22', '--app', 'acme', '--app', 'globex', '--format', format, '--out', file);
+    const { code, out } = await cli('export', '--from', '2026-11-19', '--to', '2026-11-22', '--app', 'acme', '--app', 'globex', '--format', format, '--out', file);
     assert.equal(code, 0, out);
     assert.match(out, /4 entries, 18 billable requests/);
     return readFileSync(file);
   };
-  const files = ['csv', 'parquet', 'cloudevents'].map((format) => exported(`first.${format}`, format));
+  const files = await Promise.all(['csv', 'parquet', 'cloudevents'].map((format) => exported(`first.${format}`, format)));
   assert.match(String(files[0]), /,credit,,acme,2026-11-21,2026-11-20,UTC,[^,]+,[^,]+,0,0,0,-4,10,-3,closed,true,our fault,/);
   await node.kill(node.pids('collector')[0] ?? 0);
   await eventually('days are told again', async () => ((await closedDays().catch(() => [])).length === 4 ? true : null), 60_000, 200);
-  assert.deepEqual(['csv', 'parquet', 'cloudevents'].map((format) => exported(`second.${format}`, format)), files);
-  const everybody = cli('export', '--from', '2026-11-19', '--to', '2026-11-22', '--format', 'csv');
+  assert.deepEqual(await Promise.all(['csv', 'parquet', 'cloudevents'].map((format) => exported(`second.${format}`, format))), files);
+  const everybody = await cli('export', '--from', '2026-11-19', '--to', '2026-11-22', '--format', 'csv');
   assert.deepEqual([everybody.code, /are not over/.test(everybody.out)], [3, true], 'an app that is named now, far west, would have its first day there');
-  const open = cli('export', '--from', '2026-11-19', '--to', '2026-11-23', '--format', 'csv');
+  const open = await cli('export', '--from', '2026-11-19', '--to', '2026-11-23', '--format', 'csv');
   assert.deepEqual([open.code, /billing_days_open/.test(open.out), /acme 2026-11-22/.test(open.out)], [3, true, true], open.out);
 
   // its own alone
