@@ -57,6 +57,10 @@ test('a day that lost rows is incomplete, is closed by nothing but an operator\'
   assert.match(after.reasons.join(), new RegExp(`^${lost.rows} rows of stream ${lost.stream} \\(node node-a, worker \\d\\), stored of ${yesterday} \\(UTC\\), are not in the store any more$`));
   assert.deepEqual(after.differing, [{ day: yesterday, stream: lost.stream, missing: lost.rows, unknown: 0 }]);
 
+  const found = await eventually('the store was looked at', () => collector.status().store);
+  assert.deepEqual(found.rowsMissing, [{ day: yesterday, rows: lost.rows }]);
+  assert.deepEqual(found.detached?.map(({ table, parts, names }) => [table, parts, names.every((name) => name.startsWith('broken-on-start_'))]), [['events', 1, true]]);
+
   const told = await lines(collector, true);
   assert.deepEqual(told.map((line) => (line.type === 'left' ? line.days : line.type)), [[yesterday], 'end']);
   const { minutes, quarterHours } = await storedSums(collector.store);
