@@ -122,14 +122,18 @@ export class StoredDays {
     const nowMs = this.#steadyMs();
     for (const [day, { atMs }] of this.#known) if (nowMs - atMs > KNOWN_FOR_MS) this.#known.delete(day);
     const days = await dayDifferences(this.#store, firstDay, lastDay, expected, new Map([...this.#known].map(([day, { difference }]) => [day, difference])));
+    // in hand before anything is waited for: another look beside this one may forget them
+    const streamsOf = new Map([...days.keys()].map((day) => [day, this.#known.get(day)?.streams]));
     const again = [...days].filter(([day, difference]) => this.#known.get(day)?.difference !== difference);
     if (again.length > 0) {
       const streams = await counted(() => streamDifferences(this.#store, again.map(([day]) => day), expected, ASKED_S));
       for (const [day, difference] of again) {
-        this.#known.set(day, { difference, atMs: nowMs, streams: 'why' in streams ? new Map([[`${day} `, difference]]) : new Map([...streams].filter(([name]) => name.startsWith(day))) });
+        const own = 'why' in streams ? new Map([[`${day} `, difference]]) : new Map([...streams].filter(([name]) => name.startsWith(day)));
+        this.#known.set(day, { difference, atMs: nowMs, streams: own });
+        streamsOf.set(day, own);
       }
     }
-    return new Map([...days.keys()].flatMap((day) => [...this.#known.get(day)?.streams ?? []]));
+    return new Map([...streamsOf.values()].flatMap((streams) => [...streams ?? []]));
   }
 
   #faultsOf(found: Differences, closing: boolean): readonly DayFault[] {
