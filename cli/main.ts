@@ -8,6 +8,7 @@ import * as collector from './commands/collector.js';
 import * as config from './commands/config.js';
 import * as diff from './commands/diff.js';
 import * as env from './commands/env.js';
+import * as gap from './commands/gap.js';
 import * as gateway from './commands/gateway.js';
 import * as importing from './commands/import.js';
 import * as keys from './commands/keys.js';
@@ -29,7 +30,7 @@ const program = new Command('tidegate')
   .description('An API gateway whose traffic record is the product.')
   .version(programVersion())
   .showHelpAfterError('(tidegate help COMMAND tells more)');
-for (const command of [start, gateway, collector, restart, env, check, diff, config, whatif, status, report, requests, billing, keys, tokens, log, apps, importing, quarantine, rebuild, store]) command.register(program);
+for (const command of [start, gateway, collector, restart, env, check, diff, config, whatif, status, report, requests, billing, keys, tokens, log, apps, importing, quarantine, rebuild, gap, store]) command.register(program);
 
 // a reader that has read enough, such as head, is no failure
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

@@ -18,6 +18,7 @@ import { days } from './billing.js';
 import { check, register as registerCheck } from './check.js';
 import { history } from './config.js';
 import { diff, register as registerDiff } from './diff.js';
+import { declare } from './gap.js';
 import { newKey, register as registerKeys } from './keys.js';
 import { list, register as registerQuarantine, replay } from './quarantine.js';
 import { register as registerReport, report } from './report.js';
@@ -85,6 +86,27 @@ test('the node is found by option, environment and configuration, each for itsel
   assert.deepEqual(findControl({ config, url: 'http://a:2' }, { TIDEGATE_URL: 'http://b:1', TIDEGATE_TOKEN: 'e' }), { url: 'http://a:2', token: 'e', tokenOf: null });
   assert.deepEqual(findControl({ config: configuration('token.yaml', GOOD.replace('9555"', '9555", token: "configured-token-1"')) }, {}).token, 'configured-token-1');
   assert.deepEqual(findControl({ config: configuration('six.yaml', GOOD.replace('0.0.0.0:9555', '[::]:9555')) }, {}).url, 'http://[::1]:9555');
+});
+
+test('a gap is declared in times as people write them, in UTC, and never from later than was said', async () => {
+  answers.set('/v1/gaps', [200, { stream: '0', node: 'edge-1', from: 'A', to: 'B' }]);
+  const said = async (from: string, to?: string): Promise<unknown> => {
+    await declare({ url, token: 't', from, ...(to === undefined ? {} : { to }) }, terminal(), NOW);
+    const { method, url: target, body } = asked.at(-1) as (typeof asked)[number];
+    assert.deepEqual([method, target.pathname], ['POST', '/v1/gaps']);
+    return JSON.parse(body);
+  };
+  assert.deepEqual(await said('2h'), { from: '2026-11-21T08:07:31.250Z' });
+  assert.deepEqual(await said('yesterday', 'today'), { from: '2026-11-20T00:00:00.000Z', to: '2026-11-21T00:00:00.000Z' });
+  assert.deepEqual(await said('2026-11-20T10:00:00+05:30', '45m'), { from: '2026-11-20T04:30:00.000Z', to: '2026-11-21T09:22:31.250Z' });
+  const out = terminal();
+  await declare({ url, token: 't', from: '2h' }, out, NOW);
+  assert.match(out.text(), /^What node edge-1 answered between A and B may be missing\..*--accept-gap REASON\.\n$/);
+  const before = asked.length;
+  for (const [from, to, named] of [['then', undefined, '--from'], ['2026-02-30', undefined, '--from'], ['2h', 'soon', '--to']] as const) {
+    await assert.rejects(declare({ url, token: 't', from, ...(to === undefined ? {} : { to }) }, terminal(), NOW), (error: Error & { code: string }) => error.code === 'invalid_parameter' && error.message.startsWith(named));
+  }
+  assert.equal(asked.length, before);
 });
 
 test('a node whose file has gone bad can still be asked', () => {

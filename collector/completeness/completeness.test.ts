@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
+import { GAP_WORKER } from '../../gateway/events/event.js';
 import { requires } from '../../test/harness/requires.js';
 import { REPORT_SETTINGS } from '../reports/report-store.js';
 import { migrate } from '../store/migrate.js';
@@ -180,4 +181,39 @@ test('of drops, only those of the streams that lived in the time are read', { sk
   };
   const day = await completeness(watched, [], DAY, NEXT, NEXT + HOUR);
   assert.deepEqual([read.length, day.dropped], [1, [{ app: 'acme', count: 1 }]]);
+});
+
+test('a gap keeps each day from being complete that it has a part of, or that a request answered in it may have begun in', { skip }, async () => {
+  const reasons = async (gap: KnownFacts | null, fromMs: number): Promise<readonly string[]> => {
+    const { complete, reasons: told, streams } = await completeness(store, gap === null ? [] : [gap], fromMs, fromMs + 24 * HOUR, NEXT + 100 * HOUR);
+    assert.equal(complete, told.length === 0);
+    assert.deepEqual(streams.map(({ missing, dropped, silent_since: silent }) => [missing, dropped, silent]), told.map(() => [0, 0, null]));
+    return told;
+  };
+  const noted = (openedMs: number, sealedMs: number): Promise<void> => store.command(
+    `INSERT INTO tidegate.streams (stream, node, worker, opened_at, sealed_at, last_seq, proven) SELECT 0x${STREAM}, 'a', ${GAP_WORKER}, fromUnixTimestamp64Milli({opened:Int64}), fromUnixTimestamp64Milli({sealed:Int64}), -1, false`,
+    { opened: openedMs, sealed: sealedMs });
+  for (const [fromMs, toMs, days] of [
+    [DAY + 3 * HOUR, DAY + 5 * HOUR, [DAY]],
+    [DAY + 3 * HOUR, NEXT + 25 * HOUR, [DAY, NEXT, NEXT + 24 * HOUR]],
+    [DAY + 3 * HOUR, NEXT, [DAY]],
+    [NEXT + HOUR / 2, NEXT + HOUR, [DAY, NEXT]],
+    [NEXT + HOUR, NEXT + 2 * HOUR, [NEXT]],
+  ] as const) {
+    const text = `the data directory of node a went back to how it was at ${new Date(fromMs).toISOString()}: what the node answered from then until ${new Date(toMs).toISOString()} may be missing`;
+    // in the spool, and in the store
+    const gap = stream({ worker: GAP_WORKER, openedMs: fromMs, sealedMs: toMs, lastSeq: -1, proven: false });
+    const expected = [DAY - 24 * HOUR, DAY, NEXT, NEXT + 24 * HOUR].map((day) => [...days].includes(day) ? [text] : []);
+    const asked = (known: KnownFacts | null): Promise<readonly (readonly string[])[]> => Promise.all([DAY - 24 * HOUR, DAY, NEXT, NEXT + 24 * HOUR].map((day) => reasons(known, day)));
+    assert.deepEqual(await asked(gap), expected, text);
+    await noted(fromMs, toMs);
+    assert.deepEqual(await asked(null), expected, text);
+    await store.command('TRUNCATE TABLE tidegate.streams');
+  }
+});
+
+test('a gap is no word of a node that is expected', { skip }, async () => {
+  const gap = stream({ worker: GAP_WORKER, openedMs: DAY, sealedMs: DAY + HOUR, lastSeq: -1, proven: false });
+  const { reasons } = await judged(store, [gap], { fromMs: NEXT, toMs: NEXT + 24 * HOUR, nowMs: NEXT + HOUR, nodes: ['a'] });
+  assert.deepEqual(reasons, ['nothing was ever heard of node a, which is expected']);
 });

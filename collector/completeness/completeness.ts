@@ -4,7 +4,7 @@
  *
  * `complete` is what can be said now: nothing is missing that should be there. Of a time that is not over (`over`) it says so up to a minute ago.
  */
-import { IMPORT_WORKER } from '../../gateway/events/event.js';
+import { GAP_WORKER, IMPORT_WORKER } from '../../gateway/events/event.js';
 import { REPORT_SETTINGS } from '../reports/report-store.js';
 import type { LogPart } from '../log/event-log.js';
 import type { Store } from '../store/store.js';
@@ -128,7 +128,7 @@ function judge(facts: StreamFacts, edges: readonly Edge[], fromMs: number, toMs:
   const silentMs = silentSince(facts, coverage.lastEndMs, toMs, nowMs);
   const unprovenHere = !proven && within(coverage.lastEndMs, sealedMs ?? nowMs);
   const name = `stream ${stream} (node ${node}, worker ${worker})`;
-  const reasons = [
+  const reasons = worker === GAP_WORKER ? [gapText(facts)] : [
     missing > 0 ? `${missing} events of ${name} are missing` : '',
     coverage.twice > 0 ? `${coverage.twice} events of ${name} are stored twice` : '',
     dropped > 0 ? `${dropped} events of ${name} were dropped` : '',
@@ -141,6 +141,11 @@ function judge(facts: StreamFacts, edges: readonly Edge[], fromMs: number, toMs:
     stored: coverage.stored, twice: coverage.twice, missing, dropped, proven, silent_since: silentMs === null ? null : iso(silentMs),
   };
   return { row, reasons, drops };
+}
+
+/** An empty stream that nobody wrote (gateway/events/gap-stream.ts). */
+function gapText({ node, openedMs, sealedMs }: StreamFacts): string {
+  return `the data directory of node ${node} went back to how it was at ${iso(openedMs)}: what the node answered from then until ${iso(sealedMs ?? openedMs)} may be missing`;
 }
 
 /** Since when nothing is known of a stream that is not sealed, or its known events do not come; null: it is as it should be. */
@@ -165,8 +170,8 @@ function unfinished({ live, sealedMs }: StreamFacts, { lastEndMs, pending }: Str
 /** Those that no stream ever came from. */
 async function absentNodes(store: Pick<Store, 'query'>, known: readonly StreamFacts[], expected: readonly string[]): Promise<readonly string[]> {
   if (expected.length === 0) return [];
-  const noted = await store.query<{ node: string }>(`SELECT DISTINCT node FROM tidegate.streams WHERE worker != ${IMPORT_WORKER} ${REPORT_SETTINGS}`);
-  const heard = new Set([...noted, ...known.filter(({ worker }) => worker !== IMPORT_WORKER)].map(({ node }) => node));
+  const noted = await store.query<{ node: string }>(`SELECT DISTINCT node FROM tidegate.streams WHERE worker < ${GAP_WORKER} ${REPORT_SETTINGS}`);
+  const heard = new Set([...noted, ...known.filter(({ worker }) => worker < GAP_WORKER)].map(({ node }) => node));
   return expected.filter((node) => !heard.has(node));
 }
 
@@ -180,11 +185,22 @@ function sharedNames(known: readonly StreamFacts[], nowMs: number): string[] {
   return [...instances].filter(([, of]) => of.size > 1).map(([node, of]) => `${of.size} nodes call themselves ${node} (${[...of].sort().join(', ')}): give each its own name`);
 }
 
-/** Of a row of `streams`. An imported log is no record of the time in which it was imported, nor of its own, which this gateway did not see. */
-const LIVED_IN_IT = `worker != ${IMPORT_WORKER} AND opened_at < fromUnixTimestamp64Milli({to:Int64}) AND (sealed_at IS NULL OR sealed_at >= fromUnixTimestamp64Milli({from:Int64}))`;
+/**
+ * Of a row of `streams`. An imported log is no record of the time in which it was imported, nor of its own, which this gateway did not see. What a gap may lack was answered in
+ * it, and admitted in it or before.
+ */
+const LIVED_IN_IT = `if(worker = ${GAP_WORKER},
+  opened_at < fromUnixTimestamp64Milli({to:Int64} + ${LONGEST_REQUEST_MS}) AND sealed_at > fromUnixTimestamp64Milli({from:Int64}),
+  worker != ${IMPORT_WORKER} AND opened_at < fromUnixTimestamp64Milli({to:Int64}) AND (sealed_at IS NULL OR sealed_at >= fromUnixTimestamp64Milli({from:Int64})))`;
+
+/** The same of what the log knows. */
+function livedIn({ worker, openedMs, sealedMs }: StreamFacts, fromMs: number, toMs: number): boolean {
+  if (worker === GAP_WORKER) return openedMs < toMs + LONGEST_REQUEST_MS && (sealedMs ?? toMs) > fromMs;
+  return worker !== IMPORT_WORKER && openedMs < toMs && (sealedMs ?? toMs) >= fromMs;
+}
 
 async function streamsOf(store: Pick<Store, 'query'>, known: readonly StreamFacts[], fromMs: number, toMs: number): Promise<StreamFacts[]> {
-  const here = new Map<string, StreamFacts>(known.filter(({ worker, openedMs, sealedMs }) => worker !== IMPORT_WORKER && openedMs < toMs && (sealedMs ?? toMs) >= fromMs).map((facts) => [facts.stream, facts]));
+  const here = new Map<string, StreamFacts>(known.filter((facts) => livedIn(facts, fromMs, toMs)).map((facts) => [facts.stream, facts]));
   const bounds = { from: fromMs, to: toMs };
   const rows = await store.query<{ stream: string; node: string; worker: number; opened: number; sealed: number | null; last_seq: number; proven: boolean }>(
     `SELECT leftPad(lower(hex(stream)), 16, '0') AS stream, node, worker, toUnixTimestamp64Milli(opened_at) AS opened,

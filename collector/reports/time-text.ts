@@ -40,12 +40,15 @@ const weekdayOf = (text: string): number => WEEKDAYS.indexOf(text.toLowerCase() 
 
 /** @returns ms since the epoch. @throws invalid_parameter naming `parameter` */
 export function parseInstant(parameter: string, text: string, clock: Clock): number {
-  if (isAgo(text)) return inRange(parameter, endOfStep(text, clock.nowMs - Number(text.slice(0, -1)) * (STEP_MS[text.slice(-1)] ?? 0)));
+  if (isAgo(text)) return inRange(parameter, endOfStep(text, agoMs(text, clock.nowMs)));
   if (isDay(text)) return inRange(parameter, bucketFrom(clock.timeZone, dateMs(parameter, text, clock))[0]);
   const ms = RFC3339.test(text) ? Date.parse(text) : Number.NaN;
   if (Number.isNaN(ms)) throw new InvalidParameterError(parameter, `must be ${FORMS}`);
   return inRange(parameter, ms);
 }
+
+/** The instant that is so long ago: no later, as the start of a report's range is. */
+export const agoMs = (text: string, nowMs: number): number => nowMs - Number(text.slice(0, -1)) * (STEP_MS[text.slice(-1)] ?? 0);
 
 /**
  * The end of the quarter of an hour (of `45m`: the minute) that is under way at an instant, so that a report of a time that is so long can be read from the rollups.

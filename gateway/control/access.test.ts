@@ -7,7 +7,7 @@ import { connect, type AddressInfo, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, InjectOptions } from 'fastify';
 import { eventually } from '../../test/harness/deadline.js';
 import { hashKey } from '../config/keys.js';
 import type { AppConfig, ServiceConfig } from '../config/schema.js';
@@ -36,6 +36,7 @@ const TABLE: Readonly<Record<EndpointName, Readonly<Record<Origin, string>>>> = 
   status: { control: READERS, reports: NOTHING },
   reload: { control: OPERATOR, reports: NOTHING },
   restart: { control: OPERATOR, reports: NOTHING },
+  declareGap: { control: OPERATOR, reports: NOTHING },
   logLevel: { control: READERS, reports: NOTHING },
   setLogLevel: { control: OPERATOR, reports: NOTHING },
   resetLogLevel: { control: OPERATOR, reports: NOTHING },
@@ -80,7 +81,7 @@ const deps: ControlDeps = {
   wrongTokens: new WrongTokens({ count: () => undefined, log: { warn: () => undefined }, aMinute: 1_000_000 }), trustedProxies: () => null, connectionsPerClient: () => 1000,
   timeZoneOf: (app) => (app === 'acme' ? 'Asia/Kolkata' : null), address: () => '127.0.0.1:9180', metricsOpen: () => false,
   readiness: () => ({ ready: true, reasons: ['no worker serves'] }), metrics: () => Promise.resolve({ contentType: 'text/plain', body: '' }),
-  status: () => Promise.resolve({ node: 'n' } as NodeStatus), live: () => Promise.resolve({ in_flight: null, quotas: {} }), reload: () => Promise.resolve({ result: 'applied', version: 'a', errors: [] }), restart: () => 1,
+  status: () => Promise.resolve({ node: 'n' } as NodeStatus), live: () => Promise.resolve({ in_flight: null, quotas: {} }), reload: () => Promise.resolve({ result: 'applied', version: 'a', errors: [] }), restart: () => 1, declareGap: () => ({ stream: '0', node: 'n', from: '', to: '' }),
   logLevel: () => LEVEL, setLogLevel: () => LEVEL, resetLogLevel: () => LEVEL,
   services: () => [{ name: 'catalogue' } as ServiceConfig], apps: () => [{ name: 'acme' } as AppConfig],
   createKey: (app, { scopes }) => Promise.resolve({ app, id: 'k-1', key: 'tg_new', scopes }), revokeKey: () => Promise.resolve('revoked'),
@@ -112,9 +113,10 @@ interface Answer { readonly status: number; readonly body: Readonly<Record<strin
 
 async function ask(origin: Origin, who: Who, { method, path }: Pick<Endpoint, 'method' | 'path'>): Promise<Answer> {
   const bearer = BEARERS[who];
-  const yaml = path.endsWith('/diff') ? { payload: 'version: 1' } : path === '/v1/log/level' && method === 'POST' ? { payload: { level: 'debug' } } : {};
+  const bodies: Readonly<Record<string, InjectOptions['payload']>> = { '/v1/config/diff': 'version: 1', '/v1/log/level': { level: 'debug' }, '/v1/gaps': { from: '2026-11-23T10:00:00Z' } };
+  const payload = method === 'POST' ? bodies[path] : undefined;
   const answer = await origins[origin].inject({
-    method, url: path.replace('services/:name', 'services/catalogue').replace(':name', 'acme').replace(':id', 'x-1'), remoteAddress: '192.0.2.7', ...yaml,
+    method, url: path.replace('services/:name', 'services/catalogue').replace(':name', 'acme').replace(':id', 'x-1'), remoteAddress: '192.0.2.7', ...(payload === undefined ? {} : { payload }),
     headers: { ...(bearer === null ? {} : { authorization: `Bearer ${bearer}` }), ...(path.endsWith('/diff') ? { 'content-type': 'application/yaml' } : {}) },
   });
   return { status: answer.statusCode, body: String(answer.headers['content-type']).includes('json') ? answer.json<Record<string, string>>() : {}, headers: answer.headers };

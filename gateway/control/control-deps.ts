@@ -55,6 +55,8 @@ export interface ControlDeps {
   reload(): Promise<ReloadResult>;
   /** Has every process of the node but the launcher replaced; `status()` tells how it goes. Answers with its number. @throws TidegateError restart_running */
   restart(): number;
+  /** Notes that what this node answered in that time may be missing. @param toMs null: until it was started. @throws invalid_parameter */
+  declareGap(fromMs: number, toMs: number | null): DeclaredGap;
   logLevel(): LogLevelStatus;
   /** Of all processes of the node, for so long. */
   setLogLevel(level: LogLevel, forMs: number): LogLevelStatus;
@@ -105,6 +107,15 @@ export interface ReloadResult {
   /** The version in force afterwards. */
   readonly version: string;
   readonly errors: readonly ConfigProblem[];
+}
+
+/** Times are RFC 3339. */
+export interface DeclaredGap {
+  /** That stands for it in `GET /v1/completeness`. */
+  readonly stream: string;
+  readonly node: string;
+  readonly from: string;
+  readonly to: string;
 }
 
 export interface LogLevelStatus {

@@ -94,6 +94,17 @@ export const ENDPOINTS = {
     method: 'POST', path: '/v1/restart', access: 'operator', summary: 'Replaces every process of this node but the launcher by one of the installed program, one after another, while requests are served.',
     answers: answers('`number` of this restart; `restart` of GET /v1/status tells how it goes. 409: one is under way.', JSON_TYPE, 202),
   },
+  declareGap: {
+    method: 'POST', path: '/v1/gaps', access: 'operator', summary: 'Notes that what this node answered in a time may be missing: its data directory was put back from a snapshot. It cannot be taken back.',
+    body: {
+      types: JSON_TYPE, required: true,
+      schema: Type.Object({
+        from: Type.String({ format: 'date-time', description: 'When the snapshot was made, RFC 3339.' }),
+        to: Type.Optional(Type.String({ format: 'date-time', description: 'When the node went on with it. Default: when the node was started.' })),
+      }, { additionalProperties: false }),
+    },
+    answers: answers('`stream` that stands for the gap in GET /v1/completeness, `node`, `from`, `to`. The same again is the same gap.'),
+  },
   logLevel: { method: 'GET', path: '/v1/log/level', access: 'read', summary: 'The level of the log of all processes of this node.', answers: answers('`level` in force, `configured`, `until` (null: the configured one is in force).') },
   setLogLevel: {
     method: 'POST', path: '/v1/log/level', access: 'operator', summary: 'Another level for a while, of all processes at once; nothing is reloaded.',

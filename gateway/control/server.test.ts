@@ -53,6 +53,7 @@ const deps: ControlDeps = {
   live: (app) => Promise.resolve({ in_flight: { site: app === null ? 3 : 1, services: {}, apps: {} }, quotas: {} }),
   logLevel: () => LEVEL, setLogLevel: () => LEVEL, resetLogLevel: () => LEVEL,
   restart: () => 3,
+  declareGap: (fromMs, toMs) => ({ stream: '0', node: 'n', from: new Date(fromMs).toISOString(), to: toMs === null ? 'started' : new Date(toMs).toISOString() }),
   reload: () => Promise.resolve({ result: rejected ? 'rejected' : 'applied', version: 'aaaaaaaaaaaa', errors: rejected ? [FAULT] : [] }),
   services: () => [{ name: 'catalogue' } as ServiceConfig],
   apps: () => [{ name: 'acme' } as AppConfig],
@@ -320,6 +321,17 @@ test('configuration: read, reload, compare, history', async () => {
   assert.equal(((await ask('GET', '/v1/config/history', TOKEN)).body['entries'] as { more: number }[])[0]?.more, 100);
   for (const limit of ['0', '1001', 'x', '1&limit=2']) assert.equal((await ask('GET', `/v1/config/history?limit=${limit}`, TOKEN)).body['parameter'], 'limit', limit);
   assert.equal((await ask('GET', '/v1/config/history?l=1', TOKEN)).body['parameter'], 'l');
+});
+
+test('a gap is declared with its times, which are instants; without the second it ends at the node\'s start', async () => {
+  const declare = async (payload: object): Promise<Answer> => ask('POST', '/v1/gaps', TOKEN, { payload });
+  assert.deepEqual((await declare({ from: '2026-11-23T10:00:00+05:30', to: '2026-11-23T05:00:00.5Z' })).body, { stream: '0', node: 'n', from: '2026-11-23T04:30:00.000Z', to: '2026-11-23T05:00:00.500Z' });
+  assert.equal((await declare({ from: '2026-11-23T10:00:00Z' })).body['to'], 'started');
+  for (const [payload, parameter] of [[{}, ''], [{ from: 'yesterday' }, 'from'], [{ from: '2026-11-23' }, 'from'], [{ from: '2026-11-23T23:59:60Z' }, 'from'], [{ from: '2026-11-23T10:00:00Z', to: '1h' }, 'to'], [{ from: '2026-11-23T10:00:00Z', node: 'b' }, 'node']] as const) {
+    const { status, body } = await declare(payload);
+    assert.deepEqual([status, body['code'], body['parameter']], [400, 'invalid_parameter', parameter], JSON.stringify(payload));
+  }
+  assert.deepEqual((await ask('POST', '/v1/gaps', TOKEN)).body['code'], 'invalid_parameter');
 });
 
 test('keys are made for known apps and scopes, and their text is in no log', async () => {

@@ -140,6 +140,11 @@ function createHandlers(deps: ControlDeps, forward: CollectorForward, descriptio
       deps.log.info({}, 'a restart was asked for');
       return reply.code(202).send({ number });
     },
+    declareGap: (request) => {
+      const { from, to } = (request.body ?? {}) as { readonly from?: string; readonly to?: string };
+      if (from === undefined) throw new InvalidParameterError('from', 'is missing: when the snapshot was made, RFC 3339');
+      return deps.declareGap(instant('from', from), to === undefined ? null : instant('to', to));
+    },
     logLevel: () => deps.logLevel(),
     setLogLevel: (request) => {
       const { level, for: duration } = (request.body ?? {}) as { readonly level?: LogLevel; readonly for?: string };
@@ -199,6 +204,13 @@ async function known(deps: ControlDeps, request: FastifyRequest): Promise<Princi
     if (error instanceof WrongTokensLimitedError) return null;
     throw error;
   }
+}
+
+/** @throws invalid_parameter: a second that only some minutes have */
+function instant(parameter: string, text: string): number {
+  const ms = Date.parse(text);
+  if (Number.isNaN(ms)) throw new InvalidParameterError(parameter, 'must be an RFC 3339 instant such as 2026-11-21T00:00:00Z');
+  return ms;
 }
 
 function named<T extends { readonly name: string }>(all: readonly T[], request: FastifyRequest, what: string): T {

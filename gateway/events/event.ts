@@ -35,6 +35,8 @@ export type Kind = keyof typeof KINDS;
 
 /** In place of a worker's slot: the stream is that of an imported log (docs/decisions/0030-imported-logs.md). Its rows have times of their own, whenever they were written. */
 export const IMPORT_WORKER = 65_535;
+/** In place of a worker's slot: no worker wrote the stream, it stands for a gap in the record (gap-stream.ts). */
+export const GAP_WORKER = 65_534;
 
 export const outcomeId = (name: Outcome): number => OUTCOMES[name].id;
 

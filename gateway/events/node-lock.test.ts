@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 import type { ErrorCode } from '../../errors/codes.js';
 import { TidegateError } from '../../errors/tidegate-error.js';
 import { requires } from '../../test/harness/requires.js';
+import { noteSeen } from './dir-identity.js';
 import { isLocked, lockDescriptor, openLocked } from './kernel-lock.js';
 import { NODE_LOCK, NodeLock } from './node-lock.js';
 
@@ -82,6 +83,7 @@ test('a holder in another PID namespace is seen, and named as being elsewhere', 
 test('a copy of a directory whose node runs is refused, and taken when it does not run any more', { skip }, async () => {
   const [original, copy] = [join(folder, 'original'), join(folder, 'copy')];
   mkdirSync(original);
+  noteSeen(original, Date.now(), true);
   const { process: running } = await holder(original);
   cpSync(original, copy, { recursive: true, preserveTimestamps: true });
   await assert.rejects(NodeLock.take(copy), refusedAs('data_dir_copied'));
@@ -92,7 +94,11 @@ test('a copy of a directory whose node runs is refused, and taken when it does n
   again.release();
   const taken = await NodeLock.take(copy);
   taken.release();
+  // as the supervisor does once it has the directory
+  noteSeen(copy, Date.now(), true);
+  const beside = await NodeLock.take(original);
   (await NodeLock.take(copy)).release();
+  beside.release();
 });
 
 test('a torn or foreign text in the file is nobody\'s', { skip }, async () => {

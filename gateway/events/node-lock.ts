@@ -4,12 +4,13 @@
  *
  * The text is padded to LOCK_BYTES and written in place: a disk without room can be started on, and the file that is locked stays the one of that name.
  */
-import { closeSync, fstatSync, fsyncSync, readFileSync, statSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, readFileSync, writeSync } from 'node:fs';
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { TidegateError } from '../../errors/tidegate-error.js';
+import { isOf, readIdentity } from './dir-identity.js';
 import { isLocked, lockDescriptor, openLocked, type LockAttempt } from './kernel-lock.js';
 import { isAlive, ownIdentity, pidNamespace, type ProcessIdentity } from './process-life.js';
 
@@ -26,9 +27,6 @@ interface LockText extends ProcessIdentity {
   readonly host: string;
   /** Absolute, as the holder sees it. */
   readonly dataDir: string;
-  /** Of this very file: a copy has others. Decimal; '0': the file system has none. */
-  readonly inode: string;
-  readonly birthNs: string;
 }
 
 export interface NodeLockOptions {
@@ -89,7 +87,7 @@ export class NodeLock {
   /** Of a lock that is held alone: checks whose directory it is, and writes this run's name. Closes the descriptor where it throws. */
   static #begin(path: string, dataDir: string, fd: number, program: string | undefined): NodeLock {
     try {
-      mustBeTheOriginal(path, fd);
+      mustBeTheOriginal(path, dataDir);
       const run = randomBytes(8).toString('hex');
       failing(path, () => { writeText(fd, run, dataDir); });
       // who takes it between the two has it, and writes a name of its own
@@ -107,23 +105,17 @@ export class NodeLock {
  * Two nodes of one spool would ship the same streams to different ends.
  * @throws data_dir_copied
  */
-function mustBeTheOriginal(path: string, fd: number): void {
+function mustBeTheOriginal(path: string, dataDir: string): void {
   const text = readText(path);
-  const { ino, birthtimeNs } = fstatSync(fd, { bigint: true });
-  if (text === null || isOfFile(text, ino, birthtimeNs)) return;
+  const identity = readIdentity(dataDir);
+  if (text === null || identity === null || isOf(dataDir, identity)) return;
   const there = join(text.dataDir, NODE_LOCK);
-  const original = statSync(there, { throwIfNoEntry: false, bigint: true });
-  const runs = isAlive(text.pid, text.pidStart, text.bootId) || (original !== undefined && isOfFile(text, original.ino, original.birthtimeNs) && isLocked(there));
+  const runs = isAlive(text.pid, text.pidStart, text.bootId) || (isOf(text.dataDir, identity) && isLocked(there));
   if (runs) throw new TidegateError('data_dir_copied', `${path} is a copy of ${there}, and a node runs on that`);
 }
 
-function isOfFile(text: LockText, inode: bigint, birthNs: bigint): boolean {
-  return text.inode === String(inode) && (text.birthNs === '0' || birthNs === 0n || text.birthNs === String(birthNs));
-}
-
 function writeText(fd: number, run: string, dataDir: string): void {
-  const { ino, birthtimeNs } = fstatSync(fd, { bigint: true });
-  const text: LockText = { run, ...ownIdentity(), pidNamespace: pidNamespace(), host: hostname(), dataDir, inode: String(ino), birthNs: String(birthtimeNs) };
+  const text: LockText = { run, ...ownIdentity(), pidNamespace: pidNamespace(), host: hostname(), dataDir };
   const bytes = Buffer.from(`${JSON.stringify(text)}\n`.padEnd(LOCK_BYTES));
   for (let at = 0; at < bytes.length;) at += writeSync(fd, bytes, at, bytes.length - at, at);
   fsyncSync(fd);

@@ -18,6 +18,7 @@ import type { RestartStatus } from '../control/restart-status.js';
 import { createControlServer, createReportsServer } from '../control/server.js';
 import { controlToken } from '../control/token.js';
 import { WrongTokens } from '../control/wrong-tokens.js';
+import { noteSeen } from '../events/dir-identity.js';
 import { readDrops, type StreamDrops } from '../events/drop-page.js';
 import { IMPORT_WORKER } from '../events/event.js';
 import { bootId } from '../events/process-life.js';
@@ -30,6 +31,7 @@ import { systemClock } from '../policies/limits/clock.js';
 import { Collecting, type CollectorNews } from './collecting.js';
 import { Configuration } from './configuration.js';
 import { takeDataDir, type HeldDataDir } from './data-dir.js';
+import { declareGap } from './declared-gap.js';
 import { DropWatch } from './drop-watch.js';
 import { Identities } from './identities.js';
 import { Ledger } from './ledger/ledger.js';
@@ -38,6 +40,7 @@ import type { TailDrops } from './ledger/recorded-use.js';
 import { NodeScrape } from './node-scrape.js';
 import { checkPart, collects, sayDoubts, serves, shapeOf, type Part } from './part.js';
 import type { SupervisorMessage } from './protocol.js';
+import { noticeCopy } from './put-back.js';
 import { QuotaUses, type QuotaUse } from './quota-use/quota-use.js';
 import { recordedToday, recordedUse } from './recorded-today.js';
 import { listenAt, ReportsListener } from './reports-listener.js';
@@ -79,6 +82,7 @@ export interface SupervisorOptions {
 
 const LEDGER_EVERY_MS = 50;
 const METRICS_EVERY_MS = 1000;
+const SEEN_EVERY_MS = 1000;
 const METRICS_WITHIN_MS = 250;
 const USES_KEPT_MS = 500;
 const USE_EVERY_MS = 1000;
@@ -117,6 +121,7 @@ export class Supervisor {
   #wasComplete = false;
   #restart: RestartStatus | null = null;
   #stopping = false;
+  #seenTold = false;
 
   private constructor(options: SupervisorOptions, configuration: Configuration, metrics: NodeMetrics, lock: HeldDataDir, shipping: Shipping, sharing: Sharing) {
     const { runDir, part, log } = options;
@@ -202,6 +207,7 @@ export class Supervisor {
     // one that is started again goes on without it
     if (isFirst) tryLogFile(configuration.inForce, null);
     const lock = await takeDataDir(dataDir, options.takeRun);
+    noticeCopy({ dataDir, node: config.node ?? '', serves: serves(part), log }, Date.now());
     configuration.begin();
     const shipping = await Shipping.open(configuration.inForce, log);
     const sharing = await Sharing.open(configuration.inForce, log, serves(part));
@@ -268,6 +274,7 @@ export class Supervisor {
     await this.#collecting.close();
     this.#ledger.close();
     this.#metrics.close();
+    this.#noteSeen();
     this.#lock.release();
   }
 
@@ -279,6 +286,7 @@ export class Supervisor {
     // before workers are told
     await this.#tracing.configure(inForce);
     this.#settleEnded();
+    this.#noteSeen();
     this.#hub.setConfig(messageOf(inForce));
     await this.#hub.listen();
     this.#keeper.start();
@@ -288,6 +296,7 @@ export class Supervisor {
     this.#webhooks.start();
     this.#timers = [
       setInterval(() => { this.#ledger.tick(); }, LEDGER_EVERY_MS),
+      setInterval(() => { this.#noteSeen(); }, SEEN_EVERY_MS),
       setInterval(() => { void this.#hub.collectMetrics(METRICS_WITHIN_MS).then(() => { this.#drops.look(this.#metrics.recording); }); }, METRICS_EVERY_MS),
       setInterval(() => { void this.#uses.refresh(false).then(() => { this.#webhooks.tick(); }); }, USE_EVERY_MS),
     ];
@@ -299,6 +308,17 @@ export class Supervisor {
     await this.#reports.move(reports);
     this.#log.info({ config_version: inForce.version, control: address, ...(reports === undefined ? {} : { reports }), node: inForce.config.node, part: this.#options.part, data_dir: inForce.dataDir }, 'the data directory is held; the control origin listens');
     sayDoubts(this.#options.part, inForce.config, this.#log);
+  }
+
+  /** A copy of the directory lacks what is answered from now on. While that cannot be noted, on a full disk say, a copy is taken for older than it is. */
+  #noteSeen(): void {
+    try {
+      noteSeen(this.#configuration.inForce.dataDir, Date.now(), false);
+      this.#seenTold = false;
+    } catch (error) {
+      if (!this.#seenTold) this.#log.error({ code: 'data_dir_unusable', err: error }, 'that the data directory is in use cannot be noted in it; trying again each second');
+      this.#seenTold = true;
+    }
   }
 
   /** The control token of the configuration in force, from now on. @throws TidegateError data_dir_unusable */
@@ -448,6 +468,7 @@ export class Supervisor {
         this.#options.onRestart();
         return (this.#restart?.number ?? 0) + 1;
       },
+      declareGap: (fromMs, toMs) => declareGap(configuration.inForce, { fromMs, toMs: toMs ?? this.#startedAt.getTime() }, Date.now(), this.#log),
       logLevel: () => this.#nodeLog.status,
       setLogLevel: (level, forMs) => this.#nodeLog.set(level, forMs),
       resetLogLevel: () => this.#nodeLog.reset(),
