@@ -1,10 +1,13 @@
 /** What is missing in the record, or late, or not as it should be, where events come through Kafka: judged from the store alone, by any collector. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { test } from 'node:test';
 import type { StreamFacts } from '../../../gateway/events/chunk.js';
+import { GAP_WORKER } from '../../../gateway/events/event.js';
+import { putGap } from '../../../gateway/events/gap-stream.js';
+import { Shipper } from '../../../gateway/events/shipper/shipper.js';
 import { eventually } from '../../../test/harness/deadline.js';
 import { TestKafka } from '../../../test/harness/kafka.js';
 import { requires } from '../../../test/harness/requires.js';
@@ -94,6 +97,26 @@ test('every gap below the last logged seq is missing within a minute, of living 
 
   assert.ok(first.reasons.includes('nothing was ever heard of node node-z, which is expected'), first.reasons.join('\n'));
   assert.deepEqual(first.warnings, ['2 nodes call themselves node-a (instance-a, instance-b): give each its own name']);
+
+  // a node whose data directory was put back: its gap goes as a stream does, and is gone from its spool
+  const spoolDir = join(dataDir, 'put-back');
+  mkdirSync(spoolDir);
+  const [fromMs, toMs] = [now - 10 * DAY_MS, now - 9 * DAY_MS];
+  putGap(spoolDir, { node: 'node-a', fromMs, toMs }, ['test']);
+  const shipper = new Shipper({ spoolDir, instance: 'i'.repeat(32), settings: topic.settings, log: silentLog });
+  shipper.start();
+  t.after(() => shipper.stop(0));
+  await eventually('the gap is read', async () => {
+    await log.step();
+    return (await store.query(`SELECT 1 FROM tidegate.streams FINAL WHERE worker = ${GAP_WORKER}`)).length > 0 ? true : null;
+  }, 60_000, 0);
+  await eventually('it is gone from the spool', () => (readdirSync(spoolDir).length === 0 ? true : null));
+  for (const by of [log, other]) {
+    const of = async (time: { readonly fromMs: number; readonly toMs: number }): Promise<readonly string[]> => (await completeness(store, await by.facts(now, now), { ...time, nowMs: now })).reasons;
+    assert.deepEqual(await of({ fromMs: fromMs + 1000, toMs: fromMs + 2000 }), [`the data directory of node node-a went back to how it was at ${new Date(fromMs).toISOString()}: what the node answered from then until ${new Date(toMs).toISOString()} may be missing`]);
+    assert.deepEqual(await of({ fromMs: toMs, toMs: toMs + DAY_MS }), []);
+  }
+
   const silent = await judge(log, Date.now() + 70_000);
   assert.match(silent.reasons.join('\n'), /is silent since/);
 });
