@@ -69,6 +69,10 @@ export abstract class ActiveExchange extends ExchangeFacts implements UpstreamSi
 
   refuse(refusal: Refusal): void {
     const { code, outcome, detail } = refusal;
+    if (!this.ended) {
+      this.refusalLabel = refusal.label;
+      if (outcome === 'unauthenticated') this.pipeline.wrongCredentials.note(this, refusal);
+    }
     this.fail(outcome, code, detail);
   }
 

@@ -6,6 +6,7 @@ import type { CompiledApp, CompiledRoute, Snapshot } from './config/snapshot.js'
 import { monotonicMs } from './deadlines.js';
 import { KINDS, METHODS, PROTOCOLS, type EventFacts, type Method } from './events/event.js';
 import type { Label } from './events/labels.js';
+import { NOT_REFUSED } from './events/refusals.js';
 import type { LimitAnswer, PolicyExchange, Refusal } from './exchange.js';
 import type { Pipeline } from './pipeline.js';
 import type { RequestTrace } from './tracing/request-trace.js';
@@ -46,6 +47,7 @@ export abstract class ExchangeFacts implements PolicyExchange, EventFacts {
   quotaKey: string | null = null;
   /** Set before the pipeline sees it: what the listener itself found wrong. */
   preRefusal: Refusal | null = null;
+  refusalLabel: Label = NOT_REFUSED;
   /** For the Allow field of a 405; '': it is none. */
   allow = '';
   target: Target | null = null;

@@ -2,13 +2,27 @@
  * What the pipeline knows of a request, whatever listener or codec it came by. Policies read and set these fields; nothing here is
  * node's request or response object. One object a request, of one fixed shape; it is also what the event is encoded from.
  */
+import type { ErrorCode } from '../errors/codes.js';
 import type { CompiledApp, CompiledRoute, Snapshot } from './config/snapshot.js';
+import { encodeLabels, type Label } from './events/labels.js';
+import type { Outcome } from './events/outcomes.js';
+import { NOT_REFUSED, type Reason, type RefusedBy } from './events/refusals.js';
 
 /** Why a request goes no further. Made once, when the module or the snapshot is; `retryAfterSeconds` and quota fields live on the exchange. */
 export interface Refusal {
-  readonly code: import('../errors/codes.js').ErrorCode;
-  readonly outcome: import('./events/outcomes.js').Outcome;
+  readonly code: ErrorCode;
+  readonly outcome: Outcome;
+  /** For the client. */
   readonly detail: string;
+  /** For the operator: '' where the outcome says it all. */
+  readonly refusedBy: RefusedBy | '';
+  readonly reason: Reason | '';
+  /** encodeLabels(refusedBy, reason) */
+  readonly label: Label;
+}
+
+export function refusal(code: ErrorCode, outcome: Outcome, detail: string, refusedBy: Refusal['refusedBy'] = '', reason: Refusal['reason'] = ''): Refusal {
+  return { code, outcome, detail, refusedBy, reason, label: refusedBy === '' ? NOT_REFUSED : encodeLabels(refusedBy, reason) };
 }
 
 /**

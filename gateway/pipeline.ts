@@ -10,25 +10,27 @@ import { KINDS } from './events/event.js';
 import { encodeLabels } from './events/labels.js';
 import { formatRequestId } from './events/request-id.js';
 import type { Recorder } from './events/recorder.js';
-import type { Refusal } from './exchange.js';
+import { refusal, type Refusal } from './exchange.js';
 import { normalisePath } from './routing/normalise-path.js';
 import type { WorkerMetrics } from './metrics/worker-metrics.js';
 import type { RequestTrace } from './tracing/request-trace.js';
 import type { RequestTracing } from './tracing/request-tracing.js';
 import type { TracedRequest } from './tracing/traced-request.js';
+import { WrongCredentials } from './wrong-credentials.js';
 
 export interface PipelineLog {
   debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
   warn(fields: object, message: string): void;
   error(fields: object, message: string): void;
 }
 
-const ROUTE_NOT_FOUND: Refusal = { code: 'route_not_found', outcome: 'route_not_found', detail: 'no route matches this host, path, method and headers' };
-const METHOD_NOT_ALLOWED: Refusal = { code: 'method_not_allowed', outcome: 'route_not_found', detail: 'this path has routes of other methods only: see the Allow field' };
-const HIDDEN_PATH: Refusal = { code: 'bad_path', outcome: 'malformed_request', detail: 'without its ;parameters the path is another route\'s' };
+const ROUTE_NOT_FOUND = refusal('route_not_found', 'route_not_found', 'no route matches this host, path, method and headers', 'routing', 'no_route');
+const METHOD_NOT_ALLOWED = refusal('method_not_allowed', 'route_not_found', 'this path has routes of other methods only: see the Allow field', 'routing', 'method_not_allowed');
+const HIDDEN_PATH = refusal('bad_path', 'malformed_request', 'without its ;parameters the path is another route\'s');
 /** A segment's parameters. */
 const PARAMETERS = /(?:;|%3B)[^/]*/g;
-const POLICY_FAILED: Refusal = { code: 'internal_error', outcome: 'internal_error', detail: 'a policy failed' };
+const POLICY_FAILED = refusal('internal_error', 'internal_error', 'a policy failed');
 
 /** The part of the lease book that the end of a request needs. */
 export interface QuotaBook {
@@ -60,6 +62,7 @@ export class Pipeline {
   readonly recorder: Recorder;
   readonly metrics: WorkerMetrics;
   readonly log: PipelineLog;
+  readonly wrongCredentials: WrongCredentials;
   readonly noLabel = encodeLabels('');
   readonly #quotas: QuotaBook;
   readonly #spans: SpanSink;
@@ -73,6 +76,7 @@ export class Pipeline {
     this.recorder = parts.recorder;
     this.metrics = parts.metrics;
     this.log = parts.log;
+    this.wrongCredentials = new WrongCredentials(parts.log);
     this.#quotas = parts.quotas;
     this.#spans = parts.spans;
     parts.recorder.beforeFrame(() => { this.#recordEnded(); });

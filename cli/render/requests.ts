@@ -21,6 +21,8 @@ export interface RequestsAnswer {
     /** `import`: a line of an imported log. */
     readonly kind: string;
     readonly path: string;
+    /** The operator's: absent in an app's own list. */
+    readonly reason?: string;
     readonly duration_us: number;
   }[];
   readonly next: string | null;
@@ -34,9 +36,9 @@ export function renderRequests(terminal: Terminal, { from, to, clipped, rows, ne
     { head: 'time (UTC)', align: 'left' }, { head: 'app', align: 'left', shrinks: true }, { head: 'route', align: 'left', shrinks: true }, { head: 'method', align: 'left' },
     ...(withPaths ? [{ head: 'path', align: 'left', shrinks: true } as const] : []),
     { head: 'status', align: 'right' }, { head: 'ms', align: 'right' }, { head: 'outcome', align: 'left', shrinks: true }, { head: 'id', align: 'left' },
-  ], rows.map(({ id, time, app, service, route, method, path, kind, status, outcome, duration_us: durationUs }) => [
+  ], rows.map(({ id, time, app, service, route, method, path, kind, status, outcome, reason = '', duration_us: durationUs }) => [
     `${time.slice(5, 19).replace('T', ' ')}${kind === 'import' ? '*' : ''}`, app === '' ? '-' : app, service === '' ? '-' : `${service}/${route}`, method, ...(withPaths ? [path === '' ? '-' : path] : []),
-    { text: status === 0 ? '-' : String(status), ...(styleOf(status) === null ? {} : { style: styleOf(status) as Style }) }, milliseconds(durationUs / 1000), outcome, id,
+    { text: status === 0 ? '-' : String(status), ...(styleOf(status) === null ? {} : { style: styleOf(status) as Style }) }, milliseconds(durationUs / 1000), reason === '' ? outcome : `${outcome}: ${reason}`, id,
   ]));
   const imported = rows.some(({ kind }) => kind === 'import') ? styled(terminal, 'dim', '* imported from a log, no request that this gateway served\n') : '';
   return `${kept}${table}${imported}${next === null ? '' : styled(terminal, 'dim', `More: --cursor ${next}\n`)}`;

@@ -129,10 +129,10 @@ test('a request is found by its id, by its own app and the operator only', async
   assert.deepEqual({ ...body, stored_at: '' }, {
     id, time: '2026-11-21T10:07:15.250Z', stream: STREAM, node: 'n1', worker: 2, seq: 4, ordinal: 4, app: 'acme', service: 'catalogue', route: 'items',
     target: 'http://127.0.0.1:9001', method: 'GET', status: 200, outcome: 'answered', protocol: 'http/1.1', kind: 'request', duration_us: 2500, upstream_us: 2000,
-    bytes_in: 10, bytes_out: 20, requests: 1, counted: 1, billable: 1, attempts: 1, client: '10.0.0.0/24', path: '/items', trace_id: '', config_version: 'aaaaaaaaaaaa', stored_at: '',
+    bytes_in: 10, bytes_out: 20, requests: 1, counted: 1, billable: 1, attempts: 1, client: '10.0.0.0/24', path: '/items', trace_id: '', config_version: 'aaaaaaaaaaaa', refused_by: '', reason: '', stored_at: '',
   });
   const own = (await ask(`/v1/requests/${id}`, 'app:acme')).body;
-  assert.deepEqual(Object.keys(body).filter((name) => !(name in own)).sort(), ['config_version', 'node', 'target', 'worker'], 'how the operator\'s side is built is not told to apps');
+  assert.deepEqual(Object.keys(body).filter((name) => !(name in own)).sort(), ['config_version', 'node', 'reason', 'refused_by', 'target', 'worker'], 'how the operator\'s side is built is not told to apps');
   for (const query of ['target=x', 'config_version=x', 'group_by=target', 'group_by=app,config_version']) {
     const refused = await ask(`/v1/reports/traffic?${query}`, 'app:acme');
     assert.deepEqual([refused.status, refused.body['code'], String(refused.body['detail']).split(':')[0]], [403, 'operator_only', query.split('=')[0]], query);

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import type { RowVersion } from '../../gateway/events/event.js';
 import { requires } from '../../test/harness/requires.js';
 import { silentLog } from '../log/random-events.fixture.js';
 import { loadMigrations, migrate } from '../store/migrate.js';
@@ -25,9 +26,9 @@ before(() => { if (skip === false) folder = mkdtempSync(join(tmpdir(), 'tidegate
 after(() => { if (skip === false) rmSync(folder, { recursive: true, force: true }); });
 
 /** In one day, 3,000 rows of the first stream, then 1,000 of another in the same. */
-async function twoStreams(store: Store): Promise<void> {
+async function twoStreams(store: Store, version?: RowVersion): Promise<void> {
   for (const [stream, rows] of [[FIRST, 3000], [SECOND, 1000]] as const) {
-    const { plan, file } = stageRange(folder, stream, 0, rows, (seq) => DAY + seq);
+    const { plan, file } = stageRange(folder, stream, 0, rows, (seq) => DAY + seq, version);
     await store.insertRows(plan, file);
   }
 }
@@ -97,9 +98,9 @@ test('what was stored before the record began is judged by whole lives of stream
   const known = loadMigrations();
   await migrate(store, known.filter(({ version }) => version < 11));
   await store.command('ALTER TABLE tidegate.events MODIFY SETTING max_bytes_to_merge_at_max_space_in_pool = 1, max_bytes_to_merge_at_min_space_in_pool = 1');
-  await twoStreams(store);
+  await twoStreams(store, 1);
   // two days of one stream
-  const both = stageRange(folder, '00000000000000cc', 0, 500, (seq) => DAY + (seq < 200 ? 0 : DAY_MS) + seq);
+  const both = stageRange(folder, '00000000000000cc', 0, 500, (seq) => DAY + (seq < 200 ? 0 : DAY_MS) + seq, 1);
   await store.insertRows(both.plan, both.file);
   await migrate(store);
   const [fromMs, toMs] = [DAY, DAY + DAY_MS];

@@ -11,7 +11,7 @@ const EVENT = `lower(leftPad(hex(t.stream), 16, '0')) AS stream, toString(t.ordi
   formatDateTime(t.time, '%Y-%m-%dT%H:%i:%S.', 'UTC') || leftPad(toString(toUnixTimestamp64Milli(t.time) % 1000), 3, '0') || 'Z' AS time, toString(t.app) AS app, toString(t.service) AS service, toString(t.route) AS route,
   toString(t.target) AS target, toString(t.method) AS method, t.status AS status, toString(t.outcome) AS outcome, toString(t.protocol) AS protocol, toString(t.kind) AS kind, t.duration_us AS duration_us, t.upstream_us AS upstream_us,
   t.bytes_in AS bytes_in, t.bytes_out AS bytes_out, t.requests AS requests, t.counted AS counted, t.billable AS billable, t.attempts AS attempts, toString(t.client) AS client, toString(t.path) AS path, t.trace_id AS trace_id,
-  toString(t.config_version) AS config_version`;
+  toString(t.config_version) AS config_version, toString(t.refused_by) AS refused_by, toString(t.reason) AS reason`;
 
 /** As objects; numbers beyond 2^53 (ordinal, seq) and the stream as text. @throws as ReportStore.query */
 export async function* appRows(store: ReportStore, app: string, table: AppTable, asker: Asker): AsyncGenerator<Row> {

@@ -47,7 +47,7 @@ test('a frame that shares rows with another of the range, and is not it, is not 
 
 test('streams stand one behind the other', () => {
   const [a, b] = [new StreamPicker('a'.repeat(16), new SeqSet()), new StreamPicker('b'.repeat(16), new SeqSet())];
-  assert.deepEqual(together([a, b]), { pieces: [], rows: 0, runs: [], repeats: [], leaveOut: [], imports: [], paces: [] });
+  assert.deepEqual(together([a, b]), { pieces: [], version: 2, rows: 0, runs: [], repeats: [], leaveOut: [], imports: [], paces: [] });
 });
 
 test('of an imported log the days of its rows are told, of rows that are stored already none, and its repeats alarm nobody', () => {

@@ -7,8 +7,8 @@
  * Tables are partitioned by day, and each day of an insert is parts of its own: so a range has a bounded number of days of imported logs. What workers record is of
  * today. A frame of an import is of one day, which is its first row's.
  */
-import { IMPORT_WORKER } from '../../gateway/events/event.js';
-import { decodeRow, RowCursor } from '../../gateway/events/read-rows.js';
+import { IMPORT_WORKER, ROW_VERSION, type RowVersion } from '../../gateway/events/event.js';
+import { firstRow } from '../../gateway/events/read-rows.js';
 import { SeqSet, type SeqRun } from './seq-set.js';
 
 export interface SeqRunOfStream extends SeqRun {
@@ -33,6 +33,8 @@ export interface PickedRows {
   /** Rows as they lie in the frames. */
   readonly pieces: readonly Buffer[];
   readonly rows: number;
+  /** Of the rows in the pieces: another than today's where a range is made again that an older program had begun. */
+  readonly version: RowVersion;
   /** New seqs in it. */
   readonly runs: readonly SeqRunOfStream[];
   /** Frames that hold nothing new: none of their rows is in the pieces. */
@@ -92,7 +94,7 @@ export class StreamPicker {
   /** The day of a frame of an imported log; null: the stream is none. */
   importedDay(rows: Buffer): number | null {
     if (this.#imports === false) return null;
-    const { worker, timeMs } = decodeRow(new RowCursor(rows));
+    const { worker, timeMs } = firstRow(rows);
     this.#imports = worker === IMPORT_WORKER;
     return this.#imports ? Math.floor(timeMs / DAY_MS) : null;
   }
@@ -131,15 +133,16 @@ export class StreamPicker {
   pace(): number {
     const [first, last] = [this.pieces()[0], this.pieces().at(-1)];
     if (first === undefined || last === undefined) return 0;
-    const [a, b] = [decodeRow(new RowCursor(first)), decodeRow(new RowCursor(last))];
+    const [a, b] = [firstRow(first), firstRow(last)];
     const seconds = (b.timeMs - a.timeMs) / 1000 + (b.durationUs - a.durationUs) / 1e6;
     const pace = Math.round((b.seq - a.seq) / seconds);
     return pace > 0 && pace <= MOST_ROWS_A_SECOND ? pace : 0;
   }
 }
 
-export function together(parts: readonly StreamPicker[]): PickedRows {
+export function together(parts: readonly StreamPicker[], version: RowVersion = ROW_VERSION): PickedRows {
   return {
+    version,
     pieces: parts.flatMap((part) => part.pieces()),
     rows: parts.reduce((sum, part) => sum + part.rows, 0),
     runs: parts.flatMap((part) => part.runs),

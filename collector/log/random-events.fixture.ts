@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { METHODS, PROTOCOLS, type EventFacts } from '../../gateway/events/event.js';
 import { encodeLabels } from '../../gateway/events/labels.js';
 import { OUTCOMES, wasLetThrough, type Outcome } from '../../gateway/events/outcomes.js';
+import { NOT_REFUSED } from '../../gateway/events/refusals.js';
 import { Recorder } from '../../gateway/events/recorder.js';
 import { sealStream, updateMark } from '../../gateway/events/seal.js';
 import type { SpoolLog } from '../../gateway/events/spool-log.js';
@@ -69,7 +70,7 @@ export class RandomStream {
       bytesIn: Math.floor(random() * 1000), bytesOut: Math.floor(random() * 100_000), status, methodId: METHODS.GET, outcomeId: OUTCOMES[outcome].id,
       protocolId: PROTOCOLS['http/1.1'], kindId: interim ? 2 : 1, requests: interim ? 0 : 1, counted: 1, billable: 1, attempts: outcome === 'client_aborted' && random() < 0.5 ? 0 : 1,
       versionLabel: encodeLabels('0123456789ab'), routeLabel: encodeLabels(service, `route-${Math.floor(random() * 4)}`), appLabel: encodeLabels(appName), appName,
-      targetLabel: encodeLabels('http://10.0.0.1:8080'), client: '10.1.0.0/16', recordedPath: '', traceId: '',
+      targetLabel: encodeLabels('http://10.0.0.1:8080'), client: '10.1.0.0/16', recordedPath: '', traceId: '', refusalLabel: NOT_REFUSED,
     };
   }
 

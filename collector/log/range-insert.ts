@@ -2,7 +2,7 @@
 import { mkdirSync, rmSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import type { SpoolLog } from '../../gateway/events/spool-log.js';
-import { INSERT_SETTINGS, ROW_STRUCTURE, type InsertPlan } from '../store/insert-statement.js';
+import { INSERT_SETTINGS, ROW_STRUCTURES, type InsertPlan } from '../store/insert-statement.js';
 import type { Store } from '../store/store.js';
 import type { LogTotals } from './event-log.js';
 import { InsertCounts } from './insert-counts.js';
@@ -35,8 +35,8 @@ export class RangeInsert {
     return writeStaging(this.file(name), pieces, durable);
   }
 
-  plan(token: string, { paces, leaveOut }: PickedRows): InsertPlan {
-    return { token, structure: ROW_STRUCTURE, settings: INSERT_SETTINGS, paces, leaveOut };
+  plan(token: string, { version, paces, leaveOut }: PickedRows): InsertPlan {
+    return { token, structure: ROW_STRUCTURES[version], settings: INSERT_SETTINGS, paces, leaveOut };
   }
 
   /**

@@ -12,7 +12,8 @@ export const EVENT_SQL = `SELECT
   toString(t.method) AS method, t.status AS status, toString(t.outcome) AS outcome, toString(t.protocol) AS protocol, toString(t.kind) AS kind,
   t.duration_us AS duration_us, t.upstream_us AS upstream_us, t.bytes_in AS bytes_in, t.bytes_out AS bytes_out,
   t.requests AS requests, t.counted AS counted, t.billable AS billable, t.attempts AS attempts,
-  toString(t.client) AS client, toString(t.path) AS path, t.trace_id AS trace_id, toString(t.config_version) AS config_version
+  toString(t.client) AS client, toString(t.path) AS path, t.trace_id AS trace_id, toString(t.config_version) AS config_version,
+  toString(t.refused_by) AS refused_by, toString(t.reason) AS reason
 FROM tidegate.events AS t`;
 
 /** A long connection has several rows: the first (requests 1), then interim ones. Read whole, so that the last one's totals are seen. */
@@ -22,8 +23,8 @@ ORDER BY t.seq
 LIMIT 1000
 ${REPORT_SETTINGS}`;
 
-/** How the operator's side is built: not told to apps. */
-const OPERATOR_COLUMNS: ReadonlySet<string> = new Set(['node', 'worker', 'target', 'config_version']);
+/** How the operator's side is built, and why it refuses: not told to apps. */
+const OPERATOR_COLUMNS: ReadonlySet<string> = new Set(['node', 'worker', 'target', 'config_version', 'refused_by', 'reason']);
 
 /**
  * @returns the request's event, and under `interim` the later rows of a long connection

@@ -1,11 +1,11 @@
 /** Events put into the store as the collector does, without a spool. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { EVENT_COLUMNS, KINDS, METHODS, PROTOCOLS, type Kind, type Method, type Protocol } from '../../gateway/events/event.js';
+import { EVENT_COLUMNS, KINDS, METHODS, PROTOCOLS, ROW_VERSION, type Kind, type Method, type Protocol } from '../../gateway/events/event.js';
 import { OUTCOMES, type Outcome } from '../../gateway/events/outcomes.js';
 import type { EventRow } from '../../gateway/events/read-rows.js';
 import type { ChdbStore } from './chdb-store.js';
-import { insertSelect, quoted, ROW_STRUCTURE, type InsertPlan } from './insert-statement.js';
+import { insertSelect, quoted, ROW_STRUCTURES, type InsertPlan } from './insert-statement.js';
 import type { Store } from './store.js';
 
 export type MadeEvent = Partial<Omit<EventRow, 'method' | 'outcome' | 'protocol' | 'kind'>>
@@ -18,7 +18,7 @@ const ROWS_A_STATEMENT = 500;
 export async function insertEvents(store: Store, events: readonly MadeEvent[], paces: InsertPlan['paces'] = []): Promise<void> {
   const rows = events.map(valuesOf);
   for (let i = 0; i < rows.length; i += ROWS_A_STATEMENT) {
-    await store.command(insertSelect(`values(${quoted(ROW_STRUCTURE)}, ${rows.slice(i, i + ROWS_A_STATEMENT).join(', ')})`, paces));
+    await store.command(insertSelect(`values(${quoted(ROW_STRUCTURES[ROW_VERSION])}, ${rows.slice(i, i + ROWS_A_STATEMENT).join(', ')})`, paces));
   }
 }
 
@@ -26,7 +26,7 @@ export async function insertEvents(store: Store, events: readonly MadeEvent[], p
 export async function insertManyEvents(store: ChdbStore, events: readonly MadeEvent[], folder: string): Promise<void> {
   const file = join(folder, 'events.values');
   writeFileSync(file, events.map(valuesOf).join(','));
-  await store.command(insertSelect(`file(${quoted(file)}, 'Values', ${quoted(ROW_STRUCTURE)})`, []));
+  await store.command(insertSelect(`file(${quoted(file)}, 'Values', ${quoted(ROW_STRUCTURES[ROW_VERSION])})`, []));
 }
 
 const valuesOf = (event: MadeEvent): string => `(${EVENT_COLUMNS.map(([name]) => valueOf(event, name)).join(', ')})`;
@@ -61,5 +61,7 @@ function valueOf(event: MadeEvent, column: (typeof EVENT_COLUMNS)[number][0]): s
     case 'client': return quoted(event.client ?? '');
     case 'path': return quoted(event.path ?? '');
     case 'trace_id': return quoted(event.traceId ?? '');
+    case 'refused_by': return quoted(event.refusedBy ?? '');
+    case 'reason': return quoted(event.reason ?? '');
   }
 }

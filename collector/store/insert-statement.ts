@@ -2,7 +2,7 @@
  * The one INSERT by which events come into the store, as text. Whatever decides how many blocks it makes stands in it: the same token
  * with other blocks would double everything (tried).
  */
-import { EVENT_COLUMNS } from '../../gateway/events/event.js';
+import { columnsOf, ROW_VERSION, type RowVersion } from '../../gateway/events/event.js';
 
 /** What a range's insert is made of; kept in the manifest and used again as it stands. */
 export interface InsertPlan {
@@ -18,7 +18,11 @@ export interface InsertPlan {
 }
 
 /** Enums travel as their numbers. */
-export const ROW_STRUCTURE = EVENT_COLUMNS.map(([name, type]) => `${name} ${type === 'Enum8' ? 'Int8' : type}`).join(', ');
+const structureOf = (version: RowVersion): string => columnsOf(version).map(([name, type]) => `${name} ${type === 'Enum8' ? 'Int8' : type}`).join(', ');
+export const ROW_STRUCTURES: Readonly<Record<RowVersion, string>> = { 1: structureOf(1), 2: structureOf(2) };
+
+/** Of the rows in a plan's staging file. */
+export const rowVersionOf = ({ structure }: Pick<InsertPlan, 'structure'>): RowVersion => (structure === ROW_STRUCTURES[1] ? 1 : ROW_VERSION);
 
 /** More than any range has: the rows of a range are one block. */
 const ONE_BLOCK_ROWS = 4_000_000;
@@ -53,7 +57,8 @@ const STORED_DIFFERENTLY: Readonly<Record<string, readonly (readonly [column: st
 };
 const FOLDED: ReadonlySet<string> = new Set(['client', 'route', 'target', 'method', 'outcome', 'protocol', 'kind', 'attempts', 'requests', 'counted', 'billable']);
 
-const STORED = EVENT_COLUMNS.filter(([name]) => !FOLDED.has(name)).flatMap(([name]) => STORED_DIFFERENTLY[name] ?? [[name, name] as const]);
+const storedOf = (version: RowVersion): readonly (readonly [column: string, expression: string])[] =>
+  columnsOf(version).filter(([name]) => !FOLDED.has(name)).flatMap(([name]) => STORED_DIFFERENTLY[name] ?? [[name, name] as const]);
 
 /** @param file absolute path of the staging file, which the engine reads itself */
 export function insertFromFile(plan: InsertPlan, file: string, notAfterMs?: number): string {
@@ -77,15 +82,16 @@ function insertPlanned(plan: InsertPlan, source: string, notAfterMs: number | un
     ...(notAfterMs === undefined ? [] : [`throwIf(now() > toDateTime(${Math.floor(notAfterMs / 1000)}), 'begun after its deadline') = 0`]),
     ...plan.leaveOut.map(({ stream, first, last }) => `NOT (stream = 0x${stream} AND seq BETWEEN ${first} AND ${last})`),
   ];
-  return insertSelect(source, plan.paces, [`insert_deduplication_token = ${quoted(plan.token)}`, ...settings, ...more], into.table) + (where.length === 0 ? '' : ` WHERE ${where.join(' AND ')}`);
+  return insertSelect(source, plan.paces, [`insert_deduplication_token = ${quoted(plan.token)}`, ...settings, ...more], into.table, rowVersionOf(plan)) + (where.length === 0 ? '' : ` WHERE ${where.join(' AND ')}`);
 }
 
-/** @param source what has the columns of EVENT_COLUMNS, enums as their numbers */
-export function insertSelect(source: string, paces: InsertPlan['paces'], settings: readonly string[] = [], table = 'events'): string {
+/** @param source what has the columns of rows of that version, enums as their numbers; the table's others are left to their defaults */
+export function insertSelect(source: string, paces: InsertPlan['paces'], settings: readonly string[] = [], table = 'events', version: RowVersion = ROW_VERSION): string {
+  const stored = storedOf(version);
   const pace = paces.length === 0 ? 'toUInt32(0)'
     : `transform(stream, [${paces.map(({ stream }) => `toUInt64(0x${stream})`).join(', ')}], [${paces.map(({ rowsASecond }) => `toUInt32(${rowsASecond})`).join(', ')}], toUInt32(0))`;
-  return `INSERT INTO tidegate.${table} (${STORED.map(([column]) => column).join(', ')})${settings.length === 0 ? '' : ` SETTINGS ${settings.join(', ')}`}`
-    + ` WITH ${pace} AS row_pace SELECT ${STORED.map(([, expression]) => expression).join(', ')} FROM ${source}`;
+  return `INSERT INTO tidegate.${table} (${stored.map(([column]) => column).join(', ')})${settings.length === 0 ? '' : ` SETTINGS ${settings.join(', ')}`}`
+    + ` WITH ${pace} AS row_pace SELECT ${stored.map(([, expression]) => expression).join(', ')} FROM ${source}`;
 }
 
 /** Bit fields of one UInt64, the first in the lowest bits. */

@@ -17,7 +17,7 @@ import type { SpoolLog } from '../../gateway/events/spool-log.js';
 import { ERROR_CODES } from '../../errors/codes.js';
 import { TidegateError } from '../../errors/tidegate-error.js';
 import type { ClickHouseStore } from './clickhouse-store.js';
-import { insertDayBeside, INSERT_SETTINGS, quoted, type InsertPlan } from './insert-statement.js';
+import { insertDayBeside, INSERT_SETTINGS, quoted, rowVersionOf, type InsertPlan } from './insert-statement.js';
 import { COLUMNS, KEY, MEASURES, rolledUp, ROLLUPS, type Rollup } from './rollup-statement.js';
 
 /** How long others' inserts are waited for. */
@@ -56,7 +56,7 @@ interface Place {
  * @param file staging file @throws what the store throws: ask again
  */
 export async function mendRange(store: ClickHouseStore, plan: InsertPlan, file: string, log: SpoolLog | null, patience: MendPatience = PATIENCE): Promise<void> {
-  const range = await StagedRows.read(file, plan.leaveOut);
+  const range = await StagedRows.read(file, plan);
   const waits = { left: patience.looks, pauseMs: patience.pauseMs };
   // in this order: what is below is made of what is above
   for (const place of placesOf(store, plan, file, range)) await mend(place, plan.token, log, waits);
@@ -211,11 +211,13 @@ class StagedRows {
   /** Partition -> one row of it, and its minutes. */
   readonly days = new Map<string, { readonly row: Row; readonly minutes: Set<number> }>();
 
-  static async read(file: string, leaveOut: InsertPlan['leaveOut']): Promise<StagedRows> {
+  static async read(file: string, plan: InsertPlan): Promise<StagedRows> {
+    const { leaveOut } = plan;
+    const version = rowVersionOf(plan);
     const staged = new StagedRows();
     const cursor = new RowCursor(await readFile(file));
     for (let rows = 1; !cursor.done; rows++) {
-      const { stream, seq, ordinal, timeMs } = decodeRow(cursor);
+      const { stream, seq, ordinal, timeMs } = decodeRow(cursor, version);
       if (!leaveOut.some((out) => out.stream === stream && out.first <= seq && seq <= out.last)) staged.#add({ stream, seq, ordinal }, timeMs);
       if (rows % ROWS_A_TURN === 0) await nextTurn();
     }

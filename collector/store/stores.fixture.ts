@@ -4,10 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { sampleFacts } from '../../gateway/events/event-samples.fixture.js';
 import { RowEncoder } from '../../gateway/events/encoder.js';
+import { ROW_VERSION, type RowVersion } from '../../gateway/events/event.js';
 import { TestClickHouse } from '../../test/harness/clickhouse-server.js';
 import { ChdbStore } from './chdb-store.js';
 import { ClickHouseStore, type ClickHouseConnection } from './clickhouse-store.js';
-import { INSERT_SETTINGS, ROW_STRUCTURE, type InsertPlan } from './insert-statement.js';
+import { INSERT_SETTINGS, ROW_STRUCTURES, type InsertPlan } from './insert-statement.js';
 import type { Store } from './store.js';
 
 export const BACKENDS = ['chDB', 'ClickHouse over HTTP'] as const;
@@ -47,13 +48,22 @@ export function folderOf(t: { after(job: () => void): void }): string {
 
 export interface StagedRange { readonly file: string; readonly plan: InsertPlan }
 
-/** Rows `first` to `first + rows - 1` of a stream, as the collector stages a range: 20 apps, a row each 10 ms unless `timeMs` says otherwise. */
-export function stageRange(folder: string, stream: string, first: number, rows: number, timeMs = (seq: number): number => 1_795_260_000_000 + seq * 10): StagedRange {
+/**
+ * Rows `first` to `first + rows - 1` of a stream, as the collector stages a range: 20 apps, a row each 10 ms unless `timeMs` says otherwise.
+ * @param version 1: as a program staged it whose store was at a migration before 12
+ */
+export function stageRange(folder: string, stream: string, first: number, rows: number, timeMs = (seq: number): number => 1_795_260_000_000 + seq * 10, version: RowVersion = ROW_VERSION): StagedRange {
   const encoder = new RowEncoder(stream, 'node-a', 1);
-  for (let seq = first; seq < first + rows; seq++) encoder.append(sampleFacts(seq, { timeMs: timeMs(seq) }, { app: `app-${seq % 20}` }), seq);
+  const pieces: Buffer[] = [];
+  for (let seq = first; seq < first + rows; seq++) {
+    encoder.append(sampleFacts(seq, { timeMs: timeMs(seq) }, { app: `app-${seq % 20}` }), seq);
+    // it had no Strings for refusals, which are empty here
+    pieces.push(Buffer.from(version === 1 ? encoder.rows.subarray(0, -2) : encoder.rows));
+    encoder.clear();
+  }
   const file = join(folder, `${stream}-${first}.rows`);
-  writeFileSync(file, encoder.rows);
-  return { file, plan: { token: `range-${stream}-${first}-${rows}`, structure: ROW_STRUCTURE, settings: INSERT_SETTINGS, paces: [{ stream, rowsASecond: 100 }], leaveOut: [] } };
+  writeFileSync(file, Buffer.concat(pieces));
+  return { file, plan: { token: `range-${stream}-${first}-${rows}`, structure: ROW_STRUCTURES[version], settings: INSERT_SETTINGS, paces: [{ stream, rowsASecond: 100 }], leaveOut: [] } };
 }
 
 export interface StoredRows { readonly rows: number; readonly minutes: number; readonly quarters: number; readonly bytes: number; readonly edges: readonly (readonly [edge: number, delta: number])[] }

@@ -26,7 +26,7 @@ test('a store of the first version is migrated when it is opened and keeps what 
   const known = loadMigrations();
   await raw(async (store) => {
     assert.deepEqual(await migrate(store, known.slice(0, 1)), [1]);
-    const { plan, file } = stageRange(folder, STREAM, 0, 300);
+    const { plan, file } = stageRange(folder, STREAM, 0, 300, undefined, 1);
     await store.insertRows(plan, file);
     await store.command(`INSERT INTO tidegate.streams (stream, node, worker, opened_at, last_seq, proven, noted_at) SELECT 0x${STREAM}, 'n', 1, fromUnixTimestamp(1795260000), 299, true, fromUnixTimestamp(1795260300)`);
     await store.command("INSERT INTO tidegate.quarantine (stream, segment, from_offset, to_offset, reason, file) SELECT 1, 2, 3, 4, 'checksum', 'f'");
@@ -37,8 +37,8 @@ test('a store of the first version is migrated when it is opened and keeps what 
   assert.deepEqual(await store.query('SELECT log, instance, last_seq, toUnixTimestamp(marked_at) AS marked FROM tidegate.streams FINAL'), [{ log: '', instance: '', last_seq: 299, marked: 1_795_260_300 }]);
   assert.deepEqual(await store.query('SELECT log, reason, replayed_at FROM tidegate.quarantine FINAL'), [{ log: '', reason: 'checksum', replayed_at: null }]);
   // the same insert again is still recognised, and what is new is counted
-  for (const [first, rows] of [[0, 300], [300, 100]] as const) {
-    const { plan, file } = stageRange(folder, STREAM, first, rows);
+  for (const [first, rows, version] of [[0, 300, 1], [300, 100, 2]] as const) {
+    const { plan, file } = stageRange(folder, STREAM, first, rows, undefined, version);
     await store.insertRows(plan, file);
   }
   assert.deepEqual(await storedRows(store), eachOnce(400));

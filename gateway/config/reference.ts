@@ -1,6 +1,7 @@
 /** The published schema and the reference pages: rendered from the schema and the tables, so that they cannot tell another story. */
 import { ERROR_CODES } from '../../errors/codes.js';
 import { OUTCOMES } from '../events/outcomes.js';
+import { REASONS, REFUSED_BY } from '../events/refusals.js';
 import { describe } from './schema-check.js';
 import { ConfigSchema, FORMS } from './schema.js';
 import { isMap } from './variables.js';
@@ -115,10 +116,22 @@ export function renderOutcomes(): string {
     `| \`${name}\` | ${name === 'answered' ? 'if 5xx' : yes(entry.error)} | ${yes(entry.counted)} | ${yes(entry.billable)} | ${name === 'client_aborted' ? 'if tried' : yes(entry.letThrough)} | ${cell(entry.meaning)} |`);
   return `# Outcomes
 
-Rendered from \`gateway/events/outcomes.ts\` by \`npm run docs\`. Each request's event says how it ended. \`counted\`: against the app's daily quota; a service may override this and \`billable\` under \`outcomes\`. \`let through\`: sent to an upstream; only these stand in latency percentiles. A client may leave before its request has passed the policies: then no upstream was tried (\`attempts\` is 0), and it was not let through.
+Rendered from \`gateway/events/outcomes.ts\` and \`gateway/events/refusals.ts\` by \`npm run docs\`. Each request's event says how it ended. \`counted\`: against the app's daily quota; a service may override this and \`billable\` under \`outcomes\`. \`let through\`: sent to an upstream; only these stand in latency percentiles. A client may leave before its request has passed the policies: then no upstream was tried (\`attempts\` is 0), and it was not let through.
 
 | outcome | error | counted | billable | let through | meaning |
 |---|---|---|---|---|---|
 ${rows.join('\n')}
+
+## Why it was refused
+
+\`refused_by\` and \`reason\` of the event; both empty where it was let through, and where the outcome says it all. They are the operator's: the client is not told more than the answer's detail, and an app does not see them.
+
+| \`refused_by\` | who |
+|---|---|
+${Object.entries(REFUSED_BY).map(([name, meaning]) => `| \`${name}\` | ${cell(meaning)} |`).join('\n')}
+
+| \`reason\` | why |
+|---|---|
+${Object.entries(REASONS).map(([name, meaning]) => `| \`${name}\` | ${cell(meaning)} |`).join('\n')}
 `;
 }

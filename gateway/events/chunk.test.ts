@@ -34,7 +34,7 @@ const FRAMES = [frame(0), frame(2), frame(4)];
 
 test('frames come back as they were sent, by columns and as they lie in the spool', () => {
   const message = encodeFrames(STREAM, Buffer.concat(FRAMES));
-  assert.equal(message.headers.v, '2');
+  assert.equal(message.headers.v, '3');
   for (const sent of [message, asItLies(Buffer.concat(FRAMES))]) {
     const chunk = decodeChunk(received(sent));
     assert.ok(chunk.kind === 'frames');
@@ -62,7 +62,7 @@ test('rows that the store has no place for are not taken, by columns neither, an
   const encoder = new RowEncoder(STREAM, 'node-a', 1);
   encoder.append(sampleFacts(3, { outcomeId: 100 }), 2);
   const message = encodeFrames(STREAM, Buffer.concat([frame(0), encoder.frame(), frame(4)]));
-  assert.equal(message.headers.v, '2');
+  assert.equal(message.headers.v, '3');
   const chunk = decodeChunk(received(message));
   assert.ok(chunk.kind === 'unreadable');
   assert.equal(chunk.reason, 'rows');
@@ -104,7 +104,7 @@ test('a frame of another stream, of a newer version, or a newer chunk is not tak
   };
   assert.equal(reason(received(encodeFrames(STREAM, frame(0, '1111111111111111')))), 'frame_header');
   assert.equal(reason(received(encodeFrames(STREAM, newerFrame()))), 'newer');
-  assert.equal(reason(received(encodeFrames(STREAM, Buffer.concat(FRAMES)), { headers: { v: '3' } })), 'newer');
+  assert.equal(reason(received(encodeFrames(STREAM, Buffer.concat(FRAMES)), { headers: { v: '4' } })), 'newer');
   assert.equal(reason(received(encodeState(FACTS), { headers: { v: '2' } })), 'newer');
   assert.equal(reason(received(asItLies(Buffer.concat(FRAMES)), { headers: { t: 'other' } })), 'headers');
   assert.equal(reason({ key: Buffer.from(STREAM), value: Buffer.concat(FRAMES) }), 'headers');
@@ -134,7 +134,7 @@ test('a stream has one partition, and random streams fill all of them', () => {
 
 function newerFrame(): Buffer {
   const newer = frame(0);
-  newer.writeUInt16LE(2, 4);
+  newer.writeUInt16LE(3, 4);
   return resealHeader(newer);
 }
 

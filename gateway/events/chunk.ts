@@ -3,8 +3,9 @@
  *
  *   key      the stream, 16 hexadecimal digits
  *   headers  t  frames | state
- *            v  1 | 2
- *   value    frames, 2: whole frames of that stream, by columns (columns/pack-frames.ts)
+ *            v  1 | 2 | 3
+ *   value    frames, 3: whole frames of that stream, by columns (columns/pack-frames.ts)
+ *            frames, 2: the same, of rows of version 1; read, and written no more
  *            frames, 1: the same as they lie in the spool, header, payload and checksums, one behind the other; and damage
  *            state,  1: JSON, what is known of the stream (StreamFacts)
  *
@@ -16,12 +17,14 @@
  */
 import { packFrames, type ChunkFrame } from './columns/pack-frames.js';
 import { unpackFrames } from './columns/unpack-frames.js';
-import { findFrame, FRAME_HEADER_BYTES, FRAME_VERSION, parseFrameHeader, payloadIsSound, streamNumber } from './frame.js';
+import { ROW_VERSION, ROW_VERSIONS, type RowVersion } from './event.js';
+import { findFrame, FRAME_HEADER_BYTES, parseFrameHeader, payloadIsSound, streamNumber } from './frame.js';
+import { todaysRows } from './older-rows.js';
 import { rowsFit } from './rows-fit.js';
 
-/** By `v`: what was there first, and frames by columns. */
+/** By `v`: what was there first, and frames by columns: of rows of version 1, and of those of today. */
 const FIRST_VERSION = '1';
-const COLUMNS_VERSION = '2';
+const COLUMNS_VERSIONS: Readonly<Record<RowVersion, string>> = { 1: '2', 2: '3' };
 /** A topic's `max.message.bytes`: a frame has 4 MiB or less, and a request to Kafka no more than one of these beside other chunks. */
 export const MAX_MESSAGE_BYTES = 8 * 1024 * 1024;
 
@@ -90,15 +93,18 @@ export function partitionOf(stream: string, partitions: number): number {
 /** @param frames the bytes of whole frames of the stream, checked; or of damage */
 export function encodeFrames(stream: string, frames: Buffer): ChunkMessage {
   const columns = packFrames(stream, frames);
-  return { key: stream, headers: { t: 'frames', v: columns === null ? FIRST_VERSION : COLUMNS_VERSION }, value: columns ?? frames };
+  return { key: stream, headers: { t: 'frames', v: columns === null ? FIRST_VERSION : COLUMNS_VERSIONS[ROW_VERSION] }, value: columns ?? frames };
 }
 
 export function encodeState(facts: StreamFacts): ChunkMessage {
   return { key: facts.stream, headers: { t: 'state', v: FIRST_VERSION }, value: Buffer.from(JSON.stringify(facts)) };
 }
 
-/** Never throws: what cannot be read says why. */
-export function decodeChunk(message: ReceivedMessage): Chunk {
+/**
+ * Never throws: what cannot be read says why. Rows are of today's version, whatever version lies in the log.
+ * @param as 1: as a program read it that knew no later version: what is newer than that it could not read, and rows stay as they are
+ */
+export function decodeChunk(message: ReceivedMessage, as: RowVersion = ROW_VERSION): Chunk {
   const key = message.key?.toString('latin1') ?? '';
   const stream = STREAM.test(key) ? key : null;
   const unreadable = (reason: UnreadableReason, detail: string, frames: readonly ChunkFrame[] = []): Chunk => ({ kind: 'unreadable', stream, reason, detail, frames });
@@ -106,18 +112,18 @@ export function decodeChunk(message: ReceivedMessage): Chunk {
   const type = headerOf(message, 't');
   const version = headerOf(message, 'v');
   if (!/^\d{1,6}$/.test(version)) return unreadable('headers', 'the header v is missing or no number');
-  const byColumns = type === 'frames' && version === COLUMNS_VERSION;
-  if (version !== FIRST_VERSION && !byColumns) return unreadable('newer', `chunk version ${version}, and this reads ${FIRST_VERSION}, and ${COLUMNS_VERSION} of frames`);
+  const packed = type === 'frames' ? ROW_VERSIONS.find((one) => one <= as && COLUMNS_VERSIONS[one] === version) ?? null : null;
+  if (version !== FIRST_VERSION && packed === null) return unreadable('newer', `chunk version ${version}, and this reads ${FIRST_VERSION}, and ${Object.values(COLUMNS_VERSIONS).join(' and ')} of frames`);
   const value = message.value ?? Buffer.alloc(0);
   if (value.length === 0) return unreadable('empty', 'there is no value');
-  if (byColumns) {
-    const frames = unpackFrames(stream, value);
+  if (packed !== null) {
+    const frames = unpackFrames(stream, value, packed);
     if (frames === null) return unreadable('checksum', 'its columns are damaged');
-    const fit = frames.filter((frame) => rowsFit(stream, frame));
-    return fit.length === frames.length ? { kind: 'frames', stream, frames } : unreadable('rows', 'rows of it are not what their frame says', fit);
+    const fit = frames.flatMap((frame) => framesThatFit(stream, frame, packed, as));
+    return fit.length === frames.length ? { kind: 'frames', stream, frames: fit } : unreadable('rows', 'rows of it are not what their frame says', fit);
   }
   switch (type) {
-    case 'frames': return decodeFrames(stream, value);
+    case 'frames': return decodeFrames(stream, value, as);
     case 'state': {
       const facts = parseFacts(value, stream);
       return facts === null ? unreadable('state', 'the value is no state of this stream') : { kind: 'state', stream, facts };
@@ -126,8 +132,15 @@ export function decodeChunk(message: ReceivedMessage): Chunk {
   }
 }
 
+/** The frame, its rows of the version `as` or, if they are older and that is today's, made into it; nothing: its rows are not what it says. */
+function framesThatFit(stream: string, frame: ChunkFrame, version: RowVersion, as: RowVersion): ChunkFrame[] {
+  if (!rowsFit(stream, frame, version)) return [];
+  const rows = as === ROW_VERSION ? todaysRows(frame.rows, frame.count, version) : frame.rows;
+  return rows === null ? [] : [{ ...frame, rows }];
+}
+
 /** Damage costs what is damaged: reading goes on at the next sound frame. */
-function decodeFrames(stream: string, value: Buffer): Chunk {
+function decodeFrames(stream: string, value: Buffer, as: RowVersion): Chunk {
   const frames: ChunkFrame[] = [];
   let failure: { reason: UnreadableReason; detail: string } | null = null;
   for (let at = 0; at < value.length;) {
@@ -136,15 +149,15 @@ function decodeFrames(stream: string, value: Buffer): Chunk {
     if (header !== null && end <= value.length) {
       const rows = value.subarray(at + FRAME_HEADER_BYTES, end);
       const { version, firstSeq, count } = header;
-      if (version > FRAME_VERSION) {
-        failure ??= { reason: 'newer', detail: `frame version ${version} at byte ${at}, and this reads ${FRAME_VERSION}` };
+      if (version > as) {
+        failure ??= { reason: 'newer', detail: `frame version ${version} at byte ${at}, and this reads ${as}` };
         at = end;
         continue;
       }
       if (payloadIsSound(header, rows)) {
-        const frame = { firstSeq, count, rows };
-        if (rowsFit(stream, frame)) frames.push(frame);
-        else failure ??= { reason: 'rows', detail: `the rows of the frame at byte ${at} are not what its header says` };
+        const fit = framesThatFit(stream, { firstSeq, count, rows }, version as RowVersion, as);
+        frames.push(...fit);
+        if (fit.length === 0) failure ??= { reason: 'rows', detail: `the rows of the frame at byte ${at} are not what its header says` };
         at = end;
         continue;
       }

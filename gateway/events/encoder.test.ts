@@ -17,13 +17,13 @@ function roundTrip(...rows: readonly Parameters<typeof sampleFacts>[]): EventRow
 test('a row keeps every column', () => {
   const [row] = roundTrip([1, {
     timeMs: 1_795_260_000_123, durationUs: 86_400_000_001, upstreamUs: 17, bytesIn: 2 ** 40 + 3, bytesOut: 5, status: 599, methodId: 20, outcomeId: 12,
-    protocolId: 5, kindId: 2, requests: 0, counted: 0, billable: 1, attempts: 3, client: '2001:db8::', recordedPath: '/a/b', traceId: '0af7651916cd43dd8448eb211c80319c',
+    protocolId: 5, kindId: 2, requests: 0, counted: 0, billable: 1, attempts: 3, client: '2001:db8::', recordedPath: '/a/b', traceId: '0af7651916cd43dd8448eb211c80319c', refusalLabel: encodeLabels('rate_limit', ''),
   }]);
   assert.deepEqual(row, {
     stream: STREAM, node: 'node-ü', worker: 7, seq: 0, ordinal: 1, timeMs: 1_795_260_000_123, durationUs: 86_400_000_001, upstreamUs: 17, bytesIn: 2 ** 40 + 3,
     bytesOut: 5, status: 599, method: 'QUERY', outcome: 'rate_limited', protocol: 'grpc', kind: 'interim', requests: 0, counted: 0, billable: 1, attempts: 3,
     configVersion: '3f2a9c01b7de', service: 'catalogue', route: 'products', app: 'acme', target: 'http://127.0.0.1:9001', client: '2001:db8::', path: '/a/b',
-    traceId: '0af7651916cd43dd8448eb211c80319c',
+    traceId: '0af7651916cd43dd8448eb211c80319c', refusedBy: 'rate_limit', reason: '',
   });
 });
 

@@ -5,7 +5,7 @@
  *   stream prefix (stream u64, node String, worker u16: the same for every row, made once)
  *   seq, ordinal u64 | time i64 ms | duration_us, upstream_us, bytes_in, bytes_out u64 | status u16
  *   method, outcome, protocol, kind i8 | requests, counted, billable, attempts u8
- *   labels: config_version, service + route, app, target (copied) | client, path, trace_id (per event)
+ *   labels: config_version, service + route, app, target (copied) | client, path, trace_id (per event) | refused_by + reason (copied)
  *
  * u64 and i64 are written as two u32 (what travels is a safe integer; BigInt would allocate); a String is its length in bytes as LEB128, then UTF-8.
  * Labels are copied as whole u32, so the last may write up to three bytes of what comes next, which is written after it.
@@ -69,17 +69,17 @@ export class RowEncoder {
 
   /** Appends one row. `seq` goes on from the row before. What throws (facts that are none) leaves the buffer as it was. */
   append(facts: EventFacts, seq: number): void {
-    const { versionLabel, routeLabel, appLabel, targetLabel } = facts;
+    const { versionLabel, routeLabel, appLabel, targetLabel, refusalLabel } = facts;
     const prefix = this.#prefix;
-    // the most that the row can take: three Strings with two bytes of length each
-    const most = prefix.length + FIXED_BYTES + versionLabel.length + routeLabel.length + appLabel.length + targetLabel.length
-      + 3 * 2 + MAX_PATH_BYTES + 2 * MAX_SHORT_BYTES;
+    // the most that the row can take: three Strings with two bytes of length each, and what the last label writes beyond its end
+    const most = prefix.length + FIXED_BYTES + versionLabel.length + routeLabel.length + appLabel.length + targetLabel.length + refusalLabel.length
+      + 3 * 2 + MAX_PATH_BYTES + 2 * MAX_SHORT_BYTES + 3;
     if (this.#end + most > this.#buffer.length) this.#grow(this.#end + most);
     const view = this.#view;
     let at = writeLabel(view, this.#end, prefix);
     writeNumbers(view, at, facts, seq);
     at = writeLabels(view, at + FIXED_BYTES, versionLabel, routeLabel, appLabel, targetLabel);
-    at = writeTexts(this.#buffer, at, facts);
+    at = writeLabel(view, writeTexts(this.#buffer, at, facts), refusalLabel);
     if (this.#count === 0) this.#firstSeq = seq;
     this.#count++;
     this.#end = at;

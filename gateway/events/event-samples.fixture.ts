@@ -1,6 +1,7 @@
 /** Made-up events, for tests and measurements. */
 import { METHODS, PROTOCOLS, outcomeId, KINDS, type EventFacts } from './event.js';
 import { encodeLabels } from './labels.js';
+import { NOT_REFUSED } from './refusals.js';
 import type { SpoolLog } from './spool-log.js';
 
 export interface Names { readonly version: string; readonly service: string; readonly route: string; readonly app: string; readonly target: string }
@@ -15,7 +16,7 @@ export function sampleFacts(ordinal: number, changes: Partial<EventFacts> = {}, 
     methodId: METHODS.GET, outcomeId: outcomeId('answered'), protocolId: PROTOCOLS['http/1.1'], kindId: KINDS.request,
     requests: 1, counted: 1, billable: 1, attempts: 1,
     versionLabel: encodeLabels(version), routeLabel: encodeLabels(service, route), appLabel: encodeLabels(app), appName: app, targetLabel: encodeLabels(target),
-    client: '203.0.113.0', recordedPath: '/products/*', traceId: '',
+    client: '203.0.113.0', recordedPath: '/products/*', traceId: '', refusalLabel: NOT_REFUSED,
     ...changes,
   };
 }

@@ -17,7 +17,20 @@ export const EVENT_COLUMNS = [
   // labels
   ['config_version', 'String'], ['service', 'String'], ['route', 'String'], ['app', 'String'], ['target', 'String'],
   ['client', 'String'], ['path', 'String'], ['trace_id', 'String'],
+  // label: why it was refused; both '' where it was not (refusals.ts)
+  ['refused_by', 'String'], ['reason', 'String'],
 ] as const;
+
+/**
+ * Of a row, of the frame that it lies in, and of an insert that was begun with it. A row says nothing of its form, so each version has the columns of the one before it and more Strings at
+ * the end: an older row becomes one of today by empty Strings (older-rows.ts).
+ */
+export type RowVersion = 1 | 2;
+export const ROW_VERSION: RowVersion = 2;
+export const ROW_VERSIONS: readonly RowVersion[] = [1, 2];
+const COLUMNS_OF: Readonly<Record<RowVersion, number>> = { 1: EVENT_COLUMNS.length - 2, 2: EVENT_COLUMNS.length };
+
+export const columnsOf = (version: RowVersion): readonly (typeof EVENT_COLUMNS)[number][] => EVENT_COLUMNS.slice(0, COLUMNS_OF[version]);
 
 /** Enum8 values; never reused, never changed. `other` stands for methods outside the list. */
 export const METHODS = {
@@ -80,6 +93,8 @@ export interface EventFacts {
   /** The path as the service's record_path keeps it. */
   readonly recordedPath: string;
   readonly traceId: string;
+  /** encodeLabels(refused_by, reason); NOT_REFUSED of refusals.ts where it was let through. */
+  readonly refusalLabel: Label;
 }
 
 /** In place of an app's name in what is stored, once the app was erased. No app can be called so: names have no parentheses. */

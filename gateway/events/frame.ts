@@ -2,7 +2,7 @@
  * A frame: the rows of one turn of a worker's event loop, and the unit of repetition, of loss and of checking.
  *
  *    0  magic          4 bytes F7 54 46 FE
- *    4  version        u16   1
+ *    4  version        u16   2: that of its rows (RowVersion of event.ts); 1 is read
  *    6  reserved       u16   0
  *    8  payload bytes  u32   1 to 16 MiB
  *   12  count          u32   rows, 1 or more
@@ -10,7 +10,7 @@
  *   24  first seq      u64   the rows are first, first + 1, … first + count - 1
  *   32  payload crc    u32   CRC-32 of the payload
  *   36  header crc     u32   CRC-32 of bytes 0 to 35, so of the payload's too
- *   40  payload              rows: RowBinary in the order of EVENT_COLUMNS
+ *   40  payload              rows: RowBinary in the order of EVENT_COLUMNS, as many of them as the version has
  *
  * All little endian. The header keeps this layout in every version, so that an older reader can tell a newer frame from a damaged one, and step over it.
  * The header has a checksum of its own because a torn frame (the process was killed in its write, so it was never answered) must be told from a damaged
@@ -19,9 +19,10 @@
  * The magic's F7 and FE occur nowhere in UTF-8, and all text in rows is UTF-8: a client cannot write a path that looks like a frame.
  */
 import { crc32 } from 'node:zlib';
+import { ROW_VERSION } from './event.js';
 
 export const FRAME_HEADER_BYTES = 40;
-export const FRAME_VERSION = 1;
+export const FRAME_VERSION = ROW_VERSION;
 export const MAX_PAYLOAD_BYTES = 16 * 1024 * 1024;
 export const FRAME_MAGIC = Buffer.from([0xf7, 0x54, 0x46, 0xfe]);
 const MAGIC_LE = 0xfe4654f7;

@@ -3,7 +3,7 @@
  * not come here: it hands the bytes to the store as they are.
  */
 import { basename } from 'node:path';
-import { KINDS, METHODS, PROTOCOLS } from './event.js';
+import { KINDS, METHODS, PROTOCOLS, ROW_VERSION, type RowVersion } from './event.js';
 import { streamName } from './frame.js';
 import { OUTCOMES } from './outcomes.js';
 import { firstSeqOf, readFrames, STREAM_START, type StreamPosition, type UnreadableItem } from './read-segment.js';
@@ -44,6 +44,18 @@ export interface EventRow extends CountedRow {
   readonly client: string;
   readonly path: string;
   readonly traceId: string;
+  /** '' if it was not refused, or not said by whom. */
+  readonly refusedBy: string;
+  readonly reason: string;
+}
+
+/** What stands in a row before its labels, in the same places whatever its version. */
+export interface RowNumbers {
+  readonly worker: number;
+  readonly seq: number;
+  /** Moment of admission, ms since the epoch. */
+  readonly timeMs: number;
+  readonly durationUs: number;
 }
 
 /**
@@ -77,8 +89,19 @@ export function* decodeRows(rows: Buffer): Generator<EventRow> {
   while (!cursor.done) yield decodeRow(cursor);
 }
 
+/** Of the first row of a frame, or of a piece of frames. */
+export function firstRow(rows: Buffer): RowNumbers {
+  const cursor = new RowCursor(rows);
+  cursor.stream();
+  cursor.text();
+  const worker = cursor.u16();
+  const seq = cursor.u64();
+  cursor.u64();
+  return { worker, seq, timeMs: cursor.i64(), durationUs: cursor.u64() };
+}
+
 /** One row, in the order of EVENT_COLUMNS. */
-export function decodeRow(cursor: RowCursor): EventRow {
+export function decodeRow(cursor: RowCursor, version: RowVersion = ROW_VERSION): EventRow {
   return {
     stream: cursor.stream(), node: cursor.text(), worker: cursor.u16(),
     seq: cursor.u64(), ordinal: cursor.u64(), timeMs: cursor.i64(),
@@ -88,6 +111,7 @@ export function decodeRow(cursor: RowCursor): EventRow {
     requests: cursor.u8(), counted: cursor.u8(), billable: cursor.u8(), attempts: cursor.u8(),
     configVersion: cursor.text(), service: cursor.text(), route: cursor.text(), app: cursor.text(), target: cursor.text(),
     client: cursor.text(), path: cursor.text(), traceId: cursor.text(),
+    refusedBy: version === 1 ? '' : cursor.text(), reason: version === 1 ? '' : cursor.text(),
   };
 }
 

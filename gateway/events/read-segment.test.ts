@@ -150,12 +150,12 @@ test('a large damaged range is passed over, also where a header lies across two 
 test('a frame of a newer version is refused by name, stepped over, and its seqs are known', () => {
   const bytes = Buffer.from(whole);
   const at = edges[1] as number;
-  bytes.writeUInt16LE(2, at + 4);
+  bytes.writeUInt16LE(3, at + 4);
   bytes.writeUInt32LE(crc32(bytes.subarray(at, at + 36)), at + 36);
   const dir = streamWith(bytes);
   const items = itemsOf(dir);
   assert.deepEqual(unreadableOf(items), [{
-    kind: 'newer', at: { segment: 1, offset: at }, toOffset: edges[2], next: { segment: 1, offset: edges[2] }, version: 2, firstSeq: 1, count: 2,
+    kind: 'newer', at: { segment: 1, offset: at }, toOffset: edges[2], next: { segment: 1, offset: edges[2] }, version: 3, firstSeq: 1, count: 2,
   }]);
   assert.deepEqual(framesOf(items).map((frame) => frame.firstSeq), [0, 3, 4]);
   const told: UnreadableItem[] = [];

@@ -12,7 +12,9 @@
  */
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { basename } from 'node:path';
+import type { RowVersion } from './event.js';
 import { findFrame, FRAME_HEADER_BYTES, FRAME_VERSION, isTorn, parseFrameHeader, payloadIsSound } from './frame.js';
+import { todaysRows } from './older-rows.js';
 import { listSegments, parseSegmentHeader, SEGMENT_HEADER_BYTES, SEGMENT_VERSION, type SegmentFile } from './segment.js';
 import { readState } from './stream-state.js';
 
@@ -32,10 +34,11 @@ export interface FrameItem {
   readonly next: StreamPosition;
   readonly firstSeq: number;
   readonly count: number;
-  /** `count` rows of RowBinary. Its own memory: it stays valid. */
+  /** `count` rows of RowBinary, of today's version whatever the frame's. Its own memory: it stays valid. */
   readonly rows: Buffer;
-  /** The whole frame, of which `rows` is the end. */
+  /** The whole frame, as it lies there. */
   readonly frame: Buffer;
+  readonly version: RowVersion;
 }
 
 export interface CorruptItem {
@@ -117,9 +120,11 @@ export function* readSegment(file: SegmentFile, stream: string, offset: number, 
           continue;
         }
         const frame = window.bytes(at, end - at);
-        const rows = frame.subarray(FRAME_HEADER_BYTES);
-        if (payloadIsSound(header, rows)) {
-          yield { kind: 'frame', at: place(at), next: place(end), firstSeq, count, rows, frame };
+        const payload = frame.subarray(FRAME_HEADER_BYTES);
+        const version = header.version as RowVersion;
+        const rows = payloadIsSound(header, payload) ? todaysRows(payload, count, version) : null;
+        if (rows !== null) {
+          yield { kind: 'frame', at: place(at), next: place(end), firstSeq, count, rows, frame, version };
           at = end;
           continue;
         }

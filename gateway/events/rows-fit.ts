@@ -6,13 +6,20 @@
  */
 import type { ChunkFrame } from './columns/pack-frames.js';
 import { passString } from './columns/row-bytes.js';
-import { EVENT_COLUMNS, KINDS, METHODS, PROTOCOLS } from './event.js';
+import { columnsOf, EVENT_COLUMNS, KINDS, METHODS, PROTOCOLS, ROW_VERSION, type RowVersion } from './event.js';
 import { streamNumber } from './frame.js';
 import { OUTCOMES } from './outcomes.js';
 
 const WIDTHS: Readonly<Record<(typeof EVENT_COLUMNS)[number][1], number>> = { UInt8: 1, Enum8: 1, UInt16: 2, UInt64: 8, "DateTime64(3, 'UTC')": 8, String: 0 };
 /** From seq on: where each column of fixed width begins, and where the Strings do. */
-const { offsets, fixedBytes: FIXED_BYTES, strings: STRINGS } = layout();
+const { offsets, fixedBytes } = layout();
+/** From seq up to the first String. */
+export const FIXED_BYTES = fixedBytes;
+const BEFORE_SEQ = EVENT_COLUMNS.findIndex(([name]) => name === 'seq');
+
+const stringsIn = (version: RowVersion): number => columnsOf(version).slice(BEFORE_SEQ).filter(([, type]) => type === 'String').length;
+/** How many Strings stand at a row's end. */
+export const STRINGS: Readonly<Record<RowVersion, number>> = { 1: stringsIn(1), 2: stringsIn(2) };
 const TIME_HIGH = (offsets.get('time') as number) + 4;
 /** The enums that the rollups' views, and reports, name: by offset, and the numbers that have a name. */
 const NAMED = [['method', METHODS], ['outcome', Object.fromEntries(Object.entries(OUTCOMES).map(([name, { id }]) => [name, id]))], ['protocol', PROTOCOLS], ['kind', KINDS]]
@@ -20,7 +27,8 @@ const NAMED = [['method', METHODS], ['outcome', Object.fromEntries(Object.entrie
 /** High half of 2^50 ms: the engine adds durations to times, and refuses what is too large for it. */
 const LARGEST_TIME_HIGH = 2 ** 18;
 
-export function rowsFit(stream: string, { firstSeq, count, rows }: ChunkFrame): boolean {
+export function rowsFit(stream: string, { firstSeq, count, rows }: ChunkFrame, version: RowVersion = ROW_VERSION): boolean {
+  const strings = STRINGS[version];
   const { high, low } = streamNumber(stream);
   let at = 0;
   for (let i = 0; i < count; i++) {
@@ -31,7 +39,7 @@ export function rowsFit(stream: string, { firstSeq, count, rows }: ChunkFrame): 
     if (Math.abs(rows.readInt32LE(at + TIME_HIGH)) > LARGEST_TIME_HIGH) return false;
     for (const { offset, known } of NAMED) if (known[rows[at + offset] as number] === 0) return false;
     at += FIXED_BYTES;
-    for (let string = 0; string < STRINGS; string++) at = passString(rows, at);
+    for (let string = 0; string < strings; string++) at = passString(rows, at);
   }
   return at === rows.length;
 }
@@ -42,15 +50,13 @@ function knownOf(ids: readonly number[]): Uint8Array {
   return known;
 }
 
-function layout(): { readonly offsets: ReadonlyMap<string, number>; readonly fixedBytes: number; readonly strings: number } {
+function layout(): { readonly offsets: ReadonlyMap<string, number>; readonly fixedBytes: number } {
   const places = new Map<string, number>();
   let bytes = 0;
-  let strings = 0;
   const first = EVENT_COLUMNS.findIndex(([name]) => name === 'seq');
   for (const [name, type] of EVENT_COLUMNS.slice(first)) {
-    if (WIDTHS[type] === 0) strings++;
-    else places.set(name, bytes);
+    if (WIDTHS[type] > 0) places.set(name, bytes);
     bytes += WIDTHS[type];
   }
-  return { offsets: places, fixedBytes: bytes, strings };
+  return { offsets: places, fixedBytes: bytes };
 }

@@ -8,6 +8,7 @@ import { createClient } from '@clickhouse/client';
 import { RowEncoder } from './encoder.js';
 import { EVENT_COLUMNS, KINDS, METHODS, PROTOCOLS, outcomeId, type EventFacts } from './event.js';
 import { sampleFacts, type Names } from './event-samples.fixture.js';
+import { encodeLabels } from './labels.js';
 import { OUTCOMES, type Outcome } from './outcomes.js';
 import { decodeRows } from './read-rows.js';
 
@@ -37,6 +38,7 @@ test('ClickHouse reads every column of the rows as it was written', { skip: !has
     const rows: [Partial<EventFacts>, Partial<Names>][] = [
       [{}, {}],
       [{ durationUs: 2 ** 45 + 1, upstreamUs: 2 ** 32, bytesIn: 2 ** 33 + 7, bytesOut: Number.MAX_SAFE_INTEGER, status: 599, requests: 0, counted: 0, billable: 0, attempts: 255 }, {}],
+      [{ refusalLabel: encodeLabels('jwt', 'unknown_kid') }, {}],
       [{ timeMs: 0, client: '', recordedPath: '', traceId: '' }, { service: '', route: '', app: '', target: '', version: '' }],
       [{ client: '2001:db8::', recordedPath: `/ü/${'x'.repeat(900)}`, traceId: '0af7651916cd43dd8448eb211c80319c' }, { target: 't'.repeat(300), route: 'ü€' }],
       ...Object.values(METHODS).map((methodId): [Partial<EventFacts>, Partial<Names>] => [{ methodId }, {}]),
@@ -54,7 +56,7 @@ test('ClickHouse reads every column of the rows as it was written', { skip: !has
     const stored = await result.json<unknown[]>();
     const expected = [...decodeRows(encoder.rows)].map((row) => [
       row.stream, row.node, row.worker, row.seq, row.ordinal, row.timeMs, row.durationUs, row.upstreamUs, row.bytesIn, row.bytesOut, row.status, row.method, row.outcome,
-      row.protocol, row.kind, row.requests, row.counted, row.billable, row.attempts, row.configVersion, row.service, row.route, row.app, row.target, row.client, row.path, row.traceId,
+      row.protocol, row.kind, row.requests, row.counted, row.billable, row.attempts, row.configVersion, row.service, row.route, row.app, row.target, row.client, row.path, row.traceId, row.refusedBy, row.reason,
     ]);
     assert.equal(stored.length, rows.length);
     assert.deepEqual(stored, expected);

@@ -6,7 +6,7 @@ import { TidegateError } from '../../errors/tidegate-error.js';
 import type { AppConfig, RouteConfig } from '../config/schema.js';
 import type { CompiledApp } from '../config/snapshot.js';
 import { encodeLabels } from '../events/labels.js';
-import type { PolicyExchange, Refusal } from '../exchange.js';
+import { refusal as refusedAs, type PolicyExchange, type Refusal } from '../exchange.js';
 import { authenticationPolicy } from './authentication.js';
 import { authorisationPolicy } from './authorisation.js';
 import { buildIdentityIndex, type IdentityIndex } from './identity-index.js';
@@ -30,6 +30,7 @@ const token = await new SignJWT({}).setProtectedHeader({ alg: 'HS256' }).setIssu
 function exchangeWith(rawHeaders: string[], timeMs = 1_795_000_000_000): PolicyExchange {
   return { rawHeaders, timeMs, app: null, credential: 'none', claimHeaders: null } as unknown as PolicyExchange;
 }
+/** What is told to the client, and, for the operator, by whom it was refused and why. */
 async function authenticate(rawHeaders: string[], methods: RouteConfig['authentication'] = ['api_key', 'jwt'], index = identities): Promise<string> {
   const policy = authenticationPolicy(methods, index);
   assert.ok(policy !== null);
@@ -40,7 +41,7 @@ async function authenticate(rawHeaders: string[], methods: RouteConfig['authenti
   assert.equal(refusal.outcome, 'unauthenticated');
   assert.equal(exchange.app, null);
   assert.equal(exchange.credential, 'none');
-  return refusal.detail;
+  return `${refusal.detail} ${refusal.refusedBy}: ${refusal.reason}`;
 }
 
 test('a key is taken from X-Api-Key or as a bearer, and belongs to its app', async () => {
@@ -58,17 +59,17 @@ test('a key known before is answered without waiting', () => {
 });
 
 test('nothing, or something wrong, is refused with what to do', async () => {
-  const nothing = 'Send an API key in X-Api-Key, or a key or token in Authorization: Bearer.';
+  const nothing = 'Send an API key in X-Api-Key, or a key or token in Authorization: Bearer. authentication: no_credential';
   for (const headers of [[], ['Authorization', 'Basic dXNlcjpwYXNz'], ['Authorization', 'Bearer'], ['Authorization', 'Bearer '], ['Authorization', 'Bearerkey-of-acme'], ['X-Api-Kex', 'key-of-acme']]) {
     assert.equal(await authenticate(headers), nothing, headers.join(': '));
   }
   for (const key of ['', 'wrong', 'key-of-acm', 'key-of-acmeX', ' key-of-acme', sha256('key-of-acme'), 'key-of-acme, key-of-acme', 'x'.repeat(10_000)]) {
-    for (let round = 0; round < 2; round++) assert.equal(await authenticate(['X-Api-Key', key]), 'The API key is not valid.', key);
+    for (let round = 0; round < 2; round++) assert.equal(await authenticate(['X-Api-Key', key]), 'The API key is not valid. api_key: unknown_key', key);
   }
 });
 
 test('two credentials of one kind are refused, even the same one twice', async () => {
-  const twice = 'Send one credential of a kind only.';
+  const twice = 'Send one credential of a kind only. authentication: two_credentials';
   assert.equal(await authenticate(['X-Api-Key', 'key-of-acme', 'x-api-key', 'key-of-acme']), twice);
   assert.equal(await authenticate(['X-Api-Key', 'key-of-acme', 'Authorization', 'Bearer key-of-globex']), twice);
   assert.equal(await authenticate(['Authorization', 'Bearer key-of-globex', 'X-Api-Key', 'key-of-acme']), twice);
@@ -84,7 +85,9 @@ test('the methods of the route are tried in its order', async () => {
   assert.equal(await authenticate(wrongKey, ['api_key', 'jwt']), 'globex by jwt');
   const wrongToken = ['Authorization', `Bearer ${token}x`, 'X-Api-Key', 'key-of-acme'];
   assert.equal(await authenticate(wrongToken, ['jwt', 'api_key']), 'acme by api_key');
-  assert.equal(await authenticate(wrongToken, ['jwt']), 'The token is not valid.');
+  assert.equal(await authenticate(wrongToken, ['jwt']), 'The token is not valid. jwt: bad_signature');
+  // the last that was looked at is told
+  assert.equal(await authenticate(['X-Api-Key', 'wrong', 'Authorization', `Bearer ${token}x`], ['jwt', 'api_key']), 'The API key is not valid. api_key: unknown_key');
 });
 
 test('a method that the route does not name does not count', async () => {
@@ -102,9 +105,9 @@ test('the claims chosen by the app go upstream, and their headers are known to b
 test('a new snapshot without the key or the app ends what was remembered', async () => {
   assert.equal(await authenticate(['X-Api-Key', 'key-of-acme']), 'acme by api_key');
   const later = indexOf(compiled('acme', { keys: [{ id: 'k2', sha256: sha256('second-of-acme'), scopes: ['traffic'] }] }));
-  assert.equal(await authenticate(['X-Api-Key', 'key-of-acme'], ['api_key'], later), 'The API key is not valid.');
+  assert.equal(await authenticate(['X-Api-Key', 'key-of-acme'], ['api_key'], later), 'The API key is not valid. api_key: unknown_key');
   assert.equal(await authenticate(['X-Api-Key', 'second-of-acme'], ['api_key'], later), 'acme by api_key');
-  assert.equal(await authenticate(['Authorization', `Bearer ${token}`], ['jwt'], later), 'The token is not valid.');
+  assert.equal(await authenticate(['Authorization', `Bearer ${token}`], ['jwt'], later), 'The token is not valid. jwt: unknown_issuer');
 });
 
 test('a flood of wrong keys does not push out the good ones', async () => {
@@ -117,7 +120,7 @@ test('a flood of wrong keys does not push out the good ones', async () => {
 test('a key for reports alone is refused, and its holder is told why', async () => {
   const index = indexOf(compiled('acme', { keys: [{ id: 'r', sha256: sha256('reports-of-acme'), scopes: ['reports'] }] }));
   for (const headers of [['X-Api-Key', 'reports-of-acme'], ['Authorization', 'Bearer reports-of-acme']]) {
-    assert.equal(await authenticate(headers, ['api_key', 'jwt'], index), 'The API key is for reports, not for requests: its scopes lack traffic.');
+    assert.equal(await authenticate(headers, ['api_key', 'jwt'], index), 'The API key is for reports, not for requests: its scopes lack traffic. api_key: key_for_reports');
   }
 });
 
@@ -146,7 +149,7 @@ test('an app may call the services it names, and no other', () => {
   };
   assert.equal(ask('catalogue', acme), null);
   for (const [service, app] of [['orders', acme], ['catalogue', globex], ['catalogue', null]] as const) {
-    assert.deepEqual(ask(service, app), { code: 'forbidden', outcome: 'forbidden', detail: 'This app may not call this service.' });
+    assert.deepEqual(ask(service, app), refusedAs('forbidden', 'forbidden', 'This app may not call this service.', 'authorisation'));
   }
 });
 

@@ -1,17 +1,18 @@
 import type { RouteConfig } from '../config/schema.js';
-import type { Policy, PolicyExchange, Refusal } from '../exchange.js';
+import { refusal, type Policy, type PolicyExchange, type Refusal } from '../exchange.js';
+import type { Reason, RefusedBy } from '../events/refusals.js';
 import type { IdentityIndex } from './identity-index.js';
-import type { TokenFault, TokenIdentity } from './jwt.js';
+import { TOKEN_FAULTS, type TokenFault, type TokenIdentity } from './jwt.js';
 
 type Method = RouteConfig['authentication'][number];
 
-const refusal = (detail: string): Refusal => ({ code: 'unauthenticated', outcome: 'unauthenticated', detail });
-const NOTHING_SHOWN = refusal('Send an API key in X-Api-Key, or a key or token in Authorization: Bearer.');
-const SHOWN_TWICE = refusal('Send one credential of a kind only.');
-const WRONG_KEY = refusal('The API key is not valid.');
-const REPORTS_KEY = refusal('The API key is for reports, not for requests: its scopes lack traffic.');
-const WRONG_TOKEN = refusal('The token is not valid.');
-const EXPIRED_TOKEN = refusal('The token has expired.');
+const wrong = (detail: string, by: RefusedBy, reason: Reason): Refusal => refusal('unauthenticated', 'unauthenticated', detail, by, reason);
+const NOTHING_SHOWN = wrong('Send an API key in X-Api-Key, or a key or token in Authorization: Bearer.', 'authentication', 'no_credential');
+const SHOWN_TWICE = wrong('Send one credential of a kind only.', 'authentication', 'two_credentials');
+const WRONG_KEY = wrong('The API key is not valid.', 'api_key', 'unknown_key');
+const REPORTS_KEY = wrong('The API key is for reports, not for requests: its scopes lack traffic.', 'api_key', 'key_for_reports');
+/** The client learns no more of a token than that it has expired; the rest is the operator's. */
+const WRONG_TOKENS = Object.fromEntries(TOKEN_FAULTS.map((fault) => [fault, wrong(fault === 'expired' ? 'The token has expired.' : 'The token is not valid.', 'jwt', fault)])) as Readonly<Record<TokenFault, Refusal>>;
 
 /**
  * Finds the app by what the request shows: an API key (X-Api-Key, or a bearer without exactly two dots) or a JWT (a bearer with two).
@@ -77,25 +78,22 @@ class Authentication {
         if (token === null) continue;
         const result = this.#identities.tokens.check(token, exchange.timeMs);
         if (result instanceof Promise) {
-          return result.then((settled) => admitted(exchange, settled) ? null : this.#attempt(exchange, i + 1, key, token, tokenRefusal(settled)));
+          return result.then((settled) => (typeof settled === 'string' ? this.#attempt(exchange, i + 1, key, token, WRONG_TOKENS[settled]) : admit(exchange, settled)));
         }
-        if (admitted(exchange, result)) return null;
-        why = tokenRefusal(result);
+        if (typeof result !== 'string') return admit(exchange, result);
+        why = WRONG_TOKENS[result];
       }
     }
     return why;
   }
 }
 
-function admitted(exchange: PolicyExchange, result: TokenIdentity | TokenFault): boolean {
-  if (typeof result === 'string') return false;
-  exchange.app = result.app;
+function admit(exchange: PolicyExchange, { app, claimHeaders }: TokenIdentity): null {
+  exchange.app = app;
   exchange.credential = 'jwt';
-  exchange.claimHeaders = result.claimHeaders;
-  return true;
+  exchange.claimHeaders = claimHeaders;
+  return null;
 }
-
-const tokenRefusal = (fault: TokenIdentity | TokenFault): Refusal => (fault === 'expired' ? EXPIRED_TOKEN : WRONG_TOKEN);
 
 /** What follows `Bearer ` (in any case), or null. */
 function bearerOf(authorization: string): string | null {

@@ -1,7 +1,7 @@
 import type { RouteConfig } from '../config/schema.js';
-import type { Policy, Refusal } from '../exchange.js';
+import { refusal, type Policy } from '../exchange.js';
 
-const FORBIDDEN: Refusal = { code: 'forbidden', outcome: 'forbidden', detail: 'This app may not call this service.' };
+const FORBIDDEN = refusal('forbidden', 'forbidden', 'This app may not call this service.', 'authorisation');
 
 /** Lets an app through to the services that its configuration names. Null for an open route, where there is no app to ask for. */
 export function authorisationPolicy(service: string, methods: RouteConfig['authentication']): Policy | null {

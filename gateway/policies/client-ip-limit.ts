@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { Policy, PolicyExchange, Refusal } from '../exchange.js';
+import { refusal, type Policy, type PolicyExchange, type Refusal } from '../exchange.js';
 import { parseAddress } from './address.js';
 
 /**
@@ -125,7 +125,7 @@ export class ClientIpTable {
   }
 }
 
-const LIMITED: Refusal = { code: 'rate_limited', outcome: 'rate_limited', detail: 'Too many requests a second from this address.' };
+const LIMITED = refusal('rate_limited', 'rate_limited', 'Too many requests a second from this address.', 'client_ip');
 
 /** The policy of the gateway's (`name` `gateway`) or a service's (`service:NAME`) `limits.client_ip`; null if there is none. */
 export function clientIpLimitPolicy(name: string, rate: ClientIpRateConfig | undefined, table: ClientIpTable): Policy | null {

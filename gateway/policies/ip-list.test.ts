@@ -3,7 +3,7 @@ import { BlockList, isIP } from 'node:net';
 import { test } from 'node:test';
 import { TidegateError } from '../../errors/tidegate-error.js';
 import type { AppConfig } from '../config/schema.js';
-import type { PolicyExchange } from '../exchange.js';
+import { refusal as refusedAs, type PolicyExchange } from '../exchange.js';
 import { appIpListPolicy, compileCidrs, ipListPolicy } from './ip-list.js';
 
 const from = (clientAddress: string, app: string | null = null): PolicyExchange =>
@@ -14,7 +14,7 @@ test('deny wins over allow, and an allow list that is not empty allows only what
   assert.ok(policy !== null);
   for (const address of ['10.0.0.1', '10.6.7.1', '2001:db8:ffff::1', '::ffff:10.1.1.1', '10.7.7.8']) assert.equal(policy(from(address)), null, address);
   for (const address of ['10.6.6.1', '10.7.7.7', '11.0.0.1', '::1', '2001:db9::', '::ffff:10.6.6.9', '', 'nonsense']) {
-    assert.deepEqual(policy(from(address)), { code: 'ip_denied', outcome: 'ip_denied', detail: 'This address may not call.' }, address);
+    assert.deepEqual(policy(from(address)), refusedAs('ip_denied', 'ip_denied', 'This address may not call.', 'ip_list'), address);
   }
 });
 

@@ -1,6 +1,6 @@
 import { TidegateError } from '../../errors/tidegate-error.js';
 import type { AppConfig, IpListsConfig } from '../config/schema.js';
-import type { Policy, Refusal } from '../exchange.js';
+import { refusal, type Policy, type Refusal } from '../exchange.js';
 import { parseAddress, type AddressWords } from './address.js';
 
 /** A set of CIDR blocks; asked with the text of an address. */
@@ -115,7 +115,7 @@ function block(words: AddressWords, length: number): Range {
   return { first, last };
 }
 
-const DENIED: Refusal = { code: 'ip_denied', outcome: 'ip_denied', detail: 'This address may not call.' };
+const DENIED = refusal('ip_denied', 'ip_denied', 'This address may not call.', 'ip_list');
 
 /** Allows or refuses by address: deny wins; a list that is not empty allows only what it names; what is no address passes no list. */
 class AddressFilter {

@@ -54,18 +54,18 @@ test('accepts HS256, RS256, ES256 and EdDSA, each where it is the app\'s own', a
   const made = { HS256: await sign('HS256', secretKey), RS256: await sign('RS256', pairs.RS256.privateKey), ES256: await sign('ES256', pairs.ES256.privateKey), EdDSA: await sign('EdDSA', pairs.EdDSA.privateKey) };
   for (const algorithm of ['HS256', 'RS256', 'ES256', 'EdDSA'] as const) {
     const tokens = algorithm === 'HS256' ? hs() : tokensOf({ algorithm, jwks: 'file:k' }, { 'file:k': jwks([pairs[algorithm].publicKey], [pairs.RS256.publicKey], [pairs.ES256.publicKey]) });
-    for (const [name, token] of Object.entries(made)) assert.equal(await outcome(tokens, token), name === algorithm ? 'acme' : 'invalid', `${name} for ${algorithm}`);
+    for (const [name, token] of Object.entries(made)) assert.equal(await outcome(tokens, token), name === algorithm ? 'acme' : 'wrong_algorithm', `${name} for ${algorithm}`);
   }
 });
 
 test('`none`, and HMAC keyed with the public key, are refused', async () => {
   const tokens = rs([pairs.RS256.publicKey]);
   const payload = part({ iss: 'acme', exp: NOW + 60 });
-  for (const alg of ['none', 'None', 'NONE', '']) assert.equal(await outcome(tokens, `${part({ alg })}.${payload}.`), 'invalid', alg);
+  for (const alg of ['none', 'None', 'NONE', '']) assert.deepEqual([await outcome(tokens, `${part({ alg })}.${payload}.`), await outcome(tokens, `${part({ alg })}.${payload}.AA`)], ['malformed_token', 'wrong_algorithm'], alg);
   const pem = pairs.RS256.publicKey.export({ type: 'spki', format: 'pem' });
   for (const key of [pem, pem.toString().trim(), jwks([pairs.RS256.publicKey])]) {
     const head = `${part({ alg: 'HS256' })}.${payload}`;
-    assert.equal(await outcome(tokens, `${head}.${createHmac('sha256', key).update(head).digest('base64url')}`), 'invalid');
+    assert.equal(await outcome(tokens, `${head}.${createHmac('sha256', key).update(head).digest('base64url')}`), 'wrong_algorithm');
   }
   assert.throws(() => tokensOf({ algorithm: 'HS256', secret: pem.toString() }), (error) => error instanceof TidegateError && error.code === 'config_value');
 });
@@ -73,27 +73,30 @@ test('`none`, and HMAC keyed with the public key, are refused', async () => {
 test('a tampered or malformed token is refused at once and never thrown about', async () => {
   const tokens = hs();
   const [header, , signature] = (await sign('HS256', secretKey)).split('.') as [string, string, string];
-  const forged = [`${header}.${part({ iss: 'acme', exp: NOW + 1e6 })}.${signature}`, `${header}.${part({ iss: 'acme', exp: NOW + 60 })}.`, '..', 'a.b.c', `${header}..${signature}`,
-    `${part('null')}.${part({ iss: 'acme', exp: NOW + 60 })}.${signature}`, `${header}.${part('[]')}.${signature}`, `${header}.${part('"x"')}.x`, `${header}.${part({ iss: ['acme'], exp: NOW + 60 })}.x`,
-    `${header}.${part({ iss: 'acme', exp: '9999999999' })}.x`, `${header}.${part({ iss: '__proto__', exp: NOW + 60 })}.x`, `${part({ alg: 'HS256', crit: ['x'], x: 1 })}.${part({ iss: 'acme', exp: NOW + 60 })}.x`, '.'.repeat(2) + 'x'.repeat(16_000)];
-  for (const token of forged) assert.equal(await outcome(tokens, token), 'invalid', token.slice(0, 80));
+  const forged: readonly (readonly [token: string, fault: string])[] = [
+    [`${header}.${part({ iss: 'acme', exp: NOW + 1e6 })}.${signature}`, 'bad_signature'], [`${header}.${part({ iss: 'acme', exp: NOW + 60 })}.`, 'malformed_token'], ['..', 'malformed_token'], ['a.b.c', 'malformed_token'],
+    [`${header}..${signature}`, 'malformed_token'], [`${part('null')}.${part({ iss: 'acme', exp: NOW + 60 })}.${signature}`, 'malformed_token'], [`${header}.${part('[]')}.${signature}`, 'malformed_token'],
+    [`${header}.${part('"x"')}.AA`, 'malformed_token'], [`${header}.${part({ iss: ['acme'], exp: NOW + 60 })}.AA`, 'unknown_issuer'], [`${header}.${part({ iss: 'acme', exp: '9999999999' })}.AA`, 'no_expiry'],
+    [`${header}.${part({ iss: '__proto__', exp: NOW + 60 })}.AA`, 'unknown_issuer'], [`${part({ alg: 'HS256', crit: ['x'], x: 1 })}.${part({ iss: 'acme', exp: NOW + 60 })}.AA`, 'malformed_token'], ['.'.repeat(2) + 'x'.repeat(16_000), 'malformed_token'],
+  ];
+  for (const [token, fault] of forged) assert.equal(await outcome(tokens, token), fault, token.slice(0, 80));
 });
 
 test('exp is required; exp and nbf hold within the leeway', async () => {
   const tokens = hs();
   const at = async (payload: JWTPayload): Promise<string> => outcome(tokens, await sign('HS256', secretKey, payload));
-  assert.equal(await outcome(tokens, await new SignJWT({ iss: 'acme' }).setProtectedHeader({ alg: 'HS256' }).sign(secretKey)), 'invalid');
+  assert.equal(await outcome(tokens, await new SignJWT({ iss: 'acme' }).setProtectedHeader({ alg: 'HS256' }).sign(secretKey)), 'no_expiry');
   assert.equal(await at({ exp: NOW - 29 }), 'acme');
   assert.equal(await at({ exp: NOW - 30 }), 'expired');
   assert.equal(await at({ exp: NOW - 1000 }), 'expired');
   assert.equal(await at({ nbf: NOW + 30 }), 'acme');
-  assert.equal(await at({ nbf: NOW + 31 }), 'invalid');
+  assert.equal(await at({ nbf: NOW + 31 }), 'not_yet_valid');
 });
 
 test('an exp past every number is refused, instead of never ending', async () => {
   for (const exp of ['1e400', '-1e400']) {
     const head = `${part({ alg: 'HS256' })}.${part(`{"iss":"acme","exp":${exp}}`)}`;
-    assert.equal(await outcome(hs(), `${head}.${createHmac('sha256', SECRET).update(head).digest('base64url')}`), 'invalid', exp);
+    assert.equal(await outcome(hs(), `${head}.${createHmac('sha256', SECRET).update(head).digest('base64url')}`), 'no_expiry', exp);
   }
 });
 
@@ -107,7 +110,7 @@ test('a token has one spelling: padding, blanks, other letters and bits that sta
   const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
   const twin = alphabet[alphabet.indexOf(last) + 1] ?? '';
   for (const other of [`${token}=`, `${token}==`, `${token} `, ` ${token}`, `${head}.${payload}. ${signature}`, `${head}.${payload}.${signature.slice(0, -1)}${twin}`, `${head}.${payload}.${signature}A`, `${token}.`, `${head}.${payload}`, `${token}\n`]) {
-    assert.equal(await outcome(tokens, other), 'invalid', JSON.stringify(other));
+    assert.match(await outcome(tokens, other), /^malformed_token$|^bad_signature$/, JSON.stringify(other));
   }
 });
 
@@ -120,12 +123,12 @@ test('an RSA key by which anybody could sign is refused at load: exponent 1, or 
 });
 
 test('iss picks the app and aud must fit', async () => {
-  assert.equal(await outcome(hs(), await sign('HS256', secretKey, { iss: 'other' })), 'invalid');
+  assert.equal(await outcome(hs(), await sign('HS256', secretKey, { iss: 'other' })), 'unknown_issuer');
   assert.equal(await outcome(tokensOf({ algorithm: 'HS256', secret: SECRET, issuer: 'https://acme.example' }), await sign('HS256', secretKey, { iss: 'https://acme.example' })), 'acme');
-  assert.equal(await outcome(tokensOf({ algorithm: 'HS256', secret: SECRET, issuer: 'https://acme.example' }), await sign('HS256', secretKey)), 'invalid');
+  assert.equal(await outcome(tokensOf({ algorithm: 'HS256', secret: SECRET, issuer: 'https://acme.example' }), await sign('HS256', secretKey)), 'unknown_issuer');
   const audience = tokensOf({ algorithm: 'HS256', secret: SECRET, audience: 'api' });
   assert.equal(await outcome(audience, await sign('HS256', secretKey, { aud: ['x', 'api'] })), 'acme');
-  for (const payload of [{}, { aud: 'x' }, { aud: [] }]) assert.equal(await outcome(audience, await sign('HS256', secretKey, payload)), 'invalid');
+  for (const payload of [{}, { aud: 'x' }, { aud: [] }]) assert.equal(await outcome(audience, await sign('HS256', secretKey, payload)), 'wrong_audience');
 });
 
 test('one app\'s key does not speak for another', async () => {
@@ -135,20 +138,20 @@ test('one app\'s key does not speak for another', async () => {
   const { tokens } = buildIdentityIndex(apps, { scope: 'traffic', readSecret: (text) => text, remoteKeySets: new RemoteKeySets(log), log });
   const key = new TextEncoder().encode(`a${SECRET}`);
   assert.equal(await outcome(tokens, await sign('HS256', key, { iss: 'a' })), 'a');
-  assert.equal(await outcome(tokens, await sign('HS256', key, { iss: 'b' })), 'invalid');
+  assert.equal(await outcome(tokens, await sign('HS256', key, { iss: 'b' })), 'bad_signature');
 });
 
 test('kid only picks among the app\'s own keys; without it each is tried', async () => {
   const tokens = rs([pairs.RS256.publicKey, 'one'], [rotated.publicKey, 'two']);
   assert.equal(await outcome(tokens, await sign('RS256', rotated.privateKey, {}, { kid: 'two' })), 'acme');
-  assert.equal(await outcome(tokens, await sign('RS256', rotated.privateKey, {}, { kid: 'one' })), 'invalid');
+  assert.equal(await outcome(tokens, await sign('RS256', rotated.privateKey, {}, { kid: 'one' })), 'bad_signature');
   assert.equal(await outcome(tokens, await sign('RS256', rotated.privateKey)), 'acme');
   assert.equal(await outcome(tokens, await sign('RS256', pairs.RS256.privateKey)), 'acme');
-  for (const kid of ['three', '../../etc/passwd', 'file:k', 'http://127.0.0.1/keys', "one' OR 1=1"]) assert.equal(await outcome(tokens, await sign('RS256', rotated.privateKey, {}, { kid })), 'invalid', kid);
+  for (const kid of ['three', '../../etc/passwd', 'file:k', 'http://127.0.0.1/keys', "one' OR 1=1"]) assert.equal(await outcome(tokens, await sign('RS256', rotated.privateKey, {}, { kid })), 'unknown_kid', kid);
   const stranger = rsaPair().privateKey;
-  assert.equal(await outcome(tokens, await sign('RS256', stranger)), 'invalid');
+  assert.equal(await outcome(tokens, await sign('RS256', stranger)), 'bad_signature');
   const embedded = createPublicKey(stranger).export({ format: 'jwk' });
-  assert.equal(await outcome(tokens, await sign('RS256', stranger, {}, { jwk: embedded, jku: 'http://127.0.0.1/keys' })), 'invalid');
+  assert.equal(await outcome(tokens, await sign('RS256', stranger, {}, { jwk: embedded, jku: 'http://127.0.0.1/keys' })), 'bad_signature');
 });
 
 test('keys of a set that are for something else are passed over', async () => {

@@ -3,9 +3,10 @@ import { TidegateError } from '../../errors/tidegate-error.js';
 import type { JwtConfig } from '../config/schema.js';
 import type { CompiledApp } from '../config/snapshot.js';
 import { durationMs } from '../config/units.js';
+import type { Reason } from '../events/refusals.js';
 import { isCompactForm } from './compact-form.js';
 import { RecentCache } from './recent-cache.js';
-import type { IdentityLog, KeyPicker } from './remote-key-sets.js';
+import { KeysUnavailable, type IdentityLog, type KeyPicker } from './remote-key-sets.js';
 import { exponentFault } from './rsa-exponent.js';
 
 /** What a verified token says. */
@@ -17,8 +18,11 @@ export interface TokenIdentity {
   readonly untilMs: number;
 }
 
-/** Why a token is refused. */
-export type TokenFault = 'expired' | 'invalid';
+/** Why a token is refused, in the event's terms. */
+export const TOKEN_FAULTS = [
+  'malformed_token', 'unknown_issuer', 'wrong_algorithm', 'no_expiry', 'expired', 'not_yet_valid', 'wrong_audience', 'unknown_kid', 'bad_signature', 'keys_unavailable',
+] as const satisfies readonly Reason[];
+export type TokenFault = (typeof TOKEN_FAULTS)[number];
 
 /** Entries before the older half goes, and the longest token kept: together at most 16 MiB. */
 const CACHED_TOKENS = 2048;
@@ -46,8 +50,9 @@ class TokenApp {
 
   /** What can be seen without a key; spares the signature's cost. */
   faultBeforeVerifying(algorithm: unknown, payload: JWTPayload, nowMs: number): TokenFault | null {
+    if (algorithm !== this.#config.algorithm) return 'wrong_algorithm';
     // JSON's 1e400 is Infinity here, and would never end
-    if (algorithm !== this.#config.algorithm || typeof payload.exp !== 'number' || !Number.isFinite(payload.exp)) return 'invalid';
+    if (typeof payload.exp !== 'number' || !Number.isFinite(payload.exp)) return 'no_expiry';
     return payload.exp * 1000 + this.#leewayMs <= nowMs ? 'expired' : null;
   }
 
@@ -132,17 +137,18 @@ export class Tokens {
     if (verified !== undefined && nowMs < verified.untilMs) return verified;
     const pending = this.#pending.get(token);
     if (pending !== undefined) return pending;
-    if (!isCompactForm(token)) return 'invalid';
+    if (!isCompactForm(token)) return 'malformed_token';
     let tokenApp: TokenApp | undefined;
     let fault: TokenFault | null;
     try {
       const payload = decodeJwt(token);
       tokenApp = typeof payload.iss === 'string' ? this.#byIssuer.get(payload.iss) : undefined;
-      fault = tokenApp === undefined ? 'invalid' : tokenApp.faultBeforeVerifying(decodeProtectedHeader(token).alg, payload, nowMs);
+      if (tokenApp === undefined) return 'unknown_issuer';
+      fault = tokenApp.faultBeforeVerifying(decodeProtectedHeader(token).alg, payload, nowMs);
     } catch {
-      return 'invalid';
+      return 'malformed_token';
     }
-    if (tokenApp === undefined || fault !== null) return fault ?? 'invalid';
+    if (fault !== null) return fault;
     const verification = this.#verify(tokenApp, token, nowMs).finally(() => this.#pending.delete(token));
     this.#pending.set(token, verification);
     return verification;
@@ -154,13 +160,22 @@ export class Tokens {
       if (token.length <= MAX_CACHED_LENGTH) this.#verified.set(token, identity);
       return identity;
     } catch (error) {
-      if (error instanceof errors.JWTExpired) return 'expired';
       // Not the token's fault: a key of a remote set that cannot be used. At most one line in ten seconds, whatever clients send.
       if (!(error instanceof errors.JOSEError) && nowMs - this.#loggedAtMs >= LOG_EVERY_MS) {
         this.#loggedAtMs = nowMs;
         this.#log.warn({ app: tokenApp.app.name, err: error }, 'a token could not be verified');
       }
-      return 'invalid';
+      return faultOf(error);
     }
   }
+}
+
+function faultOf(error: unknown): TokenFault {
+  if (error instanceof errors.JWTExpired) return 'expired';
+  if (error instanceof errors.JWTClaimValidationFailed) return error.claim === 'aud' ? 'wrong_audience' : error.claim === 'nbf' && error.reason === 'check_failed' ? 'not_yet_valid' : 'malformed_token';
+  if (error instanceof errors.JWSSignatureVerificationFailed) return 'bad_signature';
+  if (error instanceof KeysUnavailable) return 'keys_unavailable';
+  if (error instanceof errors.JWKSNoMatchingKey) return 'unknown_kid';
+  if (error instanceof errors.JWSInvalid || error instanceof errors.JWTInvalid || error instanceof errors.JOSENotSupported) return 'malformed_token';
+  return 'keys_unavailable';
 }

@@ -74,10 +74,10 @@ test('a rotated key is found by its unknown kid; invented ones start no further 
   assert.equal(await outcome(tokens, await sign(first.privateKey, 'one')), 'acme');
   keys = [published(second.publicKey, 'two')];
   assert.equal(await outcome(tokens, await sign(second.privateKey, 'two')), 'acme');
-  assert.equal(await outcome(tokens, await sign(first.privateKey, 'one')), 'invalid');
+  assert.equal(await outcome(tokens, await sign(first.privateKey, 'one')), 'unknown_kid');
   fetches = 0;
   const calm = tokensOf(setsWith());
-  for (let i = 0; i < 50; i++) assert.equal(await outcome(calm, await sign(second.privateKey, `invented-${i}`)), 'invalid');
+  for (let i = 0; i < 50; i++) assert.equal(await outcome(calm, await sign(second.privateKey, `invented-${i}`)), 'unknown_kid');
   assert.equal(fetches, 1);
 });
 
@@ -86,8 +86,8 @@ test('an issuer that fails is unauthenticated, said once, and not asked again at
     [mode, fetches, warnings] = [bad, 0, []];
     const tokens = tokensOf(setsWith({ timeoutMs: 100 }));
     const made = await Promise.all(Array.from({ length: 5 }, () => sign(first.privateKey, 'one')));
-    for (const result of await Promise.all(made.map((token) => outcome(tokens, token)))) assert.equal(result, 'invalid');
-    for (let i = 0; i < 5; i++) assert.equal(await outcome(tokens, await sign(first.privateKey, 'one')), 'invalid');
+    for (const result of await Promise.all(made.map((token) => outcome(tokens, token)))) assert.equal(result, 'keys_unavailable');
+    for (let i = 0; i < 5; i++) assert.equal(await outcome(tokens, await sign(first.privateKey, 'one')), 'keys_unavailable');
     assert.equal(fetches, 1, bad);
     assert.deepEqual(warnings, ['the JWKS cannot be fetched'], bad);
   }
@@ -99,14 +99,14 @@ test('while the issuer is away its last keys hold, for a time', async () => {
   for (const set of [tokens, brief]) assert.equal(await outcome(set, await sign(first.privateKey, 'one')), 'acme');
   mode = 'error';
   assert.equal(await outcome(tokens, await sign(first.privateKey, 'one')), 'acme');
-  assert.equal(await outcome(tokens, await sign(second.privateKey, 'two')), 'invalid');
-  assert.equal(await outcome(brief, await sign(first.privateKey, 'one')), 'invalid');
+  assert.equal(await outcome(tokens, await sign(second.privateKey, 'two')), 'unknown_kid');
+  assert.equal(await outcome(brief, await sign(first.privateKey, 'one')), 'keys_unavailable');
 });
 
 test('it is asked again after a while', async () => {
   const tokens = tokensOf(setsWith({ retryMs: 0 }));
   mode = 'error';
-  assert.equal(await outcome(tokens, await sign(first.privateKey, 'one')), 'invalid');
+  assert.equal(await outcome(tokens, await sign(first.privateKey, 'one')), 'keys_unavailable');
   mode = 'keys';
   assert.equal(await outcome(tokens, await sign(first.privateKey, 'one')), 'acme');
 });
@@ -124,10 +124,10 @@ test('a key with exponent 1 in a set behind a URL lets nobody in, with a kid or 
   const pair = rsaPair();
   const sound = { ...pair.publicKey.export({ format: 'jwk' }), kid: 'sound' };
   keys = [{ ...sound, e: 'AQ', kid: 'one' }];
-  assert.equal(await outcome(tokensOf(setsWith(), 'RS256'), forged('one', 256)), 'invalid');
+  assert.equal(await outcome(tokensOf(setsWith(), 'RS256'), forged('one', 256)), 'keys_unavailable');
   assert.deepEqual(warnings, ['a key of the JWKS is not used: anybody could sign with it']);
   keys = [{ ...sound, e: 'AQ', kid: 'one' }, sound];
   const tokens = tokensOf(setsWith(), 'RS256');
-  assert.equal(await outcome(tokens, forged(undefined, 256)), 'invalid');
+  assert.equal(await outcome(tokens, forged(undefined, 256)), 'bad_signature');
   assert.equal(await outcome(tokens, await new SignJWT({ iss: 'acme', exp: 2_000_000_000 }).setProtectedHeader({ alg: 'RS256' }).sign(pair.privateKey)), 'acme');
 });

@@ -9,6 +9,9 @@ export interface IdentityLog {
 /** Picks the key for a token by its header; rejects with a JOSEError if there is none. */
 export type KeyPicker = (header: JWTHeaderParameters, token: FlattenedJWSInput) => Promise<CryptoKey>;
 
+/** It is not the token's fault: there are no keys, or the one that it names must not be used. */
+export class KeysUnavailable extends errors.JWKSNoMatchingKey {}
+
 export interface RemoteKeyTimes {
   /** Longest wait for the answer. */
   readonly timeoutMs: number;
@@ -66,7 +69,7 @@ class RemoteKeySet {
 
   async #pickStale(header: JWTHeaderParameters, token: FlattenedJWSInput): Promise<CryptoKey> {
     const last = this.#remote.jwks();
-    if (last === undefined || Date.now() - this.#goodAtMs > this.#times.staleMs) throw new errors.JWKSNoMatchingKey('no keys could be fetched');
+    if (last === undefined || Date.now() - this.#goodAtMs > this.#times.staleMs) throw new KeysUnavailable('no keys could be fetched');
     return this.#sound(await createLocalJWKSet(last)(header, token));
   }
 
@@ -79,7 +82,7 @@ class RemoteKeySet {
       this.#unsoundAtMs = now;
       this.#log.warn({ url: this.#url, detail: fault }, 'a key of the JWKS is not used: anybody could sign with it');
     }
-    throw new errors.JWKSNoMatchingKey(fault);
+    throw new KeysUnavailable(fault);
   }
 }
 

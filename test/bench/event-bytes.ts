@@ -7,11 +7,12 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { migrate } from '../../collector/store/migrate.js';
-import { INSERT_SETTINGS, ROW_STRUCTURE } from '../../collector/store/insert-statement.js';
+import { INSERT_SETTINGS, ROW_STRUCTURES } from '../../collector/store/insert-statement.js';
 import { ChdbStore } from '../../collector/store/chdb-store.js';
 import { RowEncoder } from '../../gateway/events/encoder.js';
-import { KINDS, METHODS, outcomeId, PROTOCOLS, type EventFacts } from '../../gateway/events/event.js';
+import { KINDS, METHODS, outcomeId, PROTOCOLS, ROW_VERSION, type EventFacts } from '../../gateway/events/event.js';
 import { encodeLabels, type Label } from '../../gateway/events/labels.js';
+import { NOT_REFUSED } from '../../gateway/events/refusals.js';
 import { cpuSeconds } from './proc-cpu.js';
 import { SeededRandom } from './seeded-random.js';
 import { figure, grouped, markdownTable } from './table.js';
@@ -77,7 +78,7 @@ class EventMaker {
       outcomeId: outcomeId(refused ? 'rate_limited' : 'answered'), protocolId: PROTOCOLS['http/1.1'], kindId: KINDS.request,
       requests: 1, counted: refused ? 0 : 1, billable: refused ? 0 : 1, attempts: refused ? 0 : 1,
       versionLabel: this.#version, routeLabel: route.label, appLabel: app.label, appName: app.name, targetLabel: refused ? this.#noTarget : route.targets[random.below(2)] as Label,
-      client: app.clients[random.below(this.#set.networks)] as string, recordedPath: '', traceId: '',
+      client: app.clients[random.below(this.#set.networks)] as string, recordedPath: '', traceId: '', refusalLabel: NOT_REFUSED,
     };
   }
 }
@@ -140,7 +141,7 @@ async function measure(set: EventSet, events: number): Promise<SetFigures> {
     for (const rows of ranges(set, events)) {
       writeFileSync(file, rows);
       const before = cpu();
-      await store.insertRows({ token: `range-${++range}`, structure: ROW_STRUCTURE, settings: INSERT_SETTINGS, paces: STREAMS.map((stream) => ({ stream, rowsASecond: REQUESTS_A_SECOND / STREAMS.length })), leaveOut: [] }, file);
+      await store.insertRows({ token: `range-${++range}`, structure: ROW_STRUCTURES[ROW_VERSION], settings: INSERT_SETTINGS, paces: STREAMS.map((stream) => ({ stream, rowsASecond: REQUESTS_A_SECOND / STREAMS.length })), leaveOut: [] }, file);
       insertCpu += cpu() - before;
     }
     await store.command('SYSTEM START MERGES');

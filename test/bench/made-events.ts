@@ -1,6 +1,7 @@
 /** Events as a busy deployment would record them, the same ones every time. Durations are lognormal, the gateway's own part too (median 250 us); 2.5 % are refused. */
 import { KINDS, METHODS, outcomeId, PROTOCOLS, type EventFacts } from '../../gateway/events/event.js';
 import { encodeLabels, type Label } from '../../gateway/events/labels.js';
+import { NOT_REFUSED } from '../../gateway/events/refusals.js';
 import { SeededRandom } from './seeded-random.js';
 import type { Shape } from './spool-shapes.js';
 
@@ -39,7 +40,7 @@ export class MadeEvents {
       status: refused ? 429 : failed ? 500 : 200, methodId: METHODS.GET, outcomeId: outcomeId(refused ? 'rate_limited' : 'answered'), protocolId: PROTOCOLS['http/1.1'], kindId: KINDS.request,
       requests: 1, counted: refused ? 0 : 1, billable: refused ? 0 : 1, attempts: refused ? 0 : 1,
       versionLabel: this.#version, routeLabel: route.label, appLabel: app.label, appName: app.name, targetLabel: refused ? this.#noTarget : route.target,
-      client: app.clients[this.#random.below(shape.networks)] as string, recordedPath: '', traceId: '',
+      client: app.clients[this.#random.below(shape.networks)] as string, recordedPath: '', traceId: '', refusalLabel: NOT_REFUSED,
     };
   }
 }

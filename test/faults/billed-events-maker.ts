@@ -9,6 +9,7 @@ import { KINDS, METHODS, outcomeId, PROTOCOLS } from '../../gateway/events/event
 import { NOTHING_HELD } from '../../gateway/events/event-samples.fixture.js';
 import { encodeLabels } from '../../gateway/events/labels.js';
 import type { Outcome } from '../../gateway/events/outcomes.js';
+import { NOT_REFUSED } from '../../gateway/events/refusals.js';
 import { Recorder } from '../../gateway/events/recorder.js';
 import { sealStream } from '../../gateway/events/seal.js';
 import { listSegments, SEGMENT_HEADER_BYTES } from '../../gateway/events/segment.js';
@@ -65,7 +66,7 @@ function write(recorder: Recorder, timeMs: number, made: readonly Made[]): void 
   recorder.record({
     ordinal: recorder.nextOrdinal(), timeMs, durationUs: random.lognormal(9000, 1), upstreamUs: 0, bytesIn: 0, bytesOut: random.below(10_000), status: outcome[1], methodId: METHODS.GET, outcomeId: outcomeId(outcome[0]),
     protocolId: PROTOCOLS['http/1.1'], kindId: KINDS.request, requests: 1, counted: outcome[3], billable: outcome[3], attempts: outcome[4], versionLabel: version, routeLabel: routes[random.below(20)] as typeof version,
-    appLabel: apps[app] as typeof version, appName: `app-${app}`, targetLabel: target, client: '203.0.113.0', recordedPath: '', traceId: '',
+    appLabel: apps[app] as typeof version, appName: `app-${app}`, targetLabel: target, client: '203.0.113.0', recordedPath: '', traceId: '', refusalLabel: NOT_REFUSED,
   }, NOTHING_HELD);
   for (const each of made) each.add(app, timeMs, outcome);
 }

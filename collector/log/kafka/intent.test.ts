@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { encodePlace, intentFits, isBegun, parsePlace, rangeToken, type Intent, type LastStored } from './intent.js';
 
 const STREAM = '00c0ffee0000002a';
-const INTENT: Intent = { from: 7, to: 21, out: [{ stream: STREAM, first: 3, last: 90 }], rows: 200_000, bytes: 16_000_000, crc: 0xdeadbeef, at: '2026-11-21T10:00:00.000Z', block: 41 };
+const INTENT: Intent = { version: 2, from: 7, to: 21, out: [{ stream: STREAM, first: 3, last: 90 }], rows: 200_000, bytes: 16_000_000, crc: 0xdeadbeef, at: '2026-11-21T10:00:00.000Z', block: 41 };
 const STORED: LastStored = { stream: STREAM, seq: 2, atMs: 1_795_255_200_000 };
 
 test('an intent, and the row that was stored last, come back from the metadata of their offset', () => {
@@ -15,8 +15,8 @@ test('an intent, and the row that was stored last, come back from the metadata o
 
 test('what is no intent of this version is none, and may be a range that is begun', () => {
   const good = JSON.parse(encodePlace({ intent: INTENT, lastStored: null })) as Record<string, unknown>;
-  const changes = [{ v: 2 }, { to: 7 }, { to: '21' }, { out: [[STREAM, 3]] }, { out: [['no stream', 3, 4]] }, { rows: -1 }, { at: 1 }];
-  for (const bad of ['x', 'null', '[]', '{"v":1}', '{"v":1,"stored":["no stream",1,2]}', '{"v":2,"stored":["00c0ffee0000002a",1,2]}', ...changes.map((change) => JSON.stringify({ ...good, ...change }))]) {
+  const changes = [{ v: 3 }, { to: 7 }, { to: '21' }, { out: [[STREAM, 3]] }, { out: [['no stream', 3, 4]] }, { rows: -1 }, { at: 1 }];
+  for (const bad of ['x', 'null', '[]', '{"v":1}', '{"v":1,"stored":["no stream",1,2]}', '{"v":3,"stored":["00c0ffee0000002a",1,2]}', ...changes.map((change) => JSON.stringify({ ...good, ...change }))]) {
     assert.equal(parsePlace(bad, 7), null, bad);
   }
   assert.equal(isBegun('{"v":2,"something":"else"}'), true);

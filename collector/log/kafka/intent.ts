@@ -7,11 +7,15 @@
  * The row that was stored last, of what lies before the offset: a store that does not hold it is older than the group's place (restored from a backup), or another.
  *
  * `v` stands for all that the insert's rows, blocks and token are made by: the rules of picked-rows.ts, INSERT_SETTINGS, rangeToken. Where one of them
- * changes so that the same range would become another insert, it is a new number, and the old way stays for intents that are found.
+ * changes so that the same range would become another insert, it is a new number, and the old way stays for intents that are found. Of an intent it is the version of the rows;
+ * a place without one says the same in either, and is written as 1, which an older collector reads too.
  */
+import { ROW_VERSION, ROW_VERSIONS, type RowVersion } from '../../../gateway/events/event.js';
 import type { SeqRunOfStream } from '../picked-rows.js';
 
 export interface Intent {
+  /** Of the rows to insert: by what they were in the log when it was begun. */
+  readonly version: RowVersion;
   /** Offsets `from` up to `to`, without it. */
   readonly from: number;
   readonly to: number;
@@ -41,7 +45,7 @@ export interface PlaceMetadata {
   readonly lastStored: LastStored | null;
 }
 
-const VERSION = 1;
+const PLACE_VERSION = 1;
 /** Kafka's `offset.metadata.max.bytes` is 4,096 by default; the row that was stored last takes up to 70 more. */
 const MOST_BYTES = 3500;
 
@@ -49,15 +53,15 @@ const MOST_BYTES = 3500;
 export function encodePlace({ intent, lastStored }: PlaceMetadata): string {
   if (intent === null && lastStored === null) return '';
   const stored = lastStored === null ? {} : { stored: [lastStored.stream, lastStored.seq, lastStored.atMs] };
-  if (intent === null) return JSON.stringify({ v: VERSION, ...stored });
-  const { to, out, rows, bytes, crc, at, block } = intent;
-  return JSON.stringify({ v: VERSION, to, out: compact(out), rows, bytes, crc, at, block, ...stored });
+  if (intent === null) return JSON.stringify({ v: PLACE_VERSION, ...stored });
+  const { version, to, out, rows, bytes, crc, at, block } = intent;
+  return JSON.stringify({ v: version, to, out: compact(out), rows, bytes, crc, at, block, ...stored });
 }
 
 /** Whether an intent that leaves these out is short enough to be committed. */
 export function intentFits(out: readonly SeqRunOfStream[]): boolean {
   const most = Number.MAX_SAFE_INTEGER;
-  const intent = { from: 0, to: most, out, rows: most, bytes: most, crc: most, at: new Date(0).toISOString(), block: most };
+  const intent = { version: ROW_VERSION, from: 0, to: most, out, rows: most, bytes: most, crc: most, at: new Date(0).toISOString(), block: most };
   return encodePlace({ intent, lastStored: null }).length <= MOST_BYTES;
 }
 
@@ -72,10 +76,11 @@ export function parsePlace(metadata: string, from: number): PlaceMetadata | null
   }
   if (typeof parsed !== 'object' || parsed === null) return null;
   const fields = parsed as Record<string, unknown>;
-  if (fields.v !== VERSION) return null;
+  const version = ROW_VERSIONS.find((one) => one === fields.v);
+  if (version === undefined) return null;
   const lastStored = parseLastStored(fields.stored);
   if (fields.to === undefined) return lastStored === null ? null : { intent: null, lastStored };
-  const intent = parseIntent(fields, from);
+  const intent = parseIntent(fields, from, version);
   return intent === null ? null : { intent, lastStored };
 }
 
@@ -90,10 +95,10 @@ export function intentEnd(metadata: string, offset: number): number | null {
   return parsePlace(metadata, offset)?.intent?.to ?? null;
 }
 
-function parseIntent({ to, out, rows, bytes, crc, at, block }: Record<string, unknown>, from: number): Intent | null {
+function parseIntent({ to, out, rows, bytes, crc, at, block }: Record<string, unknown>, from: number, version: RowVersion): Intent | null {
   if (!isWhole(to) || to <= from || !Array.isArray(out) || !out.every(isRun)) return null;
   if (!isWhole(rows) || !isWhole(bytes) || !isWhole(crc) || typeof at !== 'string' || !Number.isSafeInteger(block)) return null;
-  return { from, to, out: out.map(([stream, first, last]) => ({ stream, first, last })), rows, bytes, crc, at, block: block as number };
+  return { version, from, to, out: out.map(([stream, first, last]) => ({ stream, first, last })), rows, bytes, crc, at, block: block as number };
 }
 
 function parseLastStored(stored: unknown): LastStored | null {

@@ -358,7 +358,7 @@ export class KafkaEventLog implements EventLog {
       return known;
     }
     const { next, intent, lastStored } = await this.#start.of(partition, session.place(partition));
-    const owned: Owned = { next, lastStored, failures: this.#failures, again: intent === null ? null : { intent, builder: RangeBuilder.again(intent.from, intent.out) }, offeredAgain: null, pending: null };
+    const owned: Owned = { next, lastStored, failures: this.#failures, again: intent === null ? null : { intent, builder: RangeBuilder.again(intent) }, offeredAgain: null, pending: null };
     this.#owned.set(partition, owned);
     if (intent !== null) this.#options.log.warn({ partition, from: intent.from, to: intent.to, rows: intent.rows }, 'a range was begun and not known to be stored: it is inserted again');
     return owned;
@@ -383,10 +383,10 @@ export class KafkaEventLog implements EventLog {
     const picked = builder.picked();
     await this.#inserts.noteRepeats(picked, builder.from);
     await this.#inserts.noteImports(picked);
-    const { from, to, out } = builder;
+    const { version, from, to, out } = builder;
     const { nowMs, block } = await this.#notes.look();
     const staged = picked.rows === 0 ? { bytes: 0, crc: 0 } : await this.#inserts.stage(nameOf(offer.partition, builder), picked, false);
-    const intent = again?.intent ?? { from, to, out, rows: picked.rows, ...staged, at: new Date(nowMs).toISOString(), block };
+    const intent = again?.intent ?? { version, from, to, out, rows: picked.rows, ...staged, at: new Date(nowMs).toISOString(), block };
     if (intent.rows !== picked.rows || intent.crc !== staged.crc || intent.bytes !== staged.bytes) {
       throw new TidegateError('log_intent_unreadable', `offsets ${from} to ${to} of partition ${offer.partition} hold ${picked.rows} rows (${staged.crc}), and ${intent.rows} (${intent.crc}) were to be inserted`);
     }

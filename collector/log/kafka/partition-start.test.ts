@@ -5,7 +5,7 @@ import type { Store } from '../../store/store.js';
 import { encodePlace, type Intent, type LastStored } from './intent.js';
 import { PartitionStart } from './partition-start.js';
 
-const INTENT: Intent = { from: 7, to: 21, out: [], rows: 3, bytes: 9, crc: 1, at: '2026-11-21T10:00:00.000Z', block: 4 };
+const INTENT: Intent = { version: 2, from: 7, to: 21, out: [], rows: 3, bytes: 9, crc: 1, at: '2026-11-21T10:00:00.000Z', block: 4 };
 const LAST: LastStored = { stream: '00c0ffee0000002a', seq: 9, atMs: Date.now() - 1000 };
 const DAY_MS = 86_400_000;
 

@@ -4,9 +4,10 @@
  * what the intent leaves out in place of the coverage.
  */
 import { decodeChunk, type ReceivedMessage, type StreamFacts } from '../../../gateway/events/chunk.js';
+import { ROW_VERSION, type RowVersion } from '../../../gateway/events/event.js';
 import { MOST_IMPORTED_DAYS, StreamPicker, together, type PickedRows, type RangeLimits, type SeqRunOfStream } from '../picked-rows.js';
 import { SeqSet, type SeqRun } from '../seq-set.js';
-import { intentFits } from './intent.js';
+import { intentFits, type Intent } from './intent.js';
 
 export interface LogMessage extends ReceivedMessage {
   readonly offset: number;
@@ -28,6 +29,7 @@ export interface StatedFacts {
 
 export class RangeBuilder {
   readonly from: number;
+  readonly version: RowVersion;
   /** Where the range ends, as things are. */
   to: number;
   readonly poison: Poison[] = [];
@@ -41,8 +43,9 @@ export class RangeBuilder {
   /** A message that no intent can speak of stands alone, in a range without rows. */
   #alone = false;
 
-  /** @param storedOf seqs of a stream that are stored, as of the range's start */
-  constructor(from: number, limits: RangeLimits, storedOf: (stream: string) => SeqSet) {
+  /** @param storedOf seqs of a stream that are stored, as of the range's start @param version of its rows */
+  constructor(from: number, limits: RangeLimits, storedOf: (stream: string) => SeqSet, version: RowVersion = ROW_VERSION) {
+    this.version = version;
     this.from = from;
     this.to = from;
     this.#limits = limits;
@@ -50,16 +53,16 @@ export class RangeBuilder {
   }
 
   /** Builds an intent's range again: messages up to its end are taken, whatever the limits are now. */
-  static again(from: number, out: readonly SeqRunOfStream[]): RangeBuilder {
+  static again({ from, out, version }: Pick<Intent, 'from' | 'out' | 'version'>): RangeBuilder {
     const known = new Map<string, SeqSet>();
     for (const { stream, first, last } of out) known.set(stream, known.get(stream) ?? new SeqSet()).get(stream)?.add(first, last);
-    return new RangeBuilder(from, { rows: Number.POSITIVE_INFINITY, bytes: Number.POSITIVE_INFINITY, days: Number.POSITIVE_INFINITY }, (stream) => known.get(stream) ?? new SeqSet());
+    return new RangeBuilder(from, { rows: Number.POSITIVE_INFINITY, bytes: Number.POSITIVE_INFINITY, days: Number.POSITIVE_INFINITY }, (stream) => known.get(stream) ?? new SeqSet(), version);
   }
 
   /** False: the range is full; the message is for the next. Messages come without gaps, but for what the log has lost. */
   add(message: LogMessage): boolean {
     if (this.#alone) return false;
-    const chunk = decodeChunk(message);
+    const chunk = decodeChunk(message, this.version);
     const stream = chunk.stream ?? '0'.repeat(16);
     if (chunk.kind !== 'state') {
       const { frames } = chunk;
@@ -113,7 +116,7 @@ export class RangeBuilder {
   }
 
   picked(): PickedRows {
-    return together([...this.#pickers.values()]);
+    return together([...this.#pickers.values()], this.version);
   }
 
   /** Days of imported rows that the range does not have yet. Of one message they are few: a segment of an import has no more than a range. */

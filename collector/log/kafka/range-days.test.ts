@@ -29,7 +29,7 @@ test('a range ends in front of the message that would bring it too many days; wh
   const messages = [message(0, IMPORT_WORKER, 0, 50), message(1, IMPORT_WORKER, 50, MOST_IMPORTED_DAYS - 50), message(2, IMPORT_WORKER, MOST_IMPORTED_DAYS, 1)];
   assert.deepEqual(messages.map((one) => builder.add(one)), [true, true, false]);
   assert.deepEqual([builder.to, builder.rows, builder.picked().imports[0]?.days.length], [2, MOST_IMPORTED_DAYS, MOST_IMPORTED_DAYS]);
-  const again = RangeBuilder.again(0, builder.out);
+  const again = RangeBuilder.again(builder);
   assert.deepEqual(messages.map((one) => again.add(one)), [true, true, true], 'an intent says where it ends');
   const recorded = new RangeBuilder(0, limits, () => new SeqSet());
   assert.equal(recorded.add(message(0, 1, 0, 60)) && recorded.add(message(1, 1, 60, 60)), true);

@@ -130,6 +130,22 @@ export class TestTopic {
     await this.#withAdmin((admin) => admin.setOffsets({ groupId, topic, partitions: [{ partition, offset: String(offset) }] }));
   }
 
+  /** A place of the group with its metadata, as a collector that was killed left it. */
+  async leavePlace(partition: number, offset: number, metadata: string): Promise<void> {
+    const { topic, group: groupId } = this.settings;
+    const consumer = this.client.consumer({ groupId });
+    await consumer.connect();
+    try {
+      await consumer.subscribe({ topic, fromBeginning: true });
+      const joined = new Promise((resolve) => { consumer.on(consumer.events.GROUP_JOIN, resolve); });
+      await consumer.run({ autoCommit: false, eachBatchAutoResolve: false, eachBatch: () => Promise.resolve() });
+      await joined;
+      await consumer.commitOffsets([{ topic, partition, offset: String(offset), metadata }]);
+    } finally {
+      await consumer.disconnect();
+    }
+  }
+
   /** The group has no members, and then no places. */
   async forgetGroup(): Promise<void> {
     await this.#withAdmin((admin) => admin.deleteGroups([this.settings.group]));

@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import { TidegateError } from '../../../errors/tidegate-error.js';
 import type { SpoolLog } from '../../../gateway/events/spool-log.js';
 import { scanStreams, type SpooledStream } from '../../../gateway/events/spool.js';
+import { rowVersionOf } from '../../store/insert-statement.js';
 import type { Store } from '../../store/store.js';
 import type { LogTotals } from '../event-log.js';
 import { DEFAULT_LIMITS, type RangeLimits } from '../picked-rows.js';
@@ -184,7 +185,7 @@ export class Collect {
     const file = this.#inserts.file(name);
     if (isStaged(file, manifest)) return true;
     const spans = manifest.spans.filter(({ from, to }) => from.segment !== to.segment || from.offset !== to.offset);
-    const pieces = spans.map((span) => readAgain(join(this.#options.spoolDir, span.stream), span, manifest.repeats));
+    const pieces = spans.map((span) => readAgain(join(this.#options.spoolDir, span.stream), span, manifest.repeats, rowVersionOf(manifest.plan)));
     if (pieces.includes(null)) return false;
     await this.#inserts.stage(name, { pieces: pieces.flatMap((some) => some ?? []) }, true);
     return isStaged(file, manifest);

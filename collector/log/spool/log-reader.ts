@@ -6,6 +6,8 @@
  * some is taken and its known rows are filtered by the INSERT. A stream's part ends where its seqs would go back.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { ROW_VERSION, type RowVersion } from '../../../gateway/events/event.js';
+import { FRAME_HEADER_BYTES } from '../../../gateway/events/frame.js';
 import { readFrames, type UnreadableItem } from '../../../gateway/events/read-segment.js';
 import type { SpooledStream } from '../../../gateway/events/spool.js';
 import { MOST_IMPORTED_DAYS, StreamPicker, together, type PickedRows, type RangeLimits, type SeqRunOfStream } from '../picked-rows.js';
@@ -101,15 +103,16 @@ class StreamPart {
   }
 }
 
-/** The rows of a range again, as they lay in its staging file. Null: the spool does not hold them any more. */
-export function readAgain(streamDir: string, span: Span, repeats: readonly SeqRunOfStream[]): Buffer[] | null {
+/** The rows of a range again, as they lay in its staging file. Null: the spool does not hold them any more. @param version of those rows */
+export function readAgain(streamDir: string, span: Span, repeats: readonly SeqRunOfStream[], version: RowVersion): Buffer[] | null {
   const { from, to, stream } = span;
   const skipped = new Set(repeats.filter((run) => run.stream === stream).map((run) => run.first));
   const pieces: Buffer[] = [];
   for (const item of readFrames(streamDir, from)) {
     if (item.kind === 'end') break;
     if (item.at.segment > to.segment || (item.at.segment === to.segment && item.at.offset >= to.offset)) return pieces;
-    if (item.kind === 'frame' && !skipped.has(item.firstSeq)) pieces.push(item.rows);
+    // the program that had begun the range did not know frames of later versions
+    if (item.kind === 'frame' && item.version <= version && !skipped.has(item.firstSeq)) pieces.push(version === ROW_VERSION ? item.rows : item.frame.subarray(FRAME_HEADER_BYTES));
     if (item.next.segment === to.segment && item.next.offset === to.offset) return pieces;
   }
   return pieces.length > 0 ? pieces : null;

@@ -1,6 +1,6 @@
 /**
  * The manifest: what the collector is about to insert, made durable before the insert begins, and where it goes on afterwards. After a crash
- * exactly that insert is made again, with the settings written here.
+ * exactly that insert is made again, with the settings written here, and of rows as `plan.structure` has them: an older program may have begun it.
  */
 import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';

@@ -5,7 +5,7 @@
 import { statSync } from 'node:fs';
 import { readDrops } from '../../../gateway/events/drop-page.js';
 import { IMPORT_WORKER } from '../../../gateway/events/event.js';
-import { decodeRow, RowCursor } from '../../../gateway/events/read-rows.js';
+import { firstRow } from '../../../gateway/events/read-rows.js';
 import { readFrames } from '../../../gateway/events/read-segment.js';
 import { scanStreams, type SpooledStream } from '../../../gateway/events/spool.js';
 import type { Collect } from './collect.js';
@@ -71,7 +71,7 @@ function firstUnreadMs(source: SpooledStream, place: Place): number | null {
   let unread = false;
   for (const item of readFrames(source.dir, place)) {
     if (item.kind === 'frame') {
-      const { timeMs, durationUs } = decodeRow(new RowCursor(item.rows));
+      const { timeMs, durationUs } = firstRow(item.rows);
       return Math.floor(timeMs + durationUs / 1000);
     }
     if (item.kind !== 'end') unread = true;

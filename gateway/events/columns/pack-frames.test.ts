@@ -5,6 +5,7 @@ import { RowEncoder } from '../encoder.js';
 import type { EventFacts } from '../event.js';
 import { sampleFacts, type Names } from '../event-samples.fixture.js';
 import { FRAME_HEADER_BYTES, streamNumber, writeFrameHeader } from '../frame.js';
+import { encodeLabels } from '../labels.js';
 import { packFrames, type ChunkFrame } from './pack-frames.js';
 import { unpackFrames } from './unpack-frames.js';
 
@@ -30,7 +31,7 @@ function strange(random: (below: number) => number, ordinal: number): { facts: P
     facts: {
       ordinal: random(10) === 0 ? number() : ordinal, timeMs: random(10) === 0 ? -number() : 1_790_000_000_000 + number() % 1e9, durationUs: number(), upstreamUs: number(), bytesIn: number(), bytesOut: number(),
       status: random(65_536), methodId: random(256), outcomeId: random(256), protocolId: random(256), kindId: random(256), attempts: random(300),
-      client: text(), recordedPath: text(), traceId: text(),
+      client: text(), recordedPath: text(), traceId: text(), refusalLabel: encodeLabels(text(), text()),
     },
     names: { version: text(), service: text(), route: text(), app: text(), target: text() },
   };

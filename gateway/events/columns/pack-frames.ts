@@ -11,7 +11,7 @@
  *     own          duration_us less upstream_us
  *     bytes_in
  *     bytes_out
- *   the columns of values, few of which occur: verdict (status to attempts, ten bytes), caller (app, client), call (config_version, service, route, target),
+ *   the columns of values, few of which occur: verdict (status to attempts, ten bytes; refused_by, reason, which rows of version 1 have not), caller (app, client), call (config_version, service, route, target),
  *   path, trace_id: varint values; for each value varint bytes, and those; for each row the number of its value
  *   u32     CRC-32 of the frames' numbers in front, and of the checksums that the worker gave their payloads, as u32; little endian, all of them
  *
@@ -261,13 +261,14 @@ class PackedColumns {
     const client = passString(rows, target);
     const path = passString(rows, client);
     const trace = passString(rows, path);
-    const end = passString(rows, trace);
+    const refusal = passString(rows, trace);
+    const end = passString(rows, passString(rows, refusal));
     if (end > rows.length) return -1;
-    this.#verdicts.put(view, at, strings, strings, strings);
+    this.#verdicts.put(view, at, strings, refusal, end);
     this.#callers.put(view, app, target, client, path);
     this.#calls.put(view, strings, app, target, client);
     this.#paths.put(view, path, trace, trace, trace);
-    this.#traces.put(view, trace, end, end, end);
+    this.#traces.put(view, trace, refusal, refusal, refusal);
     return end;
   }
 }

@@ -1,15 +1,18 @@
 /** Frames back from their columns: the other half of pack-frames.ts, which says how they lie. */
 import { crc32 } from 'node:zlib';
+import { ROW_VERSION, type RowVersion } from '../event.js';
 import type { ChunkFrame } from './pack-frames.js';
 import { copyWords, LARGEST, MAX_FRAMES, MAX_ROWS_BYTES, NUMBERS_BYTES, passString, prefixOf, unzigzag, VERDICT_BYTES, viewOf, writeNumber } from './row-bytes.js';
 
 /** Each row has one byte at least in each of the columns. */
 const COLUMNS = 11;
+/** Behind a verdict. */
+const REFUSAL_STRINGS: Readonly<Record<RowVersion, number>> = { 1: 0, 2: 2 };
 
-/** The frames back; null: the bytes are damaged, or none of packFrames. */
-export function unpackFrames(stream: string, packed: Buffer): ChunkFrame[] | null {
+/** The frames back, their rows of the version that was packed; null: the bytes are damaged, or none of packFrames. */
+export function unpackFrames(stream: string, packed: Buffer, version: RowVersion = ROW_VERSION): ChunkFrame[] | null {
   try {
-    return unpack(stream, new PackedCursor(packed));
+    return unpack(stream, new PackedCursor(packed), version);
   } catch (error) {
     if (error instanceof RangeError) return null;
     throw error;
@@ -63,7 +66,7 @@ class PackedCursor {
     return numbers;
   }
 
-  /** Each as many `parts` as Strings lie in it; 0: they are `fixed` bytes. */
+  /** Each as many `parts` as Strings lie in it, behind `fixed` bytes. */
   values(rows: number, parts: number, fixed = 0): UnpackedValues {
     const count = this.varint();
     if (count > rows) throw new RangeError('more values than rows');
@@ -97,7 +100,7 @@ interface UnpackedValues {
   readonly length: number;
 }
 
-/** What lies before the last of so many Strings is a value's first part: app of a caller, config_version to route of a call. */
+/** A value's first part: its fixed bytes, of a verdict; else what lies before the last of so many Strings: app of a caller, config_version to route of a call. */
 function endOfFirst(bytes: Buffer, start: number, end: number, strings: number, fixed: number): number {
   let first = start;
   let at = start + fixed;
@@ -106,10 +109,10 @@ function endOfFirst(bytes: Buffer, start: number, end: number, strings: number, 
     at = passString(bytes, at);
   }
   if (at !== end) throw new RangeError('a value is not what its column has');
-  return first;
+  return fixed > 0 ? start + fixed : first;
 }
 
-function unpack(stream: string, cursor: PackedCursor): ChunkFrame[] {
+function unpack(stream: string, cursor: PackedCursor, version: RowVersion): ChunkFrame[] {
   const frames = unpackTable(cursor);
   const table = cursor.taken;
   const count = frames.reduce((sum, frame) => sum + frame.count, 0);
@@ -121,7 +124,7 @@ function unpack(stream: string, cursor: PackedCursor): ChunkFrame[] {
   const [ordinals, ends, durations, owns, bytesIn, bytesOut] = [
     cursor.numbers(count), cursor.numbers(count), cursor.numbers(count), cursor.numbers(count), cursor.numbers(count), cursor.numbers(count)];
   const [verdicts, callers, calls, paths, traces] = [
-    cursor.values(count, 0, VERDICT_BYTES), cursor.values(count, 2), cursor.values(count, 4), cursor.values(count, 1), cursor.values(count, 1)];
+    cursor.values(count, REFUSAL_STRINGS[version], VERDICT_BYTES), cursor.values(count, 2), cursor.values(count, 4), cursor.values(count, 1), cursor.values(count, 1)];
   const length = count * (prefix.length + NUMBERS_BYTES) + verdicts.length + callers.length + calls.length + paths.length + traces.length;
   if (length > MAX_ROWS_BYTES) throw new RangeError('too many bytes of rows');
   const crc = cursor.take(4).readUInt32LE(0);
@@ -149,13 +152,14 @@ function unpack(stream: string, cursor: PackedCursor): ChunkFrame[] {
       writeNumber(view, at + 32, durationUs - unzigzag(owns[row] as number));
       writeNumber(view, at + 40, bytesIn[row] as number);
       writeNumber(view, at + 48, bytesOut[row] as number);
-      at = copyPart(view, at + NUMBERS_BYTES, source, verdicts, row, 0, 2);
+      at = copyPart(view, at + NUMBERS_BYTES, source, verdicts, row, 0, 1);
       at = copyPart(view, at, source, calls, row, 0, 1);
       at = copyPart(view, at, source, callers, row, 0, 1);
       at = copyPart(view, at, source, calls, row, 1, 2);
       at = copyPart(view, at, source, callers, row, 1, 2);
       at = copyPart(view, at, source, paths, row, 0, 2);
       at = copyPart(view, at, source, traces, row, 0, 2);
+      at = copyPart(view, at, source, verdicts, row, 1, 2);
     }
     const payload = rows.subarray(start, at);
     sums.writeUInt32LE(crc32(payload), 4 * unpacked.length);

@@ -3,6 +3,7 @@ import type { RecordedClient } from '../../listeners/http/recorded-client.js';
 import { normalisePath } from '../../routing/normalise-path.js';
 import { KINDS, METHODS, outcomeId, PROTOCOLS, type EventFacts, type Method } from '../event.js';
 import { encodeLabels, type Label } from '../labels.js';
+import { NOT_REFUSED } from '../refusals.js';
 
 /** What a line must not be, in words for whoever mends the log. */
 export type BadLine = string;
@@ -46,6 +47,7 @@ export class LogRow implements EventFacts {
   readonly attempts = 0;
   readonly versionLabel = NO_LABEL;
   readonly targetLabel = NO_LABEL;
+  readonly refusalLabel = NOT_REFUSED;
   readonly traceId = '';
   readonly keepsPath: boolean;
   readonly #service: string;

@@ -14,7 +14,7 @@ import { encodeFrames, encodeState } from '../chunk.js';
 import { readDrops } from '../drop-page.js';
 import { kafkaFailure, type KafkaSettings } from '../kafka-client.js';
 import { IMPORT_WORKER } from '../event.js';
-import { decodeRow, RowCursor } from '../read-rows.js';
+import { firstRow } from '../read-rows.js';
 import { readSegment } from '../read-segment.js';
 import type { SpoolLog } from '../spool-log.js';
 import { removeStream, scanStreams, type SpooledStream } from '../spool.js';
@@ -374,7 +374,7 @@ function oldestWaitingMs(shipment: StreamShipment): number {
   try {
     for (const item of readSegment(oldest.file, shipment.stream, oldest.offset, false)) {
       if (item.kind !== 'frame') continue;
-      const { timeMs, worker } = decodeRow(new RowCursor(item.rows));
+      const { timeMs, worker } = firstRow(item.rows);
       return worker === IMPORT_WORKER ? Number.POSITIVE_INFINITY : timeMs;
     }
   } catch {

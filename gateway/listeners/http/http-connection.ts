@@ -7,7 +7,7 @@ import type { Socket } from 'node:net';
 import { monotonicMs, type Deadlined } from '../../deadlines.js';
 import { INTERIM_AFTER_MS } from '../../active-exchange.js';
 import { KINDS } from '../../events/event.js';
-import type { Refusal } from '../../exchange.js';
+import { refusal, type Refusal } from '../../exchange.js';
 import { DirectWriter, readShared } from '../../http1/plain-socket.js';
 import { MessageParser, type MessageHandler, type MessageHead, type ParserError } from '../../http1/message-parser.js';
 import type { Pipeline } from '../../pipeline.js';
@@ -21,9 +21,9 @@ import { BODY_TOO_LARGE, RequestHead, refusalOfParserError, TOO_MANY_TRAILERS, V
 import { TakingWatch } from './taking-watch.js';
 import { PIECE_BYTES, UnparsedBytes } from './unparsed-bytes.js';
 
-const SLOW_REQUEST: Refusal = { code: 'request_timeout', outcome: 'request_timeout', detail: 'the request did not arrive in time' };
+const SLOW_REQUEST = refusal('request_timeout', 'request_timeout', 'the request did not arrive in time');
 
-const DRAINED: Refusal = { code: 'draining', outcome: 'draining', detail: 'the node shut down before the request was answered' };
+const DRAINED = refusal('draining', 'draining', 'the node shut down before the request was answered');
 
 /** After our end, how long the client may still send before it is cut: closing at once would reset, and lose, the answer. ms. */
 const LINGER_MS = 2000;

@@ -6,10 +6,10 @@ import { isIPv6 } from 'node:net';
 import { connectionOptions, classifyField, FIELD_CONNECTION, FIELD_EXPECT, FIELD_HOST, FIELD_LENGTH, FIELD_TRANSFER_ENCODING } from '../../http1/fields.js';
 import type { MessageHead } from '../../http1/message-parser.js';
 import { normalisePath } from '../../routing/normalise-path.js';
-import type { Refusal } from '../../exchange.js';
+import { refusal, type Refusal } from '../../exchange.js';
 import type { ErrorCode } from '../../../errors/codes.js';
 
-const malformed = (code: ErrorCode, detail: string): Refusal => ({ code, outcome: 'malformed_request', detail });
+const malformed = (code: ErrorCode, detail: string): Refusal => refusal(code, 'malformed_request', detail);
 
 export const VERSION = malformed('version_not_supported', 'only HTTP/1.0 and HTTP/1.1 are understood here');
 const TOO_MANY_FIELDS = malformed('head_too_large', 'too many header fields');

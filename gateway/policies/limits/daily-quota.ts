@@ -1,11 +1,11 @@
 import type { AppConfig } from '../../config/schema.js';
-import type { Policy, PolicyExchange, Refusal } from '../../exchange.js';
+import { refusal, type Policy, type PolicyExchange, type Refusal } from '../../exchange.js';
 import type { LimitKey } from '../../supervisor/protocol.js';
 import { appQuota } from './keys.js';
 import type { AskResult, LeaseBook } from './lease-book.js';
 import { giveBackRates, LEDGER_UNAVAILABLE } from './rate-limit.js';
 
-const QUOTA_EXHAUSTED: Refusal = { code: 'quota_exhausted', outcome: 'quota_exhausted', detail: 'the app has used up its requests of today' };
+const QUOTA_EXHAUSTED = refusal('quota_exhausted', 'quota_exhausted', 'the app has used up its requests of today', 'daily_quota');
 
 /**
  * QPD of the app: takes a unit of today's, says in `quotaKey` which, and moves the request's moment into the day that the unit is of: the ledger alone

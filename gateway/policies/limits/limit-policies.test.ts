@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { AppConfig, Config } from '../../config/schema.js';
-import type { PolicyExchange } from '../../exchange.js';
+import { refusal as refusedAs, type PolicyExchange } from '../../exchange.js';
 import type { LeaseGrant, WorkerMessage } from '../../supervisor/protocol.js';
 import { dailyQuotaPolicy } from './daily-quota.js';
 import { LeaseBook } from './lease-book.js';
@@ -102,7 +102,7 @@ test('a later limit refuses: earlier units come back, and the answer is the refu
   for (const again of [await bench.rates(bench.exchange()), bench.rates(bench.exchange())]) assert.equal((again as { code: string }).code, 'rate_limited');
   const exchange = bench.exchange();
   const refusal = bench.rates(exchange);
-  assert.deepEqual(refusal, { code: 'rate_limited', outcome: 'rate_limited', detail: 'the QPS limit of the app is reached' });
+  assert.deepEqual(refusal, refusedAs('rate_limited', 'rate_limited', 'the QPS limit of the app is reached', 'rate_limit'));
   assert.deepEqual([exchange.limitAnswer?.policy, exchange.limitAnswer?.remaining, exchange.limitAnswer?.resetSeconds], ['app-qps', 0, 2]);
   assert.deepEqual(bench.held(), { 'qps:gateway': 4, 'qps:service:s': 4 });
 });

@@ -1,10 +1,10 @@
 import type { AppConfig, RouteConfig, ServiceConfig, Config } from '../../config/schema.js';
-import type { Policy, PolicyExchange, Refusal } from '../../exchange.js';
+import { refusal, type Policy, type PolicyExchange, type Refusal } from '../../exchange.js';
 import type { LimitKey } from '../../supervisor/protocol.js';
 import { appRate, GATEWAY_RATE, routeRate, serviceRate } from './keys.js';
 import type { AskResult, LeaseBook } from './lease-book.js';
 
-export const LEDGER_UNAVAILABLE: Refusal = { code: 'ledger_unavailable', outcome: 'ledger_unavailable', detail: 'the limit could not be asked for in time' };
+export const LEDGER_UNAVAILABLE = refusal('ledger_unavailable', 'ledger_unavailable', 'the limit could not be asked for in time');
 
 export interface RateLimitScope {
   readonly gateway: Config['limits'];
@@ -43,13 +43,13 @@ class RateLimit {
   readonly #apps: ReadonlyMap<string, LimitKey>;
   readonly #leases: LeaseBook;
   readonly #refusals: readonly Refusal[];
-  readonly #appRefusal = refusal('the app');
+  readonly #appRefusal = limited('the app');
 
   constructor(keys: readonly LimitKey[], apps: ReadonlyMap<string, LimitKey>, leases: LeaseBook) {
     this.#keys = keys;
     this.#apps = apps;
     this.#leases = leases;
-    this.#refusals = keys.map((key) => refusal(key === GATEWAY_RATE ? 'the gateway' : key.startsWith('qps:service:') ? 'the service' : 'the route'));
+    this.#refusals = keys.map((key) => limited(key === GATEWAY_RATE ? 'the gateway' : key.startsWith('qps:service:') ? 'the service' : 'the route'));
   }
 
   /** Takes from limit number `from` on; the app's is the last. */
@@ -87,8 +87,8 @@ class RateLimit {
   }
 }
 
-function refusal(whose: string): Refusal {
-  return { code: 'rate_limited', outcome: 'rate_limited', detail: `the QPS limit of ${whose} is reached` };
+function limited(whose: string): Refusal {
+  return refusal('rate_limited', 'rate_limited', `the QPS limit of ${whose} is reached`, 'rate_limit');
 }
 
 /** A configuration's apps are one array, whatever the number of routes. */

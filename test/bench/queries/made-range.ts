@@ -7,6 +7,7 @@ import { SeqSet } from '../../../collector/log/seq-set.js';
 import { RowEncoder } from '../../../gateway/events/encoder.js';
 import { KINDS, METHODS, PROTOCOLS, type EventFacts } from '../../../gateway/events/event.js';
 import { encodeLabels, type Label } from '../../../gateway/events/labels.js';
+import { NOT_REFUSED } from '../../../gateway/events/refusals.js';
 import { SeededRandom } from '../seeded-random.js';
 import { ENDINGS, MadeTraffic, type Call, type Ending } from './made-traffic.js';
 import { MadeTime, streamName, WORKERS, type StreamPart } from './made-time.js';
@@ -48,6 +49,7 @@ class Facts implements EventFacts {
   client = '';
   readonly recordedPath = '';
   readonly traceId = '';
+  readonly refusalLabel = NOT_REFUSED;
 }
 
 export class RangeMaker {
