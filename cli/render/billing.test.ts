@@ -37,7 +37,7 @@ test('each customer\'s months are summed, whatever its apps; days of nothing are
 test('a day of nothing that was closed with a gap, or waits, is not hidden with the others', () => {
   const gap = entry('acme', 'C-1', '2026-11-01', 0, { complete: false, reason: 'disk lost' });
   assert.match(render([gap]), /^2026-11-01 +acme .* closed, incomplete$/m);
-  assert.match(render([entry('acme', 'C-1', '2026-11-02', 0, { status: 'closing', complete: false, reasons: ['its record is not whole'] })]), /2026-11-02 of acme: its record is not whole\n$/);
+  assert.match(render([entry('acme', 'C-1', '2026-11-02', 0, { status: 'closing', complete: false, reasons: ['its record is not whole'] })]), /^2026-11-02 +acme +usage .* closing$[^]*2026-11-02 of acme: its record is not whole\n$/m);
   assert.match(render([entry('acme', 'C-1', '2026-11-02', 5, { notes: [{ at: '2026-11-03T09:00:07.000Z', note: 'host 7 \u001b[31m' }] })]), /\n2026-11-02 of acme, noted 2026-11-03T09:00Z: host 7 \S*\[31m\n$/);
   assert.equal(render([]), 'No app had a day from 2026-10-31 up to 2026-11-04.\n');
 });

@@ -26,8 +26,8 @@ export function renderDays(terminal: Terminal, { from, to, days }: DaysView, all
   ].join('');
 }
 
-/** One that was closed although its record was not whole may have been of something. */
-const isOfNothing = ({ kind, received, status, complete }: ToldDay): boolean => kind === 'usage' && received === 0 && (complete || status !== 'closed');
+/** One that waits, or was closed although its record was not whole, may have been of something. */
+const isOfNothing = ({ kind, received, status, complete }: ToldDay): boolean => kind === 'usage' && received === 0 && (status === 'open' || (status === 'closed' && complete));
 
 function daysTable(terminal: Terminal, days: readonly ToldDay[]): string {
   return renderTable(terminal, [
