@@ -184,8 +184,15 @@ test('what an operator notes for operators is kept apart: entries, checksums and
     // one that comes to nothing leaves a note of nothing
     if (note !== null) await assert.rejects(billing.adjust({ app: 'acme', day: '2026-11-20', requests: -2, reason: 'sorry', id: 'a', note }), coded('billing_day_open'));
     await billing.close('2026-11-20', null, 'a disk was lost', note);
-    const credit = { app: 'acme', day: '2026-11-20', requests: -2, reason: 'sorry', id: 'a', ...(note === null ? {} : { note: `${note}, again` }) };
-    assert.deepEqual(await billing.adjust(credit), await billing.adjust(credit));
+    const credit = { app: 'acme', day: '2026-11-20', requests: -2, reason: 'sorry', id: 'a' };
+    const entry = await billing.adjust(credit);
+    if (note !== null) {
+      // said again with a note, and again, and with another: each is kept, once
+      for (const words of [', again', ', again', ', and again', ', again']) {
+        at.nowMs += 1;
+        assert.deepEqual(await billing.adjust({ ...credit, note: `${note}${words}` }), entry);
+      }
+    }
     at.gapsMs.clear();
     at.nowMs += DAY_MS;
     await billing.step();
@@ -196,9 +203,11 @@ test('what an operator notes for operators is kept apart: entries, checksums and
   const [usage] = noted.entries;
   const credit = noted.entries.find(({ kind }) => kind === 'credit');
   assert.deepEqual([usage?.reason, credit?.reason], ['a disk was lost', 'sorry']);
+  const first = "the intern's coffee, node-b";
   assert.deepEqual(noted.notes, [
-    { entry_id: usage?.entry_id, at: '2026-11-21T02:00:00.000Z', note: "the intern's coffee, node-b" }, { entry_id: credit?.entry_id, at: '2026-11-21T02:00:00.000Z', note: "the intern's coffee, node-b, again" },
-  ].sort((a, b) => ((a.entry_id ?? '') < (b.entry_id ?? '') ? -1 : 1)));
+    { entry_id: usage?.entry_id, at: '2026-11-21T02:00:00.000Z', note: first },
+    { entry_id: credit?.entry_id, at: '2026-11-21T02:00:00.001Z', note: `${first}, again` }, { entry_id: credit?.entry_id, at: '2026-11-21T02:00:00.003Z', note: `${first}, and again` },
+  ]);
 });
 
 test('a credit stands on a day that is open, once however often it is said, and never takes off more than there is', { skip }, async () => {

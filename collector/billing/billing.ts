@@ -216,6 +216,7 @@ export class Billing implements ClosedEntries {
         const known = await this.#ledger.entry(entryId('credit', app, day, id));
         if (known !== null) {
           if (known.billable !== requests || known.reason !== reason) throw new InvalidParameterError('id', `is that of another credit: of ${known.billable} requests (${known.reason})`);
+          if (note !== undefined) await this.notes.add([known.entry_id], note, notedMs);
           return known;
         }
         const account = book.accounts.get(app);

@@ -19,11 +19,12 @@ export class OperatorNotes {
     this.#store = store;
   }
 
-  /** Before the entries are written, or a crash could leave them without it. The same `atMs` again is the same note. */
+  /** Before the entries are written, or a crash could leave them without it. The same words again, on the same entry, are the same note. */
   async add(entryIds: readonly string[], note: string, atMs: number): Promise<void> {
     for (const ids of inStatements(entryIds)) {
       await this.#store.command(`INSERT INTO tidegate.billing_notes (entry_id, at, note)
-        SELECT entry_id, fromUnixTimestamp64Milli(toInt64(${atMs}), 'UTC'), ${quoted(note)} FROM values('entry_id String', ${ids.map((id) => `(${quoted(id)})`).join(', ')})`);
+        SELECT entry_id, fromUnixTimestamp64Milli(toInt64(${atMs}), 'UTC'), ${quoted(note)} FROM values('entry_id String', ${ids.map((id) => `(${quoted(id)})`).join(', ')})
+        WHERE entry_id NOT IN (SELECT entry_id FROM tidegate.billing_notes FINAL WHERE note = ${quoted(note)})`);
     }
   }
 
