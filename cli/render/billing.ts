@@ -38,11 +38,11 @@ function daysTable(terminal: Terminal, days: readonly ToldDay[]): string {
   ]));
 }
 
-/** What stands on each bill: a customer's month, by the dates of entries. */
+/** What stands on each bill: the month of a customer, or of an app without one, by the dates of entries. */
 function sumsTable(terminal: Terminal, days: readonly ToldDay[]): string {
   const bills = new Map<string, ToldDay[]>();
   for (const entry of days) {
-    const bill = JSON.stringify([entry.customer, entry.day.slice(0, 7)]);
+    const bill = JSON.stringify([entry.customer === '' ? entry.app : entry.customer, entry.day.slice(0, 7)]);
     const entries = bills.get(bill);
     if (entries === undefined) bills.set(bill, [entry]);
     else entries.push(entry);
@@ -52,12 +52,12 @@ function sumsTable(terminal: Terminal, days: readonly ToldDay[]): string {
     const open = entries.filter(({ status }) => status !== 'closed').length;
     const sum = (name: 'requests' | 'refused' | 'billable' | 'over_quota'): number => entries.reduce((total, entry) => total + entry[name], 0);
     return [
-      customer === '' ? '-' : customer, month, [...new Set(entries.map(({ app }) => app))].join(', '), count(sum('requests')), count(sum('refused')), { text: signed(sum('billable')), style: 'bold' } as const, signed(sum('over_quota')),
+      customer, month, [...new Set(entries.map(({ app }) => app))].join(', '), count(sum('requests')), count(sum('refused')), { text: signed(sum('billable')), style: 'bold' } as const, signed(sum('over_quota')),
       open === 0 ? { text: 'all closed', style: 'green' } as const : { text: `${count(open)} not closed`, style: 'yellow' } as const,
     ];
   });
   return renderTable(terminal, [
-    { head: 'customer', align: 'left', shrinks: true }, { head: 'month', align: 'left' }, { head: 'apps', align: 'left', shrinks: true }, { head: 'requests', align: 'right' }, { head: 'refused', align: 'right' },
+    { head: 'bill of', align: 'left', shrinks: true }, { head: 'month', align: 'left' }, { head: 'apps', align: 'left', shrinks: true }, { head: 'requests', align: 'right' }, { head: 'refused', align: 'right' },
     { head: 'billable', align: 'right' }, { head: 'over', align: 'right' }, { head: 'days', align: 'left' },
   ], rows);
 }
