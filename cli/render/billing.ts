@@ -32,7 +32,7 @@ const isOfNothing = ({ kind, received, status, complete }: ToldDay): boolean => 
 function daysTable(terminal: Terminal, days: readonly ToldDay[]): string {
   return renderTable(terminal, [
     { head: 'day', align: 'left' }, { head: 'app', align: 'left', shrinks: true }, { head: 'entry', align: 'left', shrinks: true }, { head: 'requests', align: 'right' }, { head: 'refused', align: 'right' },
-    { head: 'billable', align: 'right' }, { head: 'over', align: 'right' }, { head: 'status', align: 'left' },
+    { head: 'billable', align: 'right' }, { head: 'of it over', align: 'right' }, { head: 'status', align: 'left' },
   ], days.map((entry) => [
     entry.day, entry.app, entry.kind === 'usage' ? 'usage' : `${entry.kind} for ${entry.for_day}`, count(entry.requests), count(entry.refused), signed(entry.billable), signed(entry.over_quota), statusCell(entry),
   ]));
@@ -49,25 +49,32 @@ function sumsTable(terminal: Terminal, days: readonly ToldDay[]): string {
   }
   const rows = [...bills].sort(([a], [b]) => (a < b ? -1 : 1)).map(([bill, entries]) => {
     const [customer, month] = JSON.parse(bill) as readonly [string, string];
-    const open = entries.filter(({ status }) => status !== 'closed').length;
+    const rest = entries.filter(isNotClosed);
     const sum = (name: 'requests' | 'refused' | 'billable' | 'over_quota'): number => entries.reduce((total, entry) => total + entry[name], 0);
     return [
       customer, month, [...new Set(entries.map(({ app }) => app))].join(', '), count(sum('requests')), count(sum('refused')), { text: signed(sum('billable')), style: 'bold' } as const, signed(sum('over_quota')),
-      open === 0 ? { text: 'all closed', style: 'green' } as const : { text: `${count(open)} not closed`, style: 'yellow' } as const,
+      rest.length === 0 ? { text: 'none', style: 'green' } as const : { text: daysAndCredits(rest), style: 'yellow' } as const,
     ];
   });
   return renderTable(terminal, [
     { head: 'bill of', align: 'left', shrinks: true }, { head: 'month', align: 'left' }, { head: 'apps', align: 'left', shrinks: true }, { head: 'requests', align: 'right' }, { head: 'refused', align: 'right' },
-    { head: 'billable', align: 'right' }, { head: 'over', align: 'right' }, { head: 'days', align: 'left' },
+    { head: 'billable', align: 'right' }, { head: 'of it over', align: 'right' }, { head: 'not closed', align: 'left' },
   ], rows);
 }
 
 function totals(terminal: Terminal, days: readonly ToldDay[]): string {
   const sum = (of: readonly ToldDay[]): string => signed(of.reduce((total, { billable }) => total + billable, 0));
-  const rest = days.filter(({ status }) => status !== 'closed');
-  const open = rest.length;
+  const rest = days.filter(isNotClosed);
   const closed = styled(terminal, 'bold', sum(days.filter(({ status }) => status === 'closed')));
-  return `billable in closed days: ${closed}${open === 0 ? '' : `; in ${count(open)} that ${open === 1 ? 'is' : 'are'} not closed, so far: ${sum(rest)}`}\n`;
+  return `billable in closed days: ${closed}${rest.length === 0 ? '' : `; not closed, so far: ${sum(rest)} (${daysAndCredits(rest)})`}\n`;
+}
+
+const isNotClosed = ({ status }: ToldDay): boolean => status !== 'closed';
+
+/** A credit waits for its day as an entry of its own, and is no day. */
+function daysAndCredits(entries: readonly ToldDay[]): string {
+  const days = entries.filter(({ kind }) => kind === 'usage').length;
+  return ([[days, 'day'], [entries.length - days, 'credit']] as const).filter(([number]) => number > 0).map(([number, name]) => `${count(number)} ${name}${number === 1 ? '' : 's'}`).join(', ');
 }
 
 const signed = (value: number): string => (value < 0 ? `-${count(-value)}` : count(value));
