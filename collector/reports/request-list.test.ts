@@ -74,6 +74,13 @@ test('the slowest come first, each once over all pages, and of one duration the 
   }
 });
 
+test('slower_than is counted in whole microseconds, however it is written', () => {
+  const us = (text: string): number | null => parseRequestsQuery({ ...RANGE, slower_than: text }, { nowMs: NOW, principal: OPERATOR }).slowerThanUs;
+  for (const [text, expected] of [
+    ['0.5ms', 500], ['1.5ms', 1500], ['0.001ms', 1], ['0.0015ms', 1], ['1.005ms', 1005], ['1.0005s', 1_000_500], ['0.25s', 250_000], ['0.000001s', 1], ['1m', 60_000_000], ['1.5h', 5_400_000_000], ['100000d', 8_640_000_000_000_000],
+  ] as const) assert.equal(us(text), expected, text);
+});
+
 test('pages come apart where many calls have one moment, and a call that is stored meanwhile shifts nothing', async () => {
   const timeMs = Date.parse('2026-11-10T12:00:00.007Z');
   const made = ['00000000000000ff', '8000000000000001'].flatMap((stream) => Array.from({ length: 25 }, (_, ordinal) => ({ stream, ordinal, seq: ordinal, timeMs, app: 'twin' })));
@@ -115,7 +122,7 @@ test('bad questions are refused as the traffic report refuses them; a cursor is 
   await invalid({ cursor, service: ['search'] }, 'cursor', ACME);
   await invalid({ cursor, service: ['search'], sort: 'duration' }, 'cursor');
   await invalid({ cursor, service: ['search'], slower_than: '1ms' }, 'cursor');
-  for (const text of ['', '1', '-1s', '0s', '1 s', '1e3s', '1s; DROP', '999999999d']) await invalid({ slower_than: text }, 'slower_than');
+  for (const text of ['', '1', '-1s', '0s', '0.0009ms', '1 s', '1e3s', '1s; DROP', '999999999d']) await invalid({ slower_than: text }, 'slower_than');
   for (const text of ['5xx,', ',', '5xx 404', '6000']) await invalid({ status: [text] }, 'status');
   for (const text of ['', 'items', '*', '/items?id=1', '/items#top']) await invalid({ path: [text] }, 'path');
   await assert.rejects(async () => ask({ ...RANGE, target: ['http://127.0.0.1:9001'] }, ACME), { code: 'operator_only' });

@@ -84,8 +84,10 @@ export function parseRequestsQuery({ limit: asked, cursor: given, time_zone: zon
 
 /** @throws invalid_parameter */
 function parseSlowerThan(text: string): number {
-  const us = /^\d{1,9}(\.\d{1,6})?(ms|s|m|h|d)$/.test(text) ? durationMs(text) * 1000 : 0;
-  if (us === 0 || !Number.isSafeInteger(us)) throw new InvalidParameterError('slower_than', 'must be a duration of 1ms or more, such as 1s, 1.5s or 250ms');
+  const [, whole = '', part = '', unit = ''] = /^(\d{1,9})(?:\.(\d{1,6}))?(ms|s|m|h|d)$/.exec(text) ?? [];
+  // by digits, since 1.005 * 1000 is not 1005; what took longer than 1.5 us took longer than 1
+  const us = Number((BigInt(`${whole}${part.padEnd(6, '0')}`) * BigInt(durationMs(`1${unit || 'ms'}`) * 1000)) / 1_000_000n);
+  if (us === 0 || !Number.isSafeInteger(us)) throw new InvalidParameterError('slower_than', 'must be a duration of 0.001ms or more, such as 1s, 1.5s or 250ms');
   return us;
 }
 
