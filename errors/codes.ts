@@ -43,7 +43,7 @@ export const ERROR_CODES = {
   invalid_parameter: entry(400, 'A parameter is not valid', 'The detail names the parameter and the values allowed.'),
   not_found: entry(404, 'No such thing', 'Check the name or the id.'),
   method_not_allowed: entry(405, 'This method is not allowed here', 'Send one of the methods that the Allow field names.'),
-  range_not_kept: entry(400, 'Raw events of that range are no longer kept', 'Ask without status, method, outcome, target and config_version, or for a later range.'),
+  range_not_kept: entry(400, 'Raw events of that range are no longer kept', 'Ask without status, method, outcome, path, target and config_version, or for a later range.'),
   operator_only: entry(403, 'This credential may not do this', 'Use the control token, or one of control.tokens whose role may (docs/access.md); an app\'s own credential reads its own reports, completeness and requests.'),
   report_too_large: entry(400, 'The report is too large', 'Ask for a shorter range, a coarser interval or fewer groups.'),
   report_rate_limited: entry(429, 'Too many report queries', 'Wait for Retry-After, then ask less often; the operator may raise reports.queries_per_minute.'),

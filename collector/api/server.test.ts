@@ -5,6 +5,7 @@ import { request, type IncomingMessage, type ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { ERROR_CODES } from '../../errors/codes.js';
 import { formatRequestId } from '../../gateway/events/request-id.js';
 import { insertEvents, type MadeEvent } from '../store/insert-events.fixture.js';
 import { migrate } from '../store/migrate.js';
@@ -113,6 +114,8 @@ test('bad parameters are named, with what is allowed', async () => {
     assert.deepEqual([status, body['code'], body['parameter'], Array.isArray(body['allowed'])], [400, 'invalid_parameter', parameter, listed], query);
   }
   assert.equal((await ask('/v1/reports/traffic?group_by=status&from=2026-09-01T00:00:00Z&to=2026-09-02T00:00:00Z', 'operator')).body['code'], 'range_not_kept');
+  // of raw events alone
+  for (const name of ['status', 'method', 'outcome', 'path', 'target', 'config_version']) assert.ok(ERROR_CODES.range_not_kept.remedy.includes(name), name);
   for (const [query, parameter] of [['status=abc', 'status'], ['outcome=ok', 'outcome'], ['limit=1001', 'limit'], ['cursor=x', 'cursor'], ['from=now', 'from'], ['method=GET', 'method'], ['interval=day', 'interval']] as const) {
     const { status, body } = await ask(`/v1/requests?${query}`, 'operator');
     assert.deepEqual([status, body['code'], body['parameter']], [400, 'invalid_parameter', parameter], query);
