@@ -71,6 +71,8 @@ export async function requests(options: RequestsOptions, terminal: Terminal, now
     time_zone: options.timeZone, ...timeQuery(options, nowMs),
   };
   if (options.format !== undefined) {
+    // a file does not say why it has no rows
+    if (options.key === undefined) await noteUnknownApps(client, options.app);
     for await (const piece of client.pieces('GET', '/v1/requests', { query: { ...query, format: options.format, dates: options.dates }, onHeaders: noteHeaders })) terminal.write(piece);
     return;
   }
