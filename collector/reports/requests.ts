@@ -38,7 +38,10 @@ export async function requestEvent(store: ReportStore, id: string, asker: Asker)
     stream: BigInt(`0x${parsed.stream}`).toString(), ordinal: parsed.ordinal, tenant: principal.kind === 'app' ? principal.app : '',
   }, asker);
   const [first, ...interim] = rows.map((row) => eventJson(row, principal.kind === 'operator'));
-  if (first === undefined) throw new TidegateError('not_found', `No event of request ${id} is stored. An event is stored within about 2 s of the request's end, and kept for a time.`);
+  if (first === undefined) {
+    throw new TidegateError('not_found', principal.kind === 'operator' ? `No event of request ${id} is stored. An event is stored within about 2 s of the request's end, and kept for a time.`
+      : `No request ${id} of your app is stored, or not yet: one is stored within about 2 s of its end, and kept for a time. Requests that matched no route, or had no valid key, are of no app.`);
+  }
   return { id, ...first, ...(interim.length > 0 ? { interim } : {}) };
 }
 
