@@ -126,8 +126,9 @@ export function conditions(query: TrafficQuery, source: Source): string {
   return all.join('\n  AND ');
 }
 
-/** When the first event of them began whose path is kept, ms; 0: none is. */
-export function firstPathStatement(query: TrafficQuery): string {
+/** When the first event of the range began whose path is kept, of the apps, services and routes asked for, ms; 0: none is. The other filters are left out: the first failure does not tell since when paths are kept. */
+export function firstPathStatement(asked: TrafficQuery): string {
+  const query: TrafficQuery = { ...asked, statuses: [], texts: { ...asked.texts, path: [], target: [], config_version: [], method: [], outcome: [] } };
   return `SELECT toUnixTimestamp64Milli(minIf(t.time, t.path != '')) AS first_ms
 FROM tidegate.events AS t
 WHERE ${conditions(query, 'events')}
