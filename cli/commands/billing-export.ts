@@ -64,6 +64,7 @@ export async function billingExport(options: ExportCommandOptions, terminal: Ter
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, stop);
   const query: Query = { month: options.month, from: options.from, to: options.to, day: options.day, app: options.app };
   try {
+    await noteUnknownApps(client, options.app);
     if (options.push !== undefined) {
       const code = await pushEntries(client, query, { ...options, push: options.push }, terminal, shown, stopping.signal);
       return stopping.signal.aborted ? INTERRUPTED : code;
@@ -73,7 +74,7 @@ export async function billingExport(options: ExportCommandOptions, terminal: Ter
       refuseBinaryTerminal(options.format);
       for await (const piece of client.bytes('GET', '/v1/billing/export', { query: asked, signal: stopping.signal })) await writeOut(piece);
     } else {
-      await exportFile(client, asked, options.app, options.out, shown, stopping.signal);
+      await exportFile(client, asked, options.out, shown, stopping.signal);
     }
     return 0;
   } catch (error) {
@@ -88,7 +89,7 @@ export async function billingExport(options: ExportCommandOptions, terminal: Ter
 }
 
 /** The manifest is asked for first: what comes then is compared with it, so that a file is there only if all of it came as it was made. */
-async function exportFile(client: ControlClient, query: Query, apps: readonly string[], out: string, shown: Progress, signal: AbortSignal): Promise<void> {
+async function exportFile(client: ControlClient, query: Query, out: string, shown: Progress, signal: AbortSignal): Promise<void> {
   const manifest = JSON.parse(await client.text('GET', '/v1/billing/export', { query: { ...query, manifest: 'true' }, signal })) as ExportManifest;
   const all = manifest.files.reduce((sum, file) => sum + file.bytes, 0);
   const file = new OutFile(out);
@@ -114,6 +115,5 @@ async function exportFile(client: ControlClient, query: Query, apps: readonly st
   beside.write(Buffer.from(`${JSON.stringify({ ...manifest, files: manifest.files.map((one) => ({ ...one, name: basename(out) })) }, null, 2)}\n`));
   beside.keep();
   shown.end();
-  if (manifest.rows === 0) await noteUnknownApps(client, apps);
   console.error(`${printable(out)}: ${count(manifest.rows)} entries, ${count(manifest.sums.billable)} billable requests, ${count(manifest.sums.over_quota)} over quota.`);
 }

@@ -13,8 +13,10 @@ import { loadConfig } from '../../gateway/config/load.js';
 import { eventually } from '../../test/harness/deadline.js';
 import { tidegateCommand } from '../../test/harness/tidegate.js';
 import { ControlClient, findControl } from '../control-client.js';
+import { progress } from '../render/progress.js';
 import type { Terminal } from '../render/terminal.js';
 import { days } from './billing.js';
+import { billingExport, type ExportCommandOptions } from './billing-export.js';
 import { check, register as registerCheck } from './check.js';
 import { history } from './config.js';
 import { diff, register as registerDiff } from './diff.js';
@@ -256,6 +258,8 @@ test('days go to the node as they are said, which knows in whose zone they are; 
   assert.match(String(shown.mock.calls.at(-1)?.arguments[0]), /not kept; this answer begins 2026-11-20T00:00:00Z/);
 });
 
+const TO_STDOUT: ExportCommandOptions = { app: [], format: 'csv', account: '', timeout: '30s', resend: [], assumeReceived: [] };
+
 test('a report of 24 hours has 24 hours; an instant that is none is refused here; an app that nobody declared is noted', async (t) => {
   answers.set('/v1/reports/traffic', [200, traffic('total')]);
   answers.set('/v1/apps/nobody', [404, { code: 'not_found', detail: 'There is no app nobody.' }]);
@@ -278,12 +282,14 @@ test('a report of 24 hours has 24 hours; an instant that is none is refused here
   await requests({ ...NO_FILTERS, ...named }, terminal(), NOW);
   await requests({ ...NO_FILTERS, ...named, format: 'csv' }, terminal(), NOW);
   await days(named, terminal());
-  assert.deepEqual(notes, Array(5).fill('Note: the configuration in force has no app nobody.'));
+  answers.set('/v1/billing/export', [200, '']);
+  assert.equal(await billingExport({ ...TO_STDOUT, ...named }, terminal(), progress(terminal(), false, () => NOW)), 0);
+  assert.deepEqual(notes, Array(6).fill('Note: the configuration in force has no app nobody.'));
   // whoever may not ask which apps there are gets the report all the same
   answers.set('/v1/apps/nobody', [403, { code: 'operator_only', detail: '' }]);
   await report({ ...NO_FILTERS, ...named }, terminal(), NOW);
   await report({ ...NO_FILTERS, ...named, app: [], key: 'k' }, terminal(), NOW);
-  assert.equal(notes.length, 5);
+  assert.equal(notes.length, 6);
 });
 
 test('an error of the API keeps its code', async () => {

@@ -2,7 +2,7 @@ import { TidegateError } from '../../errors/tidegate-error.js';
 import type { ControlClient } from '../control-client.js';
 import { printable } from '../render/terminal.js';
 
-/** An answer without rows may be that of a name misspelt: said on standard error, where the token may ask which apps there are. */
+/** What has no rows may be of a name misspelt: said on standard error, where the token may ask which apps there are. */
 export async function noteUnknownApps(client: ControlClient, apps: readonly string[]): Promise<void> {
   for (const app of apps) {
     try {
