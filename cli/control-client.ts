@@ -30,6 +30,14 @@ export function withControlOptions(command: Command): Command {
     .option('--token <token>', 'control token (default: $TIDEGATE_TOKEN, then the configuration\'s, then data_dir/control.token)');
 }
 
+/** Of what an app may ask for itself. */
+export interface KeyOptions extends ControlOptions { readonly key?: string }
+
+/** The same, of commands that an app may ask with, too. */
+export function withKeyOption(command: Command): Command {
+  return withControlOptions(command).option('--key <key>', 'ask as an app: its API key or JWT, instead of the control token');
+}
+
 export interface ControlPlace {
   readonly url: string;
   readonly token: string | null;
@@ -166,6 +174,8 @@ export class ControlClient {
     if (status >= 400) throw problemError(status, problem, this.#place);
   }
 }
+
+export const clientOf = (options: KeyOptions): ControlClient => new ControlClient(findControl(options.key === undefined ? options : { ...options, token: options.key }));
 
 function search(query: Query): string {
   const parameters = new URLSearchParams();

@@ -4,7 +4,7 @@ import { Option, type Command } from 'commander';
 import { TidegateError } from '../../errors/tidegate-error.js';
 import type { ExportManifest } from '../../collector/api/export-replies.js';
 import { EXPORT_FORMATS, type ExportFormat } from '../../collector/billing/export-query.js';
-import { ControlClient, findControl, withControlOptions, type ControlOptions, type Query } from '../control-client.js';
+import { clientOf, type ControlClient, withKeyOption, type KeyOptions, type Query } from '../control-client.js';
 import { OutFile, refuseBinaryTerminal, writeOut } from '../out-file.js';
 import { printError } from '../print-error.js';
 import { RECEIVERS } from '../push/receivers.js';
@@ -18,7 +18,7 @@ import { noteUnknownApps } from './unknown-app.js';
 const DAYS_OPEN = 3;
 const INTERRUPTED = 130;
 
-export interface ExportCommandOptions extends ControlOptions, PushCommandOptions {
+export interface ExportCommandOptions extends KeyOptions, PushCommandOptions {
   readonly month?: string;
   readonly from?: string;
   readonly to?: string;
@@ -31,7 +31,7 @@ export interface ExportCommandOptions extends ControlOptions, PushCommandOptions
 const gather = (value: string, before: readonly string[]): readonly string[] => [...before, value];
 
 export function register(billing: Command): void {
-  withControlOptions(billing.command('export').description('closed days as a file with its manifest, or to a billing system; exit 3: days are still open, 4: not all was taken'))
+  withKeyOption(billing.command('export').description('closed days as a file with its manifest, or to a billing system; exit 3: days are still open, 4: not all was taken'))
     .option('--month <month>', 'such as 2026-11')
     .option('--from <date>', 'in place of --month: first local date: 2026-11-23, yesterday, monday, 7d')
     .option('--to <date>', 'first local date after the range')
@@ -39,7 +39,7 @@ export function register(billing: Command): void {
     .option('--app <app>', 'only this app; repeatable', gather, [])
     .addOption(new Option('--format <format>', 'of the file').choices(EXPORT_FORMATS).default('csv'))
     .option('--out <file>', 'there, and FILE.manifest.json beside it (default: standard output, without a manifest)')
-    .addOption(new Option('--push <url>', 'to a billing system, each entry counted there once; its key is taken from TIDEGATE_PUSH_TOKEN').conflicts('out'))
+    .addOption(new Option('--push <url>', 'to a billing system, each entry counted there once; its key is taken from TIDEGATE_PUSH_TOKEN').conflicts(['out', 'key']))
     .addOption(new Option('--adapter <name>', 'what answers at that URL').choices(Object.keys(RECEIVERS)))
     .option('--meter <name>', 'the event name of Stripe\'s meter, the code of Lago\'s metric, the type of a CloudEvent')
     .option('--account <name>', 'tells receivers apart that have one URL', '')
@@ -58,13 +58,13 @@ export function register(billing: Command): void {
  * @returns the exit code
  */
 export async function billingExport(options: ExportCommandOptions, terminal: Terminal, shown: Progress): Promise<number> {
-  const client = new ControlClient(findControl(options));
+  const client = clientOf(options);
   const stopping = new AbortController();
   const stop = (): void => { stopping.abort(); };
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, stop);
   const query: Query = { month: options.month, from: options.from, to: options.to, day: options.day, app: options.app };
   try {
-    await noteUnknownApps(client, options.app);
+    if (options.key === undefined) await noteUnknownApps(client, options.app);
     if (options.push !== undefined) {
       const code = await pushEntries(client, query, { ...options, push: options.push }, terminal, shown, stopping.signal);
       return stopping.signal.aborted ? INTERRUPTED : code;

@@ -3,14 +3,14 @@ import { InvalidArgumentError, type Command } from 'commander';
 import type { ToldDay } from '../../collector/billing/billing.js';
 import type { BillingEntry } from '../../collector/billing/entry.js';
 import { TidegateError } from '../../errors/tidegate-error.js';
-import { ControlClient, findControl, withControlOptions, type ControlOptions } from '../control-client.js';
+import { clientOf, ControlClient, findControl, withControlOptions, withKeyOption, type ControlOptions, type KeyOptions } from '../control-client.js';
 import { renderDays } from '../render/billing.js';
 import { count } from '../render/figures.js';
 import { standardOutput, type Terminal } from '../render/terminal.js';
 import * as exporting from './billing-export.js';
 import { noteUnknownApps } from './unknown-app.js';
 
-interface DaysOptions extends ControlOptions { readonly month?: string; readonly from?: string; readonly to?: string; readonly day?: string; readonly app?: readonly string[]; readonly customer?: readonly string[]; readonly all?: boolean; readonly json?: boolean }
+interface DaysOptions extends KeyOptions { readonly month?: string; readonly from?: string; readonly to?: string; readonly day?: string; readonly app?: readonly string[]; readonly customer?: readonly string[]; readonly all?: boolean; readonly json?: boolean }
 interface CloseOptions extends ControlOptions { readonly day: string; readonly app?: string; readonly acceptGap?: string; readonly note?: string }
 interface AdjustOptions extends ControlOptions { readonly day: string; readonly requests: number; readonly reason: string; readonly note?: string; readonly id?: string }
 
@@ -21,7 +21,7 @@ const NOTE = 'for operators alone: billing days shows it; in no export, and told
 
 export function register(program: Command): void {
   const command = program.command('billing').description('what each app\'s days come to, closed for ever');
-  withControlOptions(command.command('days').description('the days of a month, or of a range, and the sums of each customer\'s months'))
+  withKeyOption(command.command('days').description('the days of a month, or of a range, and the sums of each customer\'s months'))
     .option('--month <month>', 'such as 2026-11 (default: the month under way)')
     .option('--from <date>', 'first local date: 2026-11-23, yesterday, monday, 7d').option('--to <date>', 'first local date after the range')
     .option('--day <date>', 'one local date')
@@ -47,9 +47,9 @@ export function register(program: Command): void {
 }
 
 export async function days({ month, from, to, day, app, customer, all, json, ...control }: DaysOptions, terminal: Terminal): Promise<void> {
-  const client = new ControlClient(findControl(control));
+  const client = clientOf(control);
   const answer = await client.get<DaysAnswer>('/v1/billing/days', { month, from, to, day, app, customer });
-  if (answer.days.length === 0) await noteUnknownApps(client, app ?? []);
+  if (answer.days.length === 0 && control.key === undefined) await noteUnknownApps(client, app ?? []);
   terminal.write(json === true ? `${JSON.stringify(answer, null, 2)}\n` : renderDays(terminal, answer, all === true));
 }
 

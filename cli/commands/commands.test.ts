@@ -289,6 +289,11 @@ test('a report of 24 hours has 24 hours; an instant that is none is refused here
   answers.set('/v1/apps/nobody', [403, { code: 'operator_only', detail: '' }]);
   await report({ ...NO_FILTERS, ...named }, terminal(), NOW);
   await report({ ...NO_FILTERS, ...named, app: [], key: 'k' }, terminal(), NOW);
+  // nor does an app ask, with its key in place of the control token
+  asked.length = 0;
+  await days({ ...named, key: 'k' }, terminal());
+  assert.equal(await billingExport({ ...TO_STDOUT, ...named, key: 'k' }, terminal(), progress(terminal(), false, () => NOW)), 0);
+  assert.deepEqual(asked.map(({ url: { pathname }, authorization }) => [pathname, authorization]), [['/v1/billing/days', 'Bearer k'], ['/v1/billing/export', 'Bearer k']]);
   assert.equal(notes.length, 6);
 });
 

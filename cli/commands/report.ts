@@ -6,7 +6,7 @@ import { DATES, type Dates } from '../../collector/reports/csv.js';
 import { FORMATS, type Format } from '../../collector/reports/traffic-query.js';
 import { printError } from '../print-error.js';
 import { OutFile, refuseBinaryTerminal, writeOut } from '../out-file.js';
-import { ControlClient, findControl, withControlOptions, type ControlOptions, type Query } from '../control-client.js';
+import { clientOf, type ControlClient, withKeyOption, type KeyOptions, type Query } from '../control-client.js';
 import { renderHtml } from '../render/html-report.js';
 import { renderLive, type LiveAnswer } from '../render/live.js';
 import { printable, standardOutput, type Terminal } from '../render/terminal.js';
@@ -16,8 +16,7 @@ import { bothSides, findChange } from './before-after.js';
 import { timeQuery, withTimeOptions, type TimeOptions } from './time-options.js';
 import { noteUnknownApps } from './unknown-app.js';
 
-interface ReportOptions extends ControlOptions, TimeOptions {
-  readonly key?: string;
+interface ReportOptions extends KeyOptions, TimeOptions {
   readonly app: readonly string[];
   readonly service: readonly string[];
   readonly route: readonly string[];
@@ -47,8 +46,7 @@ export const WRITTEN: Readonly<Record<string, string>> = { status: ', or class, 
 export const gather = (value: string, before: readonly string[]): readonly string[] => [...before, value];
 
 export function register(program: Command): void {
-  const command = withControlOptions(program.command('report').description('an app\'s or service\'s traffic: totals, over time, latency, by group'));
-  command.option('--key <key>', 'ask as an app: its API key or JWT, instead of the control token');
+  const command = withKeyOption(program.command('report').description('an app\'s or service\'s traffic: totals, over time, latency, by group'));
   withTimeOptions(command, { from: 'default: 24h', to: 'default: the end of this quarter of an hour' })
     .option('--time-zone <zone>', 'IANA name (default: the app\'s own, else UTC)')
     .addOption(new Option('--interval <interval>', 'the table by time, in steps of this; and the steps of the graph').choices(INTERVALS))
@@ -97,13 +95,13 @@ const CLEAR = '\x1b[H\x1b[J';
 
 /** Under a report that is watched: what is going on, and how much of its quota each app has used. */
 async function nowOf(options: ReportOptions, terminal: Terminal): Promise<string> {
-  const client = new ControlClient(findControl(options.key === undefined ? options : { ...options, token: options.key }));
+  const client = clientOf(options);
   return `\n${renderLive(terminal, await client.get<LiveAnswer>('/v1/reports/live', { time_zone: options.timeZone }), options.app)}`;
 }
 
 /** `nowMs`: for the relative instants. */
 export async function report(options: ReportOptions, terminal: Terminal, nowMs: number = Date.now()): Promise<void> {
-  const client = new ControlClient(findControl(options.key === undefined ? options : { ...options, token: options.key }));
+  const client = clientOf(options);
   if (options.fill === true && (options.format === undefined || options.format === 'html')) throw new TidegateError('invalid_parameter', '--fill: goes with --format csv, ndjson, json or parquet');
   refuseDatesWithoutCsv(options);
   if (options.out !== undefined && options.format === undefined) throw new TidegateError('invalid_parameter', '--out: goes with --format');

@@ -1,7 +1,7 @@
 import { Option, type Command } from 'commander';
 import { TidegateError } from '../../errors/tidegate-error.js';
 import type { Dates } from '../../collector/reports/csv.js';
-import { ControlClient, findControl, withControlOptions, type ControlOptions } from '../control-client.js';
+import { clientOf, withKeyOption, type KeyOptions } from '../control-client.js';
 import { renderRequest, type RequestAnswer } from '../render/request.js';
 import { renderRequests, type RequestsAnswer } from '../render/requests.js';
 import { printable, standardOutput, type Terminal } from '../render/terminal.js';
@@ -11,8 +11,7 @@ import { noteUnknownApps } from './unknown-app.js';
 
 const FILTERS = ['app', 'service', 'route', 'path', 'target', 'status', 'outcome'] as const;
 
-interface RequestsOptions extends ControlOptions, TimeOptions, Readonly<Record<(typeof FILTERS)[number], readonly string[]>> {
-  readonly key?: string;
+interface RequestsOptions extends KeyOptions, TimeOptions, Readonly<Record<(typeof FILTERS)[number], readonly string[]>> {
   readonly timeZone?: string;
   readonly slowerThan?: string;
   readonly sort?: 'time' | 'duration';
@@ -28,9 +27,8 @@ const MOST = 1000;
 const DEFAULT_ROWS = 30;
 
 export function register(program: Command): void {
-  const command = withControlOptions(program.command('requests').description('the calls that match, newest or slowest first; or all that is known of one'))
-    .argument('[id]', 'its X-Request-Id')
-    .option('--key <key>', 'ask as an app: its API key or JWT, instead of the control token');
+  const command = withKeyOption(program.command('requests').description('the calls that match, newest or slowest first; or all that is known of one'))
+    .argument('[id]', 'its X-Request-Id');
   withTimeOptions(command, { from: 'default: 24h before --to', to: 'default: the end of this quarter of an hour' })
     .option('--time-zone <zone>', 'IANA name: whose days --from, --to and --day are (default: the app\'s own, else UTC)')
     .option('--slower-than <duration>', 'only calls that took longer: 1s, 250ms')
@@ -51,8 +49,6 @@ export async function oneRequest(id: string, options: RequestsOptions, terminal:
   const answer = await clientOf(options).get<RequestAnswer>(`/v1/requests/${encodeURIComponent(id)}`);
   terminal.write(options.json === true ? `${JSON.stringify(answer, null, 2)}\n` : renderRequest(answer));
 }
-
-const clientOf = (options: RequestsOptions): ControlClient => new ControlClient(findControl(options.key === undefined ? options : { ...options, token: options.key }));
 
 /** What JSON has in itself. */
 function noteHeaders(headers: Readonly<Record<string, string | string[] | undefined>>): void {
