@@ -92,6 +92,15 @@ test('docs/proving-a-number.md: its scripts prove an export, count its requests,
       const [code, said] = python(prove, file);
       assert.deepEqual([code, says.test(said)], [1, true], said);
     }
+    // a file that is no such export, has no manifest, or is not there: in one line
+    writeFileSync(`${file}.csv`, (await ask(url.replace('ndjson', 'csv'))).body);
+    writeFileSync(`${file}.csv.manifest.json`, (await ask(`${url.replace('ndjson', 'csv')}&manifest=true`)).body);
+    writeFileSync(`${file}.json`, '{}\n');
+    writeFileSync(file, 'no entry\n');
+    for (const [wrong, says] of [[`${file}.csv`, 'its manifest says csv'], [`${file}.json`, 'No such file'], [join(folder, 'none'), 'No such file'], [file, 'Expecting value']] as const) {
+      const [code, said] = python(prove, wrong);
+      assert.deepEqual([code, said.startsWith('give the .ndjson of an export'), said.includes(says), said.match(/\n/g)?.length], [1, true, true, 1], said);
+    }
     const [usage] = body.split('\n').map((line) => JSON.parse(line || '{}') as Readonly<Record<string, unknown>>);
     writeFileSync(file, (await ask(`/v1/requests?app=acme&from=${String(usage?.['day_start'])}&to=${String(usage?.['day_end'])}&format=csv`, 'app:acme')).body);
     assert.deepEqual(python(count, file), [0, ['received', 'refused', 'requests', 'billable'].map((field) => `${field} ${Number(usage?.[field])}\n`).join('')]);
