@@ -20,6 +20,8 @@ test('a report as a page: numbers, drawing and table are those of the answers', 
   assert.match(page, /<title>Traffic of app acme, 2026-11-20 00:00 to 2026-11-21 00:00<\/title>/);
   assert.match(page, /<dt>requests<\/dt><dd>3,000<\/dd>/);
   assert.match(page, /<dt>errors<\/dt><dd class="bad">12 \(0.4 %\)<\/dd>/);
+  assert.match(page, /<dt>bytes in<\/dt><dd>0 B<\/dd><\/div>\n?<div><dt>bytes out<\/dt><dd>16 MB<\/dd>/);
+  assert.match(page, /<th class="n">bytes out<\/th>/);
   const bars = [...page.matchAll(/<rect class="(bar|err)" x="([\d.]+)" y="([\d.]+)" width="[\d.]+" height="([\d.]+)"><title>([^<]*)</g)].map((match) => match.slice(1));
   // 890 units of width for 24 hours, 200 of height for the highest
   assert.deepEqual(bars, [

@@ -66,7 +66,7 @@ ${[
     figure('requests', count(sum.requests), beside(sum.requests, then?.requests, count)),
     figure('errors', `${count(sum.errors)} (${text(share(sum.errors, sum.requests))})`, beside(sum.errors, then?.errors, count), sum.errors > 0 ? ' class="bad"' : ''),
     figure('refused', count(sum.refused), beside(sum.refused, then?.refused, count)),
-    figure('in', bytes(sum.bytes_in), beside(sum.bytes_in, then?.bytes_in, bytes)), figure('out', bytes(sum.bytes_out), beside(sum.bytes_out, then?.bytes_out, bytes)),
+    figure('bytes in', bytes(sum.bytes_in), beside(sum.bytes_in, then?.bytes_in, bytes)), figure('bytes out', bytes(sum.bytes_out), beside(sum.bytes_out, then?.bytes_out, bytes)),
   ].join('\n')}
 </dl>${period === undefined ? '' : `\n<p class="dim">${text(`before: ${minuteOf(period.from)} to ${minuteOf(period.to)}`)}</p>`}`;
 }
@@ -126,7 +126,7 @@ function groups({ table, groupBy, top }: TrafficView): string {
   const byTime = table.interval !== 'total';
   const compared = table.previous !== undefined;
   const shown = table.rows.slice(0, byTime ? MOST_ROWS : table.rows[top]?.others === true ? top + 1 : top);
-  const numbers = ['requests', ...(compared ? ['change'] : []), 'errors', 'refused', 'p50 ms', 'p99 ms', 'out'];
+  const numbers = ['requests', ...(compared ? ['change'] : []), 'errors', 'refused', 'p50 ms', 'p99 ms', 'bytes out'];
   const head = [...(byTime ? ['time'] : []), ...groupBy].map((name) => `<th>${text(name)}</th>`).join('') + numbers.map((name) => `<th class="n">${name}</th>`).join('');
   const lines = shown.map((row) => {
     const names = [...(byTime ? [`${minuteOf(row.time)}${row.partial === true ? '*' : ''}`] : []), ...groupBy.map((group, index) => (row.others === true ? (index === 0 ? 'all others' : '') : groupText(row[group])))];
