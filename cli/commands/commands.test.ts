@@ -254,8 +254,14 @@ test('days go to the node as they are said, which knows in whose zone they are; 
   // a file says nothing of what was left out
   fields.set('/v1/reports/traffic', { 'x-tidegate-clipped': '2026-11-20T00:00:00Z' });
   await report({ ...NO_FILTERS, url, token: 't', from: '7d', format: 'csv' }, terminal(), NOW);
-  fields.clear();
   assert.match(String(shown.mock.calls.at(-1)?.arguments[0]), /not kept; this answer begins 2026-11-20T00:00:00Z/);
+  for (const complete of ['true', 'false']) {
+    shown.mock.resetCalls();
+    fields.set('/v1/reports/traffic', { 'x-tidegate-complete': complete });
+    await report({ ...NO_FILTERS, url, token: 't', from: '7d', format: 'csv' }, terminal(), NOW);
+    assert.deepEqual(shown.mock.calls.map(({ arguments: [text] }) => String(text)), complete === 'true' ? [] : ['Note: something of this range is missing, or not proven to be whole: --format json says what.']);
+  }
+  fields.clear();
 });
 
 const TO_STDOUT: ExportCommandOptions = { app: [], format: 'csv', account: '', timeout: '30s', resend: [], assumeReceived: [] };

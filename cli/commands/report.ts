@@ -172,6 +172,7 @@ async function asItIs(client: ControlClient, query: Query, { format, out }: { re
 export function noteClipped(headers: Readonly<Record<string, string | string[] | undefined>>): void {
   const from = headers['x-tidegate-clipped'];
   if (typeof from === 'string') console.error(`Note: the whole range is not kept; this answer begins ${printable(from)}.`);
+  if (headers['x-tidegate-complete'] === 'false') console.error('Note: something of this range is missing, or not proven to be whole: --format json says what.');
 }
 
 const filters = (options: ReportOptions): Query => ({ time_zone: options.timeZone, ...Object.fromEntries(FILTERS.map((name) => [name, options[name]])) });
