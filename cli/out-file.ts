@@ -4,6 +4,8 @@ import { once } from 'node:events';
 import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { TidegateError } from '../errors/tidegate-error.js';
+import { bytes } from './render/figures.js';
+import { printable } from './render/terminal.js';
 
 /** Written beside its place, and moved there at the end: who looks sees what was there before, or all of it. Exactly one of keep() and discard() must follow. */
 export class OutFile {
@@ -45,6 +47,23 @@ export class OutFile {
     closeSync(this.#fd);
     rmSync(this.#part, { force: true });
   }
+}
+
+/** All of it, or nothing, to `path`; said on standard error. @throws out_file, and what the pieces throw */
+export async function keepAll(path: string, pieces: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<void> {
+  const file = new OutFile(path);
+  let written = 0;
+  try {
+    for await (const piece of pieces) {
+      file.write(piece);
+      written += piece.length;
+    }
+  } catch (error) {
+    file.discard();
+    throw error;
+  }
+  file.keep();
+  console.error(`${printable(path)}: ${bytes(written)}`);
 }
 
 /** To standard output, no faster than it is read. */

@@ -21,6 +21,7 @@ import { check, register as registerCheck } from './check.js';
 import { history } from './config.js';
 import { diff, register as registerDiff } from './diff.js';
 import { declare } from './gap.js';
+import { NOTHING } from '../render/traffic.js';
 import { newKey, register as registerKeys } from './keys.js';
 import { list, register as registerQuarantine, replay } from './quarantine.js';
 import { register as registerReport, report } from './report.js';
@@ -158,7 +159,7 @@ test('report asks for total, graph and table, and passes every filter on', async
     [[null, 'previous'], [null, null], ['5', 'previous'], [null, null], [null, null], [null, null]]);
 });
 
-test('report with a format prints what the API gives', async () => {
+test('report with a format prints what the API gives', async (t) => {
   answers.set('/v1/reports/traffic', [200, 'time,requests\r\n']);
   asked.length = 0;
   const out = terminal();
@@ -175,10 +176,18 @@ test('report with a format prints what the API gives', async () => {
   answers.set('/v1/reports/traffic', [200, traffic('total')]);
   const page = join(folder, 'report.html');
   const shown = terminal();
+  const said = t.mock.method(console, 'error', () => {});
   await report({ ...NO_FILTERS, url, token: 't', format: 'html', out: page }, shown, NOW);
+  assert.match(String(said.mock.calls.at(-1)?.arguments[0]), /report\.html: [\d.]+ k?B$/);
   assert.deepEqual([shown.text(), /^<!DOCTYPE html>/.test(readFileSync(page, 'utf8'))], ['', true]);
   await report({ ...NO_FILTERS, url, token: 't', format: 'html' }, shown, NOW);
   assert.equal(shown.text(), readFileSync(page, 'utf8'));
+  // whose key it was is named
+  answers.set('/v1/reports/traffic', [200, traffic('total', [{ ...NOTHING, app: 'acme' }])]);
+  const own = terminal();
+  await report({ ...NO_FILTERS, url, key: 'k', service: ['shop'], format: 'html' }, own, NOW);
+  assert.match(own.text(), /<h1>Traffic of app acme, service shop<\/h1>/);
+  assert.deepEqual([asked.at(-1)?.url.searchParams.get('group_by'), asked.at(-1)?.url.searchParams.get('service')], ['app', 'shop']);
   await assert.rejects(report({ ...NO_FILTERS, url, token: 't', format: 'html', fill: true }, terminal(), NOW), { code: 'invalid_parameter', message: /^--fill/ });
   await assert.rejects(report({ ...NO_FILTERS, url, token: 't', format: 'json', dates: 'spreadsheet' }, terminal(), NOW), { code: 'invalid_parameter', message: /--format csv/ });
 });
@@ -198,6 +207,22 @@ test('report writes a file whole or not at all, byte by byte as the API gives it
   await assert.rejects(report({ ...NO_FILTERS, url, token: 't', format: 'csv', out: place }, terminal(), NOW), { code: 'out_file' });
   assert.deepEqual([readdirSync(place), readdirSync(folder).filter((name) => name.endsWith('.part'))], [['report.parquet'], []]);
   await assert.rejects(report({ ...NO_FILTERS, url, token: 't', out }, terminal(), NOW), { code: 'invalid_parameter', message: /--format/ });
+});
+
+test('requests writes its file whole or not at all, too', async (t) => {
+  const said = t.mock.method(console, 'error', () => {});
+  const place = join(folder, 'calls');
+  mkdirSync(place);
+  const out = join(place, 'calls.csv');
+  answers.set('/v1/requests', [200, 'id,time\r\n']);
+  const shown = terminal();
+  await requests({ ...NO_FILTERS, url, token: 't', format: 'csv', out }, shown, NOW);
+  assert.deepEqual([readFileSync(out, 'utf8'), shown.text(), String(said.mock.calls.at(-1)?.arguments[0])], ['id,time\r\n', '', `${out}: 9 B`]);
+  answers.set('/v1/requests', [400, { code: 'range_not_kept', detail: 'gone' }]);
+  await assert.rejects(requests({ ...NO_FILTERS, url, token: 't', format: 'csv', out }, shown, NOW), { code: 'range_not_kept' });
+  assert.deepEqual([readFileSync(out, 'utf8'), readdirSync(place)], ['id,time\r\n', ['calls.csv']], 'what was there before');
+  await assert.rejects(requests({ ...NO_FILTERS, url, token: 't', out }, shown, NOW), { code: 'invalid_parameter', message: /^--out: goes with/ });
+  await assert.rejects(oneRequest('9f3c6a0b1d2e4f57-2s', { ...NO_FILTERS, url, token: 't', out }, shown), { code: 'invalid_parameter', message: /^--out: does not go/ });
 });
 
 test('a reader that has read enough ends the command quietly', { timeout: 60_000 }, async () => {

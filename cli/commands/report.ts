@@ -5,7 +5,7 @@ import { INTERVALS, type Interval } from '../../collector/reports/calendar.js';
 import { DATES, type Dates } from '../../collector/reports/csv.js';
 import { FORMATS, type Format } from '../../collector/reports/traffic-query.js';
 import { printError } from '../print-error.js';
-import { OutFile, refuseBinaryTerminal, writeOut } from '../out-file.js';
+import { keepAll, refuseBinaryTerminal, writeOut } from '../out-file.js';
 import { clientOf, type ControlClient, withKeyOption, type KeyOptions, type Query } from '../control-client.js';
 import { renderHtml } from '../render/html-report.js';
 import { renderLive, type LiveAnswer } from '../render/live.js';
@@ -106,7 +106,10 @@ export async function report(options: ReportOptions, terminal: Terminal, nowMs: 
   refuseDatesWithoutCsv(options);
   if (options.out !== undefined && options.format === undefined) throw new TidegateError('invalid_parameter', '--out: goes with --format');
   if (options.beforeAfter !== undefined) return ofChange(client, options, terminal, nowMs);
-  if (options.format === 'html') return written(Buffer.from(renderHtml(await trafficView(client, options, nowMs))), options.out, terminal);
+  if (options.format === 'html') {
+    const page = renderHtml(await trafficView(client, options, nowMs));
+    return options.out === undefined ? terminal.write(page) : keepAll(options.out, [Buffer.from(page)]);
+  }
   if (options.format !== undefined) {
     // a file does not say why it has no rows
     if (options.key === undefined) await noteUnknownApps(client, options.app);
@@ -133,43 +136,28 @@ async function trafficView(client: ControlClient, options: ReportOptions, nowMs:
   if (total.rows.length === 0 && options.key === undefined) await noteUnknownApps(client, options.app);
   const series = await ask(options.interval === undefined || options.interval === 'total' ? graphStep(total) : options.interval);
   const table = await ask(options.interval ?? 'total', { group_by: groups ?? undefined, compare, ...(options.interval === undefined && groups !== null ? { top: String(top) } : {}) });
-  return { subject: subjectOf(options), total, series, table, groupBy: groups?.split(',') ?? [], top };
-}
-
-function written(page: Buffer, out: string | undefined, terminal: Terminal): void {
-  if (out === undefined) return terminal.write(page.toString());
-  const file = new OutFile(out);
-  try {
-    file.write(page);
-  } catch (error) {
-    file.discard();
-    throw error;
-  }
-  file.keep();
+  // a page is handed on to who does not know whose key it was asked with
+  const own = options.format === 'html' && options.key !== undefined && options.app.length === 0 ? (await ask('total', { group_by: 'app' })).rows : [];
+  const app = own.length === 1 ? own[0]?.['app'] : undefined;
+  const subject = subjectOf(typeof app === 'string' && app !== '' ? { ...options, app: [app] } : options);
+  return { subject, total, series, table, groupBy: groups?.split(',') ?? [], top };
 }
 
 async function asItIs(client: ControlClient, query: Query, { format, out }: { readonly format: Format; readonly out: string | null }, terminal: Terminal): Promise<void> {
   if (out === null && format === 'parquet') {
     refuseBinaryTerminal(format);
-    for await (const bytes of client.bytes('GET', '/v1/reports/traffic', { query, onHeaders: noteClipped })) await writeOut(bytes);
+    for await (const bytes of client.bytes('GET', '/v1/reports/traffic', { query, onHeaders: noteHead })) await writeOut(bytes);
   } else if (out === null) {
-    for await (const piece of client.pieces('GET', '/v1/reports/traffic', { query, onHeaders: noteClipped })) terminal.write(piece);
+    for await (const piece of client.pieces('GET', '/v1/reports/traffic', { query, onHeaders: noteHead })) terminal.write(piece);
     // the others end their last line themselves
     if (format === 'json') terminal.write('\n');
   } else {
-    const file = new OutFile(out);
-    try {
-      for await (const bytes of client.bytes('GET', '/v1/reports/traffic', { query, onHeaders: noteClipped })) file.write(bytes);
-    } catch (error) {
-      file.discard();
-      throw error;
-    }
-    file.keep();
+    await keepAll(out, client.bytes('GET', '/v1/reports/traffic', { query, onHeaders: noteHead }));
   }
 }
 
 /** JSON has it in itself; a table of numbers would be taken for all that was asked for. */
-export function noteClipped(headers: Readonly<Record<string, string | string[] | undefined>>): void {
+export function noteHead(headers: Readonly<Record<string, string | string[] | undefined>>): void {
   const from = headers['x-tidegate-clipped'];
   if (typeof from === 'string') console.error(`Note: the whole range is not kept; this answer begins ${printable(from)}.`);
   if (headers['x-tidegate-complete'] === 'false') console.error('Note: something of this range is missing, or not proven to be whole: --format json says what.');

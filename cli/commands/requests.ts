@@ -2,10 +2,11 @@ import { Option, type Command } from 'commander';
 import { TidegateError } from '../../errors/tidegate-error.js';
 import type { Dates } from '../../collector/reports/csv.js';
 import { clientOf, withKeyOption, type KeyOptions } from '../control-client.js';
+import { keepAll } from '../out-file.js';
 import { renderRequest, type RequestAnswer } from '../render/request.js';
 import { renderRequests, type RequestsAnswer } from '../render/requests.js';
 import { printable, standardOutput, type Terminal } from '../render/terminal.js';
-import { datesOption, gather, noteClipped, refuseDatesWithoutCsv, wholeNumber, WRITTEN } from './report.js';
+import { datesOption, gather, noteHead, refuseDatesWithoutCsv, wholeNumber, WRITTEN } from './report.js';
 import { timeQuery, withTimeOptions, type TimeOptions } from './time-options.js';
 import { noteUnknownApps } from './unknown-app.js';
 
@@ -20,6 +21,7 @@ interface RequestsOptions extends KeyOptions, TimeOptions, Readonly<Record<(type
   readonly json?: boolean;
   readonly format?: 'csv';
   readonly dates?: Dates;
+  readonly out?: string;
 }
 
 /** As many as one page has. */
@@ -37,14 +39,15 @@ export function register(program: Command): void {
     .option('--cursor <cursor>', 'go on behind the page that said it, with everything else as it was asked there')
     .addOption(new Option('--json', 'as the API gives it').conflicts('format'))
     .addOption(new Option('--format <format>', 'a table for a spreadsheet, with all fields').choices(['csv']))
-    .addOption(datesOption());
+    .addOption(datesOption())
+    .option('--out <file>', 'with --format csv: there, once all of it is');
   for (const name of FILTERS) command.option(`--${name} <${name}>`, `only this ${name}${WRITTEN[name] ?? ''}; repeatable`, gather, []);
   command.action((id: string | undefined, options: RequestsOptions) => (id === undefined ? requests(options, standardOutput()) : oneRequest(id, options, standardOutput())));
 }
 
 /** @throws not_found; invalid_parameter: it is no id, or something else was asked as well */
 export async function oneRequest(id: string, options: RequestsOptions, terminal: Terminal): Promise<void> {
-  const given = [...FILTERS.filter((name) => options[name].length > 0), ...(['from', 'to', 'day', 'slowerThan', 'sort', 'limit', 'cursor', 'format'] as const).filter((name) => options[name] !== undefined)];
+  const given = [...FILTERS.filter((name) => options[name].length > 0), ...(['from', 'to', 'day', 'slowerThan', 'sort', 'limit', 'cursor', 'format', 'out'] as const).filter((name) => options[name] !== undefined)];
   if (given.length > 0) throw new TidegateError('invalid_parameter', `--${given.map((name) => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)).join(', --')}: does not go with an id, which is of one call`);
   const answer = await clientOf(options).get<RequestAnswer>(`/v1/requests/${encodeURIComponent(id)}`);
   terminal.write(options.json === true ? `${JSON.stringify(answer, null, 2)}\n` : renderRequest(answer));
@@ -52,7 +55,7 @@ export async function oneRequest(id: string, options: RequestsOptions, terminal:
 
 /** What JSON has in itself. */
 function noteHeaders(headers: Readonly<Record<string, string | string[] | undefined>>): void {
-  noteClipped(headers);
+  noteHead(headers);
   const next = headers['x-tidegate-next'];
   if (typeof next === 'string') console.error(`Note: there are more: --cursor ${printable(next)}`);
 }
@@ -60,6 +63,7 @@ function noteHeaders(headers: Readonly<Record<string, string | string[] | undefi
 /** `nowMs`: for the relative instants. */
 export async function requests(options: RequestsOptions, terminal: Terminal, nowMs: number = Date.now()): Promise<void> {
   refuseDatesWithoutCsv(options);
+  if (options.out !== undefined && options.format === undefined) throw new TidegateError('invalid_parameter', '--out: goes with --format csv');
   const client = clientOf(options);
   const limit = options.limit ?? (options.format === undefined ? DEFAULT_ROWS : undefined);
   const query = {
@@ -69,7 +73,9 @@ export async function requests(options: RequestsOptions, terminal: Terminal, now
   if (options.format !== undefined) {
     // a file does not say why it has no rows
     if (options.key === undefined) await noteUnknownApps(client, options.app);
-    for await (const piece of client.pieces('GET', '/v1/requests', { query: { ...query, format: options.format, dates: options.dates }, onHeaders: noteHeaders })) terminal.write(piece);
+    const asked = { query: { ...query, format: options.format, dates: options.dates }, onHeaders: noteHeaders };
+    if (options.out !== undefined) return keepAll(options.out, client.bytes('GET', '/v1/requests', asked));
+    for await (const piece of client.pieces('GET', '/v1/requests', asked)) terminal.write(piece);
     return;
   }
   const answer = await client.get<RequestsAnswer>('/v1/requests', query);
