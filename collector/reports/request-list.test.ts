@@ -5,7 +5,7 @@ import { TidegateError } from '../../errors/tidegate-error.js';
 import { formatRequestId } from '../../gateway/events/request-id.js';
 import { insertEvents } from '../store/insert-events.fixture.js';
 import type { Principal } from './principal.js';
-import { parseRequestsQuery, requestList, type RequestList, type RequestsParameters } from './request-list.js';
+import { openList, parseRequestsQuery, requestList, streamedCalls, type RequestList, type RequestsParameters } from './request-list.js';
 import { requestEvent } from './requests.js';
 import { events, NOW, openReports, OPERATOR, RAGGED, RANGE, type Event, type TestReports } from './traffic-events.fixture.js';
 
@@ -143,6 +143,23 @@ test('days are those of the zone that is asked about, and what begins before the
   assert.equal((await ask({ from: '2026-09-01', to: '2026-11-22', limit: 2, cursor: old.next ?? '' })).rows.length, 2, 'a page further');
   const today = await ask({ day: 'today', limit: 1 });
   assert.equal((await ask({ day: 'today', limit: 1, cursor: today.next ?? '' })).from, today.from);
+});
+
+test('all that match are streamed, each once, newest first; how far a page reached is where the next one looks first', async () => {
+  let statements = 0;
+  const { store } = reports.deps;
+  const counting = { ...reports.deps, store: Object.assign(Object.create(store) as typeof store, {
+    query: (...args: Parameters<typeof store.query>) => { statements += 1; return store.query(...args); },
+  }) };
+  for (const pageRows of [100, 999, 50_000]) {
+    const opened = await openList(counting, parseRequestsQuery({ ...RAGGED, app: ['acme'], format: 'csv' }, { nowMs: NOW, principal: OPERATOR }), { principal: OPERATOR });
+    statements = 0;
+    const ids: string[] = [];
+    for await (const { id } of streamedCalls(counting, opened, pageRows)) ids.push(id);
+    assert.deepEqual(ids, plain(Date.parse(RAGGED.from), Date.parse(RAGGED.to), (event) => event.app === 'acme'));
+    // the first page finds out, and once in a while a page reaches further than the one before
+    assert.ok(statements <= 5 + 1.5 * Math.ceil(ids.length / pageRows), `${statements} statements for ${ids.length} calls by ${pageRows}`);
+  }
 });
 
 test('an asker that has left is searched for no longer', async () => {

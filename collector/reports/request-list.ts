@@ -119,15 +119,18 @@ export async function requestList(deps: Deps, asked: RequestsQuery, asker: Asker
   return { ...opened.head, rows, next: next === null ? null : writeCallCursor(asked.selection, questionOf(asked), next) };
 }
 
-/** Of a list that is streamed: what one turn at the store brings into memory. */
-const STREAMED_PAGE_ROWS = 5000;
+/** Of a list that is streamed: what one turn at the store brings into memory. Smaller ones would read the parts that a slice lies in again and again. */
+const STREAMED_PAGE_ROWS = 20_000;
 
 /** All that match, some in memory at a time. @throws as requestList */
-export async function* streamedCalls(deps: Deps, opened: OpenedList): AsyncGenerator<Call> {
+export async function* streamedCalls(deps: Deps, opened: OpenedList, pageRows = STREAMED_PAGE_ROWS): AsyncGenerator<Call> {
   let { after } = opened.query;
+  let sliceMs = FIRST_SLICE_MS;
   do {
-    const { rows, next } = await page(deps, opened, STREAMED_PAGE_ROWS, after);
+    const { rows, next } = await page(deps, opened, pageRows, after, sliceMs);
     yield* rows;
+    // the next page is about as long; what lies behind its end would be read for nothing
+    if (next !== null) sliceMs = Math.ceil(((after?.timeMs ?? Date.parse(String(rows[0]?.['time']))) - next.timeMs) * PAGE_SPARE) + LEAST_SLICE_MS;
     after = next;
   } while (after !== null);
 }
@@ -135,16 +138,19 @@ export async function* streamedCalls(deps: Deps, opened: OpenedList): AsyncGener
 /** The newest of them lie in the newest parts of the store: what is read first, and how much further back each time that it was not enough. */
 const FIRST_SLICE_MS = 900_000;
 const SLICE_GROWTH = 4;
+/** From page to page: wider than the one before was by so much, and by a second. */
+const PAGE_SPARE = 1.25;
+const LEAST_SLICE_MS = 1000;
 
 /** @returns `next`: the last of them, where there are more */
-async function page({ store }: Deps, { query, asker }: OpenedList, limit: number, after: CallPosition | null): Promise<{ readonly rows: readonly Call[]; readonly next: CallPosition | null }> {
+async function page({ store }: Deps, { query, asker }: OpenedList, limit: number, after: CallPosition | null, firstSliceMs = FIRST_SLICE_MS): Promise<{ readonly rows: readonly Call[]; readonly next: CallPosition | null }> {
   const { selection, order } = query;
   const bySpeed = order === 'duration';
   let found: Row[] = [];
   let slowerThanUs = query.slowerThanUs;
   let endMs = after === null || bySpeed ? selection.toMs : Math.min(selection.toMs, after.timeMs + 1);
   // by slices, each a turn of its own: others come in between, and an asker that has left is not searched for any more
-  for (let sliceMs = FIRST_SLICE_MS; (bySpeed || found.length <= limit) && endMs > selection.fromMs; sliceMs *= SLICE_GROWTH) {
+  for (let sliceMs = firstSliceMs; (bySpeed || found.length <= limit) && endMs > selection.fromMs; sliceMs *= SLICE_GROWTH) {
     const startMs = Math.max(selection.fromMs, endMs - sliceMs);
     const rows = await store.query(statement(query, slowerThanUs, bySpeed ? limit + 1 : limit + 1 - found.length, after !== null), {
       ...conditionParams(selection), from_ms: startMs, to_ms: endMs, ...(slowerThanUs === null ? {} : { slower_than_us: slowerThanUs }),
