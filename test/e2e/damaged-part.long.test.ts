@@ -12,6 +12,7 @@ import { test } from 'node:test';
 import type { ToldDay } from '../../collector/billing/billing.js';
 import type { HeldCompleteness } from '../../collector/completeness/completeness.js';
 import { damagePart, PART_DAMAGES, partsOf, type PartDamage } from '../../collector/store/damaged-part.fixture.js';
+import { IDENTITY_FILE } from '../../gateway/events/dir-identity.js';
 import { SteppedClock } from '../faults/distributed/stepped-clock.js';
 import { eventually } from '../harness/deadline.js';
 import { requires } from '../harness/requires.js';
@@ -55,6 +56,8 @@ test('each kind of damage to a day\'s raw events: the day is incomplete, metrics
   const started = async (name: string, damage: PartDamage | null): Promise<TestNode> => {
     const folder = join(root, name.replaceAll(/\W/g, '-'));
     cpSync(original, folder, { recursive: true, verbatimSymlinks: true });
+    // by it the copy would be noticed, and the day have a gap for that
+    rmSync(join(folder, 'data', IDENTITY_FILE));
     const store = join(folder, 'data', 'store');
     if (damage !== null) for (const part of partsOf(store, 'events').keys()) damagePart(store, 'events', part, damage);
     return TestNode.start(config(upstream), { folder });
