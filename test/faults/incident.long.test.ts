@@ -166,7 +166,7 @@ test('an incident: errors, a lost target, slowness; exactly the right alerts rea
     return suppressed.length >= INHIBITED.length ? suppressed : null;
   });
   assert.deepEqual(sorted(inhibited.map(({ labels }) => wordOf(labels))), INHIBITED);
-  assert.deepEqual(await missing(prometheus, rules), ['tidegate_shipping_broker_time', 'tidegate_shipping_clock_ahead_seconds', 'tidegate_shipping_lag_seconds'], 'what rules ask for and nobody tells: only what a node with Kafka tells');
+  assert.deepEqual(await missing(prometheus, rules), ['tidegate_shipping_broker_time', 'tidegate_shipping_clock_ahead_seconds', 'tidegate_shipping_lag_seconds', 'tidegate_stored_rows_missing'], 'what rules ask for and nobody tells: only what a node with Kafka tells, and days that lack rows');
   const [page] = receiver.alerts.filter(({ labels }) => labels['alertname'] === 'HighErrorRate');
   assert.match(page?.annotations['description'] ?? '', /^(?:2[5-9]|3[0-5])\S*% of the requests to shop have failed/);
   assert.equal(page?.annotations['runbook_url'], 'docs/runbooks/HighErrorRate.md');
