@@ -5,10 +5,11 @@
  *
  * The text is padded to IDENTITY_BYTES and written in place: the file stays the one that it says it is, and a full disk has room for it.
  */
-import { closeSync, constants, fstatSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
+import { closeSync, constants, fstatSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { flushDirectory } from './stream-state.js';
+import { writeFromStart } from './write-whole.js';
 
 export const IDENTITY_FILE = 'identity.json';
 const IDENTITY_BYTES = 256;
@@ -80,7 +81,7 @@ function write(path: string, flags: number, seenMs: number, durable: boolean): v
     const { ino, birthtimeNs } = fstatSync(fd, { bigint: true });
     const text = { inode: String(ino), birth_ns: String(birthtimeNs), seen_at: new Date(seenMs).toISOString() };
     const bytes = Buffer.from(`${JSON.stringify(text)}\n`.padEnd(IDENTITY_BYTES));
-    for (let at = 0; at < bytes.length;) at += writeSync(fd, bytes, at, bytes.length - at, at);
+    writeFromStart(fd, bytes);
     if (durable) fsyncSync(fd);
   } finally {
     closeSync(fd);

@@ -24,6 +24,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { crc32 } from 'node:zlib';
 import { streamName, streamNumber } from './frame.js';
+import { writeFromStart } from './write-whole.js';
 
 export const DROPS_FILE = 'drops';
 /** In the order of the page's header; never reordered. */
@@ -116,8 +117,7 @@ export class DropPage {
   static create(streamDir: string, stream: string, calls = PAGE_CALLS): DropPage {
     const fd = openSync(join(streamDir, DROPS_FILE), 'wx', 0o640);
     const page = new DropPage(fd, stream, calls);
-    const zeros = Buffer.alloc(PAGE_BYTES);
-    for (let at = 0; at < PAGE_BYTES;) at += writeSync(fd, zeros, at, PAGE_BYTES - at, at);
+    writeFromStart(fd, Buffer.alloc(PAGE_BYTES));
     page.#headerWritten = false;
     page.commit();
     fdatasyncSync(fd);

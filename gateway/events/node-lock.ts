@@ -4,7 +4,7 @@
  *
  * The text is padded to LOCK_BYTES and written in place: a disk without room can be started on, and the file that is locked stays the one of that name.
  */
-import { closeSync, fsyncSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, readFileSync } from 'node:fs';
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
@@ -13,6 +13,7 @@ import { TidegateError } from '../../errors/tidegate-error.js';
 import { isOf, readIdentity } from './dir-identity.js';
 import { isLocked, lockDescriptor, openLocked, type LockAttempt } from './kernel-lock.js';
 import { isAlive, ownIdentity, pidNamespace, type ProcessIdentity } from './process-life.js';
+import { writeFromStart } from './write-whole.js';
 
 export const NODE_LOCK = 'node.lock';
 const LOCK_BYTES = 4096;
@@ -117,7 +118,7 @@ function mustBeTheOriginal(path: string, dataDir: string): void {
 function writeText(fd: number, run: string, dataDir: string): void {
   const text: LockText = { run, ...ownIdentity(), pidNamespace: pidNamespace(), host: hostname(), dataDir };
   const bytes = Buffer.from(`${JSON.stringify(text)}\n`.padEnd(LOCK_BYTES));
-  for (let at = 0; at < bytes.length;) at += writeSync(fd, bytes, at, bytes.length - at, at);
+  writeFromStart(fd, bytes);
   fsyncSync(fd);
 }
 
