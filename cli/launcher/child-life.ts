@@ -48,7 +48,7 @@ export class ChildLife {
     this.#onStop = () => {
       if (begun) return;
       begun = true;
-      finish().then(() => { process.exit(0); }, (error: unknown) => { this.#crash(error); });
+      finish().then(() => { this.#end(0); }, (error: unknown) => { this.#crash(error); });
     };
     if (this.#toldToStop) this.#onStop();
   }
@@ -68,7 +68,7 @@ export class ChildLife {
     } catch (error) {
       if (!(error instanceof TidegateError)) throw error;
       this.log.error({ code: error.code, remedy: error.remedy }, error.message);
-      process.send?.({ type: 'fatal', code: error.code, detail: error.message } satisfies ChildMessage, () => { process.exit(FATAL_EXIT); });
+      process.send?.({ type: 'fatal', code: error.code, detail: error.message } satisfies ChildMessage, () => { this.#end(FATAL_EXIT); });
     }
   }
 
@@ -91,15 +91,24 @@ export class ChildLife {
     }
   }
 
-  /** The launcher is dead, and with it the listening sockets: at once, like the launcher itself, and past any native code's last acts. */
+  /** The launcher is dead, and with it the listening sockets: at once, like the launcher itself. */
   #orphaned(): void {
     rmSync(this.runDir, { recursive: true, force: true });
-    process.kill(process.pid, 'SIGKILL');
+    this.#end(1);
   }
 
   #crash(error: unknown): void {
     this.log.fatal({ err: error }, 'ended by an error that nobody handled');
-    process.exit(1);
+    this.#end(1);
+  }
+
+  /**
+   * By SIGKILL: `process.exit` runs what native code has left for the exit, and there chDB 3.4, while it works, waits now and then for a lock of its own, without end.
+   * Such a collector stored nothing, held the data directory, and was not started again, because it had not ended.
+   */
+  #end(exitCode: number): void {
+    this.send({ type: 'ending', exitCode });
+    process.kill(process.pid, 'SIGKILL');
   }
 }
 

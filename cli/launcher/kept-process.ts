@@ -67,7 +67,12 @@ export class KeptProcess {
       return;
     }
     this.#child = child;
-    child.on('message', (message) => { this.#take(message as ChildMessage); });
+    let saidExitCode: number | null = null;
+    child.on('message', (value) => {
+      const message = value as ChildMessage;
+      if (message.type === 'ending') saidExitCode = message.exitCode;
+      else this.#take(message);
+    });
     child.on('error', (error) => {
       // a message to a child that is just ending: 'exit' follows, and nothing is lost
       if (child.pid !== undefined) {
@@ -78,7 +83,10 @@ export class KeptProcess {
       log.error({ err: error }, `the ${name} cannot be started`);
       this.#ended(null, null, startedAt);
     });
-    child.on('exit', (exitCode, signal) => { this.#ended(exitCode, signal, startedAt); });
+    child.on('exit', (exitCode, signal) => {
+      if (saidExitCode === null) this.#ended(exitCode, signal, startedAt);
+      else this.#ended(saidExitCode, null, startedAt);
+    });
   }
 
   #take(message: ChildMessage): void {

@@ -180,7 +180,7 @@ export class Launcher {
         this.#suppressedLines += message.lines;
         this.#tellCounts();
         return;
-      case 'sealed': case 'collecting': case 'waiting': return;
+      case 'sealed': case 'collecting': case 'waiting': case 'ending': return;
       case 'serving': this.#serving = true;
     }
   }

@@ -27,6 +27,8 @@ export type ChildMessage =
   | { readonly type: 'collecting' }
   /** The collector cannot start yet, and why: others have to do something first. */
   | { readonly type: 'waiting'; readonly code: ErrorCode; readonly detail: string }
+  /** The child's last: it ends by a signal, and this is the exit code that it would have had. */
+  | { readonly type: 'ending'; readonly exitCode: number }
   /** Why the child is about to exit with FATAL_EXIT: something that an operator has to mend. */
   | { readonly type: 'fatal'; readonly code: ErrorCode; readonly detail: string };
 

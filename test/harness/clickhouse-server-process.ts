@@ -61,9 +61,12 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => {
   // statements under way end first: the engine cannot be interrupted
   main.close(() => {
     engine.close();
-    process.exit(0);
+    // chDB's own acts at an exit may not come to an end
+    process.kill(process.pid, 'SIGKILL');
   });
   main.closeIdleConnections();
+  // who asks again and again on a connection would keep it, and this process with it
+  main.prependListener('request', (_request, response) => { response.shouldKeepAlive = false; });
 });
 if (process.send === undefined) console.log(`${secure ? 'https' : 'http'}://127.0.0.1:${port}, control http://127.0.0.1:${controlPort}`);
 else process.send({ port, controlPort });
