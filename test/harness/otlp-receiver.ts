@@ -65,12 +65,12 @@ export class OtlpReceiver implements AsyncDisposable {
 
   get url(): string { return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`; }
 
-  /** The spans of a trace once there are `count`, the earliest first. */
+  /** The spans of a trace once there are `count`, each behind its parent. */
   async trace(traceId: string, count: number): Promise<ReceivedSpan[]> {
     return await eventually(`${count} spans of ${traceId}`, () => {
       if (this.faults.length > 0) throw new Error(this.faults.join('\n'));
       const found = this.spans.filter((span) => span.traceId === traceId);
-      return found.length >= count ? found.sort((a, b) => Number(a.start - b.start) || (a.parentSpanId === b.spanId ? 1 : -1)) : null;
+      return found.length >= count ? asTree(found) : null;
     }, 20_000);
   }
 
@@ -78,6 +78,14 @@ export class OtlpReceiver implements AsyncDisposable {
     this.#server.closeAllConnections();
     await new Promise<void>((resolve) => { this.#server.close(() => { resolve(); }); });
   }
+}
+
+/** Each behind its parent, and children of one by their beginning: between processes, whose clocks differ, times tell no order. */
+function asTree(spans: readonly ReceivedSpan[]): ReceivedSpan[] {
+  const ids = new Set(spans.map(({ spanId }) => spanId));
+  const below = (isChild: (span: ReceivedSpan) => boolean): ReceivedSpan[] => spans.filter(isChild).sort((a, b) => Number(a.start - b.start))
+    .flatMap((span) => [span, ...below(({ parentSpanId }) => parentSpanId === span.spanId)]);
+  return below(({ parentSpanId }) => !ids.has(parentSpanId));
 }
 
 /** Of a field: its name, and how it is written. */
