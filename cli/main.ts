@@ -5,6 +5,7 @@ import * as apps from './commands/apps.js';
 import * as billing from './commands/billing.js';
 import * as check from './commands/check.js';
 import * as collector from './commands/collector.js';
+import * as completeness from './commands/completeness.js';
 import * as config from './commands/config.js';
 import * as diff from './commands/diff.js';
 import * as env from './commands/env.js';
@@ -30,7 +31,7 @@ const program = new Command('tidegate')
   .description('An API gateway whose traffic record is the product.')
   .version(programVersion())
   .showHelpAfterError('(tidegate help COMMAND tells more)');
-for (const command of [start, gateway, collector, restart, env, check, diff, config, whatif, status, report, requests, billing, keys, tokens, log, apps, importing, quarantine, rebuild, gap, store]) command.register(program);
+for (const command of [start, gateway, collector, restart, env, check, diff, config, whatif, status, report, requests, completeness, billing, keys, tokens, log, apps, importing, quarantine, rebuild, gap, store]) command.register(program);
 
 // a reader that has read enough, such as head, is no failure
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

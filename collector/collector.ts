@@ -11,10 +11,10 @@ import { ProcessLock } from '../gateway/events/process-lock.js';
 import type { SpoolLog } from '../gateway/events/spool-log.js';
 import { Billing } from './billing/billing.js';
 import type { CollectorStatus } from './collector-status.js';
-import { completeness, withDays, type HeldCompleteness } from './completeness/completeness.js';
+import { completenessOfEach, withDays, type HeldCompleteness, type Span } from './completeness/completeness.js';
 import { FaultCounts } from './completeness/fault-counts.js';
 import { StoreWatch } from './completeness/store-watch.js';
-import { StoredDays } from './completeness/stored-days.js';
+import { StoredDays, type DaysCompared } from './completeness/stored-days.js';
 import type { EventLog } from './log/event-log.js';
 import type { KafkaLogOptions } from './log/kafka/kafka-session.js';
 import { openEventLog } from './log/open-event-log.js';
@@ -172,11 +172,18 @@ export class Collector {
 
   /** Of [fromMs, toMs). @param closing nothing that was found before counts */
   async completeness(fromMs: number, toMs: number, closing = false): Promise<HeldCompleteness> {
+    const [only] = await this.completenessOfEach([{ fromMs, toMs }], closing);
+    return only as HeldCompleteness;
+  }
+
+  /** The same of times that follow each other: the store is read once. @param spans one or more, ascending */
+  async completenessOfEach(spans: readonly Span[], closing = false): Promise<readonly HeldCompleteness[]> {
     // read before the log is: a time that is over now had ended when it was looked at
     const nowMs = Date.now();
     const parts = this.#eventLog.parts();
-    const judged = await completeness(this.store, await this.#eventLog.facts(nowMs), { fromMs, toMs, nowMs, parts, nodes: this.#nodes });
-    return withDays(judged, await this.#storedDays.compare(fromMs, toMs, closing));
+    const judged = await completenessOfEach(this.store, await this.#eventLog.facts(nowMs), spans, { nowMs, parts, nodes: this.#nodes });
+    const compared = await this.#storedDays.compareEach(spans, closing);
+    return judged.map((one, index) => withDays(one, compared[index] as DaysCompared));
   }
 
   /**

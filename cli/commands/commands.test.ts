@@ -18,6 +18,7 @@ import type { Terminal } from '../render/terminal.js';
 import { days } from './billing.js';
 import { billingExport, type ExportCommandOptions } from './billing-export.js';
 import { check, register as registerCheck } from './check.js';
+import { completeness } from './completeness.js';
 import { history } from './config.js';
 import { diff, register as registerDiff } from './diff.js';
 import { declare } from './gap.js';
@@ -110,6 +111,30 @@ test('a gap is declared in times as people write them, in UTC, and never from la
     await assert.rejects(declare({ url, token: 't', from, ...(to === undefined ? {} : { to }) }, terminal(), NOW), (error: Error & { code: string }) => error.code === 'invalid_parameter' && error.message.startsWith(named));
   }
   assert.equal(asked.length, before);
+});
+
+test('completeness: the days that are not whole, with their reasons and an exit code; all of them where asked for', async () => {
+  const day = (date: string, more: object = {}) => ({ day: date, from: `${date}T00:00:00.000Z`, to: `${date.slice(0, 8)}${String(Number(date.slice(8)) + 1).padStart(2, '0')}T00:00:00.000Z`, complete: true, recorded: true, reasons: [], dropped: [], ...more });
+  const wrong = day('2026-11-19', { complete: false, reasons: ['3 events of stream x were dropped', 'stream y is \u001b[2J silent', 'c', 'd', 'e', 'f'], not_compared: ['2026-11-19'] });
+  const range = { as_of: '2026-11-21T10:07:30.250Z', time_zone: 'UTC', recorded_from: '2026-11-18T09:00:00.000Z', complete: false, days: [day('2026-11-17', { recorded: false }), day('2026-11-18'), wrong, day('2026-11-20'), day('2026-11-21')] };
+  answers.set('/v1/completeness', [200, range]);
+  const shown = async (options: object): Promise<readonly [number, string]> => {
+    const out = terminal();
+    return [await completeness({ url, token: 't', ...options }, out, NOW), out.text()];
+  };
+  const told = '2026-11-19  incomplete: 3 events of stream x were dropped\n            stream y is .[2J silent\n            c\n            d\n            e\n            and 1 more: --json\n';
+  const sums = '1 of 5 days from 2026-11-17 to 2026-11-21 are incomplete (UTC, as of 2026-11-21 10:07Z)\n1 of them is not recorded: the record begins 2026-11-18 09:00Z\n1 could not be compared with what was stored: --json says why\n';
+  assert.deepEqual(await shown({}), [2, told + sums]);
+  assert.deepEqual(Object.fromEntries(asked.at(-1)?.url.searchParams ?? []), { from: '2026-10-22T10:15:00.000Z' });
+  assert.deepEqual(await shown({ all: true, from: 'monday', to: 'today', timeZone: 'Asia/Kolkata', key: 'own-key' }), [2, `2026-11-17  not recorded\n2026-11-18  complete\n${told}2026-11-20  complete\n2026-11-21  complete so far\n${sums}`]);
+  assert.deepEqual([Object.fromEntries(asked.at(-1)?.url.searchParams ?? []), asked.at(-1)?.authorization], [{ from: 'monday', to: 'today', time_zone: 'Asia/Kolkata' }, 'Bearer own-key']);
+  assert.deepEqual(JSON.parse((await shown({ json: true }))[1]), range);
+  answers.set('/v1/completeness', [200, { ...range, complete: true, days: [day('2026-11-20'), day('2026-11-21')] }]);
+  assert.deepEqual(await shown({ from: '1d' }), [0, 'all 2 days from 2026-11-20 to 2026-11-21 are complete (UTC, as of 2026-11-21 10:07Z)\n']);
+  answers.set('/v1/completeness', [200, { ...wrong, reasons: ['a'], as_of: range.as_of, time_zone: 'UTC', streams: [] }]);
+  assert.deepEqual(await shown({ day: '2026-11-19' }), [2, '2026-11-19  incomplete: a\n2026-11-19 is incomplete (UTC, as of 2026-11-21 10:07Z)\n1 could not be compared with what was stored: --json says why\n']);
+  assert.deepEqual(Object.fromEntries(asked.at(-1)?.url.searchParams ?? []), { day: '2026-11-19' });
+  await assert.rejects(shown({ from: '1d', day: 'today' }), { code: 'invalid_parameter' });
 });
 
 test('a node whose file has gone bad can still be asked', () => {

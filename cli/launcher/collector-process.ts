@@ -39,7 +39,7 @@ await life.run(async () => {
     records: collector,
     days: collector.billing,
     billing: { entries: collector.billing, store: collector.store },
-    completeness: (fromMs, toMs) => collector.completeness(fromMs, toMs),
+    completeness: (spans) => collector.completenessOfEach(spans),
     kept: () => retentionOf(store),
     status: () => {
       const { stored, gaps, gapsTotal, repeats, quarantined, quarantineBytes, inserts, lagSeconds, caughtUpMs, failing, store: found } = collector.status();

@@ -105,7 +105,7 @@ export class TestBilling implements AsyncDisposable {
     const clock = { nowMs: Date.now() };
     const api = createCollectorApi({
       store, billing: { entries: ledger, store }, nowMs: () => clock.nowMs, asOfMs: () => clock.nowMs, status: () => ({}), quarantine: { list: () => Promise.resolve([]), replay: () => Promise.reject(new Error()) },
-      completeness: () => Promise.resolve({ complete: true, reasons: [], streams: [] }), kept: () => ({ eventsMs: 1, minutesMs: 1, quarterHoursMs: 1 }),
+      completeness: () => Promise.resolve([{ complete: true, reasons: [], streams: [] }]), kept: () => ({ eventsMs: 1, minutesMs: 1, quarterHoursMs: 1 }),
       log: { debug: () => undefined, warn: () => undefined, error: (fields, text) => { console.error(fields, text); } },
     });
     await listenCollectorApi(api, collectorSocket);

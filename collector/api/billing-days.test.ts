@@ -18,7 +18,7 @@ type Ask = (url: string, principal?: string, payload?: object) => Promise<Answer
 async function withApi(at: BillingStore, billing: Billing, use: (ask: Ask) => Promise<void>): Promise<void> {
   const api = createCollectorApi({
     store: at.store, asOfMs: () => at.nowMs, nowMs: () => at.nowMs, status: () => ({}), quarantine: { list: () => Promise.resolve([]), replay: () => Promise.reject(new Error()) },
-    kept: () => ({ eventsMs: 30 * DAY_MS, minutesMs: 90 * DAY_MS, quarterHoursMs: 1100 * DAY_MS }), completeness: () => Promise.resolve({ complete: true, reasons: [], streams: [] }),
+    kept: () => ({ eventsMs: 30 * DAY_MS, minutesMs: 90 * DAY_MS, quarterHoursMs: 1100 * DAY_MS }), completeness: () => Promise.resolve([{ complete: true, reasons: [], streams: [] }]),
     days: billing, billing: { store: at.store, entries: billing }, log: { debug: () => undefined, warn: () => undefined, error: () => undefined },
   });
   try {

@@ -33,7 +33,7 @@ async function open(): Promise<void> {
   await migrate(store);
   api = createCollectorApi({
     store, billing: { entries: ledger, store }, nowMs: () => NOW, asOfMs: () => NOW, status: () => ({}), quarantine: { list: () => Promise.resolve([]), replay: () => Promise.reject(new Error()) },
-    completeness: () => Promise.resolve({ complete: true, reasons: [], streams: [] }), kept: () => ({ eventsMs: 1, minutesMs: 1, quarterHoursMs: 1 }),
+    completeness: () => Promise.resolve([{ complete: true, reasons: [], streams: [] }]), kept: () => ({ eventsMs: 1, minutesMs: 1, quarterHoursMs: 1 }),
     log: { debug: () => undefined, warn: () => undefined, error: (fields) => { failed.push(fields); } },
   });
   await listenCollectorApi(api, socketPath);

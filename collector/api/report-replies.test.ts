@@ -38,7 +38,7 @@ before(async () => {
         return Promise.resolve(Array.from({ length: 10_000 }, (_, i) => ({ bucket, g0: `app-${first + i}`, n_requests: 1, n_latency: {} })));
       },
     },
-    completeness: () => Promise.resolve({ complete, reasons: complete ? [] : ['stream x silent'], streams: [] }),
+    completeness: () => Promise.resolve([{ complete, reasons: complete ? [] : ['stream x silent'], streams: [] }]),
     log: { debug: (_fields, text) => { left.push(text); }, warn: () => undefined, error: (fields) => { failed.push(fields); } },
   });
   await listenCollectorApi(api, socketPath);

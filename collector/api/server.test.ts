@@ -19,6 +19,9 @@ const STREAM = 'fedcba9876543210';
 const folder = mkdtempSync(join(tmpdir(), 'tidegate-api-'));
 const socketPath = join(folder, 'collector.sock');
 const completenessAsked: (readonly [string, string])[] = [];
+/** When days begin whose record is whole. */
+const WHOLE: ReadonlySet<string> = new Set(['2026-11-19T00:00:00.000Z']);
+const RECORDED_FROM = '2026-11-18T09:00:00.000Z';
 const errors: unknown[] = [];
 const warnings: (readonly [fields: Readonly<Record<string, unknown>>, text: string])[] = [];
 const left: string[] = [];
@@ -46,9 +49,12 @@ before(async () => {
         return Promise.resolve(ASIDE);
       },
     },
-    completeness: (fromMs, toMs) => {
-      completenessAsked.push([new Date(fromMs).toISOString(), new Date(toMs).toISOString()]);
-      return Promise.resolve({ complete: false, reasons: ['3 events of stream x (node n1, worker 2) were dropped'], streams: [{ stream: STREAM, stored: 20 }], dropped: [{ app: 'acme', count: 1 }, { app: 'globex', count: 2 }] });
+    completeness: (spans) => {
+      completenessAsked.push(...spans.map(({ fromMs, toMs }) => [new Date(fromMs).toISOString(), new Date(toMs).toISOString()] as const));
+      return Promise.resolve(spans.map(({ fromMs }) => {
+        const complete = WHOLE.has(new Date(fromMs).toISOString());
+        return { complete, reasons: complete ? [] : ['3 events of stream x (node n1, worker 2) were dropped'], streams: [{ stream: STREAM, stored: 20 }], dropped: complete ? [] : [{ app: 'acme', count: 1 }, { app: 'globex', count: 2 }], recorded_from: RECORDED_FROM };
+      }));
     },
     log,
   });
@@ -185,7 +191,7 @@ test('a day is whose it is, and an app is told nothing of the others', async () 
   assert.deepEqual([all['complete'], all['reasons'], (all['streams'] as unknown[]).length], [false, ['3 events of stream x (node n1, worker 2) were dropped'], 1]);
   const own = await ask('/v1/completeness?day=2026-11-20', 'app:acme', { 'x-tidegate-time-zone': 'Asia/Kolkata' });
   assert.deepEqual(own.body, {
-    day: '2026-11-20', time_zone: 'Asia/Kolkata', from: '2026-11-19T18:30:00.000Z', to: '2026-11-20T18:30:00.000Z', as_of: '2026-11-21T10:07:31.250Z', complete: false, dropped: [{ app: 'acme', count: 1 }],
+    day: '2026-11-20', time_zone: 'Asia/Kolkata', from: '2026-11-19T18:30:00.000Z', to: '2026-11-20T18:30:00.000Z', as_of: '2026-11-21T10:07:31.250Z', complete: false, recorded: true, dropped: [{ app: 'acme', count: 1 }],
     reasons: ['Something of this time is missing, or not proven to be there; the operator can see what.', '1 events of this app were dropped: its requests were answered, and not recorded.'],
   });
   assert.equal((await ask('/v1/reports/traffic', 'app:acme')).text.includes('n1'), false);
@@ -195,6 +201,35 @@ test('a day is whose it is, and an app is told nothing of the others', async () 
     ['2026-11-20T00:00:00.000Z', '2026-11-21T00:00:00.000Z'], ['2026-11-19T18:30:00.000Z', '2026-11-20T18:30:00.000Z'],
     ['2026-11-21T00:00:00.000Z', '2026-11-22T00:00:00.000Z'], ['2026-03-08T05:00:00.000Z', '2026-03-09T04:00:00.000Z'],
   ]);
+});
+
+test('days of a range: a line each, in the order of the calendar, with what is wrong; an app learns of its own alone', async () => {
+  completenessAsked.length = 0;
+  const range = (await ask('/v1/completeness?from=2026-11-17&to=2026-11-20', 'operator')).body;
+  const days = range['days'] as Record<string, unknown>[];
+  assert.deepEqual(days.map(({ day, complete, recorded, reasons, dropped }) => [day, complete, recorded, reasons, dropped]), [
+    ['2026-11-17', false, false, ['3 events of stream x (node n1, worker 2) were dropped'], [{ app: 'acme', count: 1 }, { app: 'globex', count: 2 }]],
+    ['2026-11-18', false, true, ['3 events of stream x (node n1, worker 2) were dropped'], [{ app: 'acme', count: 1 }, { app: 'globex', count: 2 }]],
+    ['2026-11-19', true, true, [], []],
+  ]);
+  assert.deepEqual([range['complete'], range['recorded_from'], range['time_zone'], 'streams' in (days[0] as object)], [false, RECORDED_FROM, 'UTC', false]);
+  assert.deepEqual(completenessAsked.length, 3, 'and the store is read once for all');
+  const own = await ask('/v1/completeness?from=2026-11-18&to=2026-11-20', 'app:acme', { 'x-tidegate-time-zone': 'Asia/Kolkata' });
+  assert.deepEqual([own.body['time_zone'], (own.body['days'] as unknown[]).length, own.text.includes('globex'), own.text.includes('n1')], ['Asia/Kolkata', 2, false, false]);
+  assert.deepEqual((own.body['days'] as unknown[])[0], {
+    day: '2026-11-18', from: '2026-11-17T18:30:00.000Z', to: '2026-11-18T18:30:00.000Z', complete: false, recorded: true, dropped: [{ app: 'acme', count: 1 }],
+    reasons: ['Something of this time is missing, or not proven to be there; the operator can see what.', '1 events of this app were dropped: its requests were answered, and not recorded.'],
+  });
+  // every word for a day, and today included where nothing is said of the end
+  for (const [query, first, count] of [['from=2d', '2026-11-19', 3], ['from=yesterday', '2026-11-20', 2], ['from=monday&to=today', '2026-11-16', 5], ['from=today', '2026-11-21', 1], ['from=2026-11-24&to=2026-11-26', '2026-11-24', 2]] as const) {
+    const told = (await ask(`/v1/completeness?${query}`, 'operator')).body['days'] as { readonly day: string; readonly recorded: boolean }[];
+    assert.deepEqual([told[0]?.day, told.length], [first, count], query);
+    if (query.includes('26')) assert.equal(told.some(({ recorded }) => recorded), false, 'these have not begun');
+  }
+  for (const [query, parameter] of [['to=today', 'to'], ['from=today&day=today', 'day'], ['from=today&to=yesterday', 'from'], ['from=2020-01-01', 'from'], ['from=someday', 'from']] as const) {
+    const { status, body } = await ask(`/v1/completeness?${query}`, 'operator');
+    assert.deepEqual([status, body['parameter']], [400, parameter], query);
+  }
 });
 
 test('what an app puts into any parameter of any endpoint shows nothing of another app', async () => {
@@ -248,7 +283,7 @@ test('what the ledger asks goes ahead of the reports that wait', { timeout: 10_0
   const busy = createCollectorApi({
     store: serial, asOfMs: () => NOW, status: () => ({}), kept: () => ({ eventsMs: 1e12, minutesMs: 1e12, quarterHoursMs: 1e12 }), log,
     quarantine: NOTHING_PUT_ASIDE,
-    completeness: async () => { await serial.query('coverage'); return { complete: true, reasons: [], streams: [] }; },
+    completeness: async () => { await serial.query('coverage'); return [{ complete: true, reasons: [], streams: [] }]; },
   });
   const headers = { 'x-tidegate-principal': 'operator' };
   const first = comes(/./);
@@ -270,7 +305,7 @@ test('a report refused because too many wait is a warning without a stack: nothi
   const crowded = createCollectorApi({
     quarantine: NOTHING_PUT_ASIDE,
     store: { query: () => gate }, asOfMs: () => NOW, status: () => ({}), kept: () => ({ eventsMs: 1e12, minutesMs: 1e12, quarterHoursMs: 1e12 }),
-    completeness: () => Promise.resolve({ complete: true, reasons: [], streams: [] }), log,
+    completeness: () => Promise.resolve([{ complete: true, reasons: [], streams: [] }]), log,
   });
   warnings.length = errors.length = 0;
   const id = formatRequestId(STREAM, 0);
@@ -290,7 +325,7 @@ test('an asker that leaves while its report waits is a line at debug, no warning
   const slow = createCollectorApi({
     quarantine: NOTHING_PUT_ASIDE,
     store: { query: () => gate }, asOfMs: () => NOW, status: () => ({}), kept: () => ({ eventsMs: 1e12, minutesMs: 1e12, quarterHoursMs: 1e12 }),
-    completeness: () => Promise.resolve({ complete: true, reasons: [], streams: [] }), log,
+    completeness: () => Promise.resolve([{ complete: true, reasons: [], streams: [] }]), log,
   });
   const path = join(folder, 'slow.sock');
   await listenCollectorApi(slow, path);
@@ -325,7 +360,7 @@ test('a store that fails tells the log why, not the asker', async () => {
   const broken = createCollectorApi({
     store: { query: () => Promise.reject(new Error('SELECT secret FROM t')) }, asOfMs: () => NOW, status: () => ({}), kept: () => ({ eventsMs: 1e12, minutesMs: 1e12, quarterHoursMs: 1e12 }),
     quarantine: NOTHING_PUT_ASIDE,
-    completeness: () => Promise.resolve({ complete: true, reasons: [], streams: [] }), log,
+    completeness: () => Promise.resolve([{ complete: true, reasons: [], streams: [] }]), log,
   });
   const answer = await broken.inject({ url: '/v1/reports/traffic', headers: { 'x-tidegate-principal': 'operator' } });
   assert.deepEqual([answer.statusCode, answer.json<{ code: string }>().code, answer.body.includes('secret')], [500, 'internal_error', false]);

@@ -19,7 +19,8 @@ import { APP_TABLES, appRows } from '../erasure/app-data.js';
 import type { ErasureLine } from '../erasure/erasure.js';
 import type { Quarantine } from '../log/quarantined.js';
 import type { RebuildLine } from '../rebuild/rebuild.js';
-import { CompletenessAnswers, toldTo, type Judged } from '../reports/completeness-answers.js';
+import type { Span } from '../completeness/completeness.js';
+import { CompletenessAnswers, type Judged } from '../reports/completeness-answers.js';
 import { CountedQuestion, countedRequests } from '../reports/counted.js';
 import { isTimeZone } from '../reports/calendar.js';
 import { liveEvent, liveReport } from '../reports/live.js';
@@ -27,10 +28,10 @@ import { parsePrincipal, PRINCIPAL_FIELD, TIME_ZONE_FIELD, type Principal } from
 import { ReportStore, type Asker, type QueryStore } from '../reports/report-store.js';
 import { parseRequestsQuery, RequestsParameters } from '../reports/request-list.js';
 import { requestEvent } from '../reports/requests.js';
-import { parseDay } from '../reports/time-text.js';
 import type { TrafficDeps } from '../reports/traffic.js';
 import { LatencyParameters, parseTrafficQuery, TrafficParameters, type TrafficQuery } from '../reports/traffic-query.js';
 import { registerBillingDays, type Days } from './billing-days.js';
+import { CompletenessParameters, completenessReply } from './completeness-reply.js';
 import { whatif } from '../reports/whatif.js';
 import { sendLatency, sendRows, sendTraffic, type RepliesDeps } from './report-replies.js';
 import { sendRequests } from './request-replies.js';
@@ -41,8 +42,8 @@ export interface CollectorApiDeps {
   readonly store: QueryStore;
   /** ms since the epoch; everything recorded before it is stored. */
   asOfMs(): number;
-  /** See collector/completeness: of [fromMs, toMs). Reads the store; asked when the line of reports has come to it. */
-  completeness(fromMs: number, toMs: number): Promise<Judged>;
+  /** See collector/completeness: of each of these times, which follow each other. Reads the store; asked when the line of reports has come to it. */
+  completeness(spans: readonly Span[]): Promise<readonly Judged[]>;
   kept: TrafficDeps['kept'];
   /** See collector/log/quarantined.ts. */
   readonly quarantine: Pick<Quarantine, 'list' | 'replay'>;
@@ -58,10 +59,6 @@ export interface CollectorApiDeps {
   readonly log: Readonly<Record<'debug' | 'warn' | 'error', (fields: Readonly<Record<string, unknown>>, message: string) => void>>;
 }
 
-const CompletenessParameters = Type.Object({
-  day: Type.Optional(Type.String({ maxLength: 100, description: 'Such as 2026-11-21, yesterday or monday. Default: today.' })),
-  time_zone: Type.Optional(Type.String({ description: 'Whose day. Default: the app\'s own zone, else UTC.' })),
-}, { additionalProperties: false });
 const LiveParameters = Type.Object({ time_zone: Type.Optional(Type.String()) }, { additionalProperties: false });
 const AppDataParameters = Type.Object({ table: Type.Optional(Type.Enum([...APP_TABLES])) }, { additionalProperties: false });
 const RebuildParameters = Type.Object({ swap: Type.Optional(Type.Boolean()) }, { additionalProperties: false });
@@ -81,7 +78,7 @@ export function createCollectorApi(deps: CollectorApiDeps): FastifyInstance {
   const nowMs = deps.nowMs ?? Date.now;
   const store = new ReportStore(deps.store);
   const counters = new LiveCounters({ store, asOfMs: () => deps.asOfMs(), nowMs });
-  const completeness = new CompletenessAnswers({ line: store, nowMs, asOfMs: () => deps.asOfMs(), judge: (fromMs, toMs) => deps.completeness(fromMs, toMs) });
+  const completeness = new CompletenessAnswers({ line: store, nowMs, asOfMs: () => deps.asOfMs(), judge: (spans) => deps.completeness(spans) });
   const traffic: RepliesDeps = {
     store, nowMs, kept: () => deps.kept(), asOfMs: () => deps.asOfMs(), completeness: (fromMs, toMs, asker) => completeness.of(fromMs, toMs, asker),
     failed: (error, report) => { deps.log.error({ err: error, report }, 'a report broke off while it was sent'); },
@@ -125,16 +122,8 @@ export function createCollectorApi(deps: CollectorApiDeps): FastifyInstance {
   server.get<{ Params: { id: string } }>('/v1/requests/:id', { schema: { querystring: NoParameters } }, (request, reply) =>
     requestEvent(store, request.params.id, { principal: principalOf(request), signal: goneSignal(reply) }));
 
-  server.get<{ Querystring: Static<typeof CompletenessParameters> }>('/v1/completeness', { schema: { querystring: CompletenessParameters } }, async (request, reply) => {
-    const principal = principalOf(request);
-    const timeZone = zone(request.query.time_zone, request);
-    const { date, startMs: fromMs, endMs: toMs } = parseDay('day', request.query.day ?? 'today', { nowMs: nowMs(), timeZone });
-    const answer = await completeness.of(fromMs, toMs, { principal, signal: goneSignal(reply) });
-    const { complete, reasons, dropped } = toldTo(principal, answer);
-    const day = { day: date, time_zone: timeZone, from: new Date(fromMs).toISOString(), to: new Date(toMs).toISOString() };
-    // streams carry names of nodes and all apps' counts
-    return principal.kind === 'app' ? { ...day, as_of: answer.as_of, complete, reasons, dropped } : { ...day, ...answer, dropped };
-  });
+  server.get<{ Querystring: CompletenessParameters }>('/v1/completeness', { schema: { querystring: CompletenessParameters } }, (request, reply) =>
+    completenessReply(completeness, request.query, { nowMs: nowMs(), timeZone: zone(request.query.time_zone, request) }, { principal: principalOf(request), signal: goneSignal(reply) }));
 
   if (deps.days !== undefined) registerBillingDays(server, { days: deps.days, line: store, nowMs, asOfMs: () => deps.asOfMs(), principalOf, mustBeOperator, goneSignal, defaultZone });
   server.post<{ Body: WhatifQuestion }>('/v1/whatif', { schema: { querystring: NoParameters, body: WhatifQuestion }, bodyLimit: WHATIF_LIMIT_BYTES }, (request, reply) => {

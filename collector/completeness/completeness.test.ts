@@ -10,7 +10,7 @@ import { REPORT_SETTINGS } from '../reports/report-store.js';
 import { migrate } from '../store/migrate.js';
 import { ChdbStore } from '../store/chdb-store.js';
 import type { Store } from '../store/store.js';
-import { completeness as judged, type Completeness } from './completeness.js';
+import { completeness as judged, completenessOfEach, type Completeness } from './completeness.js';
 import { coverageOf, type LiveFacts, type StreamFacts } from './stream-coverage.js';
 
 type KnownFacts = StreamFacts & { readonly live: LiveFacts };
@@ -155,7 +155,7 @@ test('a day of 14,000 streams, more than one statement can name, is judged whole
   assert.equal(day.streams.length, streams);
   assert.deepEqual(day.reasons, [`1 events of stream ${streams.toString(16).padStart(16, '0')} (node a, worker 1) are missing`]);
   assert.equal(day.streams.reduce((total, { stored }) => total + stored, 0), streams * 10 - 1);
-  assert.equal(statements.length, 2 + 3, 'streams, drops, and their edges in three pieces');
+  assert.equal(statements.length, 3 + 3, 'streams, drops, the record\'s beginning, and edges in three pieces');
   for (const statement of statements) assert.ok(statement.endsWith(REPORT_SETTINGS), statement.slice(0, 80));
 });
 
@@ -216,4 +216,35 @@ test('a gap is no word of a node that is expected', { skip }, async () => {
   const gap = stream({ worker: GAP_WORKER, openedMs: DAY, sealedMs: DAY + HOUR, lastSeq: -1, proven: false });
   const { reasons } = await judged(store, [gap], { fromMs: NEXT, toMs: NEXT + 24 * HOUR, nowMs: NEXT + HOUR, nodes: ['a'] });
   assert.deepEqual(reasons, ['nothing was ever heard of node a, which is expected']);
+});
+
+test('days that are judged together have each the verdict that it has alone, and the store is read once', { skip }, async () => {
+  // in the spool, over three days, with a hole in the second; noted in the store: dropped of, never sealed, and a gap
+  await covered([0, 1, DAY + HOUR], [10, -1, NEXT + 2 * HOUR], [20, 1, NEXT + 3 * HOUR], [100, -1, NEXT + 26 * HOUR]);
+  for (const [name, worker, openedMs, sealedMs] of [
+    ['0000000000000001', 1, DAY, DAY + HOUR], ['0000000000000002', 2, NEXT + HOUR, null], ['0000000000000003', GAP_WORKER, DAY - 30 * HOUR, DAY - 26 * HOUR],
+  ] as const) {
+    await store.command(`INSERT INTO tidegate.streams (stream, node, worker, opened_at, sealed_at, last_seq, proven)
+      SELECT 0x${name}, 'a', ${worker}, fromUnixTimestamp64Milli({from:Int64}), ${sealedMs === null ? 'NULL' : `fromUnixTimestamp64Milli(toInt64(${sealedMs}))`}, 0, true`, { from: openedMs });
+  }
+  await store.command(`INSERT INTO tidegate.drops (stream, app, count, first, last) SELECT 0x0000000000000001, 'acme', 1, fromUnixTimestamp64Milli({from:Int64}), fromUnixTimestamp64Milli({from:Int64})`, { from: DAY });
+  const nowMs = NEXT + 30 * HOUR;
+  const known = [stream({ live: { markedMs: nowMs } })];
+  const spans = [-2, -1, 0, 1, 2, 3].map((day) => ({ fromMs: DAY + day * 24 * HOUR, toMs: DAY + (day + 1) * 24 * HOUR }));
+  let statements = 0;
+  const watched: Pick<Store, 'query'> = { query: (select, params) => { statements += 1; return store.query(select, params); } };
+  const together = await completenessOfEach(watched, known, spans, { nowMs, nodes: ['b'] });
+  assert.equal(statements, 5);
+  for (const [index, span] of spans.entries()) assert.deepEqual(together[index], await judged(store, known, { ...span, nowMs, nodes: ['b'] }), String(index));
+  assert.deepEqual(together.map(({ reasons, recorded_from: since, over }) => [reasons.map((reason) => reason.replace(/^the data directory.*/, 'a gap').replace(/ \(node.*?\)/, '')), since, over]), [
+    [['a gap'], '2026-11-20T00:00:00.000Z', true],
+    [[], '2026-11-20T00:00:00.000Z', true],
+    [['1 events of stream 0000000000000001 were dropped'], '2026-11-20T00:00:00.000Z', true],
+    [['stream 0000000000000002 is silent since 1970-01-01T00:00:00.000Z', '10 events of stream 9f31a2b4c5d60718 are missing'], '2026-11-20T00:00:00.000Z', true],
+    [['stream 0000000000000002 is silent since 1970-01-01T00:00:00.000Z', 'nothing was ever heard of node b, which is expected'], '2026-11-20T00:00:00.000Z', false],
+    [['stream 0000000000000002 is silent since 1970-01-01T00:00:00.000Z', 'nothing was ever heard of node b, which is expected'], '2026-11-20T00:00:00.000Z', false],
+  ]);
+  await store.command('TRUNCATE TABLE tidegate.streams');
+  assert.equal((await judged(store, [], { fromMs: DAY, toMs: NEXT, nowMs })).recorded_from, null);
+  assert.equal((await judged(store, known, { fromMs: DAY, toMs: NEXT, nowMs })).recorded_from, '2026-11-20T01:00:00.000Z', 'of what no note is in the store yet');
 });

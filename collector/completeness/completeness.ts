@@ -39,6 +39,8 @@ export interface Completeness {
   readonly reasons: readonly string[];
   /** The time has ended. */
   readonly over: boolean;
+  /** RFC 3339: since when there is a record, by the oldest stream that the store knows. Null: it knows none. */
+  readonly recorded_from: string | null;
   readonly streams: readonly StreamCompleteness[];
   /** What is not as it should be, and leaves nothing out of the record. */
   readonly warnings: readonly string[];
@@ -70,10 +72,13 @@ const MOST_PARTS = 10;
 /** Streams named in one statement: the engine takes a text of 256 KB, and a name is 20 bytes of it. */
 const STREAMS_AT_ONCE = 5000;
 
-export interface Judgement {
-  /** ms since the epoch, half open. */
+/** ms since the epoch, half open. */
+export interface Span {
   readonly fromMs: number;
   readonly toMs: number;
+}
+
+export interface Circumstances {
   readonly nowMs: number;
   /** Parts of the log that may hold streams of which nothing is known, begun since they were stored; absent: all streams are known. */
   readonly parts?: readonly LogPart[];
@@ -82,23 +87,42 @@ export interface Judgement {
 }
 
 /** @param known streams of which the log knows more than the store's notes say. @throws store_failed, also past the bounds of REPORT_SETTINGS */
-export async function completeness(store: Pick<Store, 'query'>, known: readonly StreamFacts[], { fromMs, toMs, nowMs, parts = [], nodes = [] }: Judgement): Promise<Completeness> {
+export async function completeness(store: Pick<Store, 'query'>, known: readonly StreamFacts[], { fromMs, toMs, ...rest }: Span & Circumstances): Promise<Completeness> {
+  const [only] = await completenessOfEach(store, known, [{ fromMs, toMs }], rest);
+  return only as Completeness;
+}
+
+/** The same of times that follow each other: the store is read once. @param spans one or more, ascending. @throws as completeness */
+export async function completenessOfEach(store: Pick<Store, 'query'>, known: readonly StreamFacts[], spans: readonly Span[], { nowMs, parts = [], nodes = [] }: Circumstances): Promise<readonly Completeness[]> {
+  const [fromMs, toMs] = [(spans[0] as Span).fromMs, (spans.at(-1) as Span).toMs];
   const facts = await streamsOf(store, known, fromMs, toMs);
   const edges = await edgesOf(store, facts.map(({ stream }) => stream));
-  const judged = facts.map((stream) => judge(stream, edges.get(stream.stream) ?? [], fromMs, toMs, nowMs));
-  const dropped = new Map<string, number>();
-  for (const { drops } of judged) for (const { app, count } of drops) dropped.set(app, (dropped.get(app) ?? 0) + count);
+  const covered = facts.map((stream): Covered => ({ facts: stream, coverage: coverageOf(stream, edges.get(stream.stream) ?? []) }));
   // a node may be listed later than a day that is over
   const absent = toMs > nowMs ? await absentNodes(store, known, nodes) : [];
-  const reasons = [
-    ...judged.flatMap((stream) => stream.reasons), ...absent.map((node) => `nothing was ever heard of node ${node}, which is expected`),
-    ...unheard(parts, toMs > nowMs ? nowMs - GRACE_MS : toMs),
-  ];
-  return {
-    complete: reasons.length === 0, reasons, over: toMs <= nowMs, streams: judged.map(({ row }) => row),
-    warnings: sharedNames(known, nowMs),
-    dropped: [...dropped].map(([app, count]) => ({ app, count })).sort((a, b) => (a.app < b.app ? -1 : 1)),
-  };
+  const recordedFrom = await recordedFromMs(store, known);
+  return spans.map((span): Completeness => {
+    const judged = covered.filter((one) => livedIn(one.facts, span)).map((one) => judge(one, span, nowMs));
+    const dropped = new Map<string, number>();
+    for (const { drops } of judged) for (const { app, count } of drops) dropped.set(app, (dropped.get(app) ?? 0) + count);
+    const over = span.toMs <= nowMs;
+    const reasons = [
+      ...judged.flatMap((stream) => stream.reasons), ...(over ? [] : absent).map((node) => `nothing was ever heard of node ${node}, which is expected`),
+      ...unheard(parts, over ? span.toMs : nowMs - GRACE_MS),
+    ];
+    return {
+      complete: reasons.length === 0, reasons, over, recorded_from: recordedFrom === null ? null : iso(recordedFrom), streams: judged.map(({ row }) => row),
+      warnings: sharedNames(known, nowMs),
+      dropped: [...dropped].map(([app, count]) => ({ app, count })).sort((a, b) => (a.app < b.app ? -1 : 1)),
+    };
+  });
+}
+
+/** When the oldest stream that is known was opened; what is noted of one goes when no number of its time is left. Null: none is known. */
+async function recordedFromMs(store: Pick<Store, 'query'>, known: readonly StreamFacts[]): Promise<number | null> {
+  const [row] = await store.query<{ n: number; opened: number }>(`SELECT count() AS n, toUnixTimestamp64Milli(min(opened_at)) AS opened FROM tidegate.streams WHERE worker < ${GAP_WORKER} ${REPORT_SETTINGS}`);
+  const opened = [...(Number(row?.n ?? 0) > 0 ? [Number(row?.opened)] : []), ...known.filter(({ worker }) => worker < GAP_WORKER).map(({ openedMs }) => openedMs)];
+  return opened.length === 0 ? null : opened.reduce((least, ms) => Math.min(least, ms));
 }
 
 /** Parts that are not known to be stored up to the time. */
@@ -115,9 +139,10 @@ function unheard(parts: readonly LogPart[], untilMs: number): string[] {
 
 interface Judged { readonly row: StreamCompleteness; readonly reasons: readonly string[]; readonly drops: readonly DropFacts[] }
 
-function judge(facts: StreamFacts, edges: readonly Edge[], fromMs: number, toMs: number, nowMs: number): Judged {
+interface Covered { readonly facts: StreamFacts; readonly coverage: StreamCoverage }
+
+function judge({ facts, coverage }: Covered, { fromMs, toMs }: Span, nowMs: number): Judged {
   const { stream, node, worker, openedMs, sealedMs, proven } = facts;
-  const coverage = coverageOf(facts, edges);
   const within = (first: number, last: number): boolean => first < toMs && last >= fromMs;
   const lost = coverage.holes.filter((hole) => within(hole.fromMs - LONGEST_REQUEST_MS, hole.toMs));
   const drops = facts.drops.filter(({ firstMs, lastMs }) => within(firstMs, lastMs));
@@ -194,13 +219,13 @@ const LIVED_IN_IT = `if(worker = ${GAP_WORKER},
   worker != ${IMPORT_WORKER} AND opened_at < fromUnixTimestamp64Milli({to:Int64}) AND (sealed_at IS NULL OR sealed_at >= fromUnixTimestamp64Milli({from:Int64})))`;
 
 /** The same of what the log knows. */
-function livedIn({ worker, openedMs, sealedMs }: StreamFacts, fromMs: number, toMs: number): boolean {
+function livedIn({ worker, openedMs, sealedMs }: StreamFacts, { fromMs, toMs }: Span): boolean {
   if (worker === GAP_WORKER) return openedMs < toMs + LONGEST_REQUEST_MS && (sealedMs ?? toMs) > fromMs;
   return worker !== IMPORT_WORKER && openedMs < toMs && (sealedMs ?? toMs) >= fromMs;
 }
 
 async function streamsOf(store: Pick<Store, 'query'>, known: readonly StreamFacts[], fromMs: number, toMs: number): Promise<StreamFacts[]> {
-  const here = new Map<string, StreamFacts>(known.filter((facts) => livedIn(facts, fromMs, toMs)).map((facts) => [facts.stream, facts]));
+  const here = new Map<string, StreamFacts>(known.filter((facts) => livedIn(facts, { fromMs, toMs })).map((facts) => [facts.stream, facts]));
   const bounds = { from: fromMs, to: toMs };
   const rows = await store.query<{ stream: string; node: string; worker: number; opened: number; sealed: number | null; last_seq: number; proven: boolean }>(
     `SELECT leftPad(lower(hex(stream)), 16, '0') AS stream, node, worker, toUnixTimestamp64Milli(opened_at) AS opened,

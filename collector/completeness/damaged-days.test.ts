@@ -60,6 +60,13 @@ test('each kind of damage to a part of events: its day says which stream lacks h
       });
     }
     assert.deepEqual(await days.compare(dayOf(all - 1), toMs, true), NONE);
+    // together, each as it is alone
+    const spans = Array.from({ length: all + 1 }, (_, number) => ({ fromMs: dayOf(number), toMs: dayOf(number + 1) }));
+    for (const closing of [false, true]) {
+      const together = await days.compareEach(spans, closing);
+      assert.deepEqual(together.map(({ faults }) => faults.map(({ day }) => day)), [...lost.map((day) => [day]), [], []]);
+      for (const [number, { fromMs: from, toMs: to }] of spans.entries()) assert.deepEqual(together[number], await days.compare(from, to, closing));
+    }
     assert.deepEqual([...await days.missing()], lost.map((day) => [day, 300]));
   });
 });

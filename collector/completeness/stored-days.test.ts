@@ -131,6 +131,9 @@ test('what was stored before the record began is judged by whole lives of stream
     assert.equal(reasons.length, 1);
     assert.match(reasons[0] ?? '', new RegExp(`^3000 rows of stream ${FIRST} \\(node node-a, worker 1\\) that were stored between 2026-11-2\\S+ and 2026-11-22\\S+ are not in the store any more`));
     assert.deepEqual(await new StoredDays(store).compare(fromMs + 2 * DAY_MS, toMs + 2 * DAY_MS), NONE);
+    // the day before, too: a request may have been admitted an hour before it ended
+    const spans = [-2, -1, 0, 2].map((day) => ({ fromMs: fromMs + day * DAY_MS, toMs: toMs + day * DAY_MS }));
+    assert.deepEqual((await new StoredDays(store).compareEach(spans)).map((day) => day.reasons), [[], reasons, reasons, []]);
   });
 
   await t.test('dropped in part', async () => {

@@ -11,6 +11,7 @@ import { TidegateError } from '../../errors/tidegate-error.js';
 import { REPORT_SETTINGS } from '../reports/report-store.js';
 import type { Store } from '../store/store.js';
 import { dayDifferences, streamDifferences, type Differences, type Expected } from './day-rows.js';
+import type { Span } from './completeness.js';
 import { livesNotWhole, type Life } from './old-days.js';
 
 /** A stream in a day (UTC) of which `events` holds other rows than were stored. */
@@ -72,35 +73,50 @@ export class StoredDays {
    * @param closing all streams are looked at, and nothing that was found before counts. @throws what the store throws
    */
   async compare(fromMs: number, toMs: number, closing = false): Promise<DaysCompared> {
+    const [only] = await this.compareEach([{ fromMs, toMs }], closing);
+    return only as DaysCompared;
+  }
+
+  /** The same of times that follow each other: the store is read once. @param spans one or more, ascending. @throws what the store throws */
+  async compareEach(spans: readonly Span[], closing = false): Promise<readonly DaysCompared[]> {
+    const [fromMs, toMs] = [(spans[0] as Span).fromMs, (spans.at(-1) as Span).toMs];
     const dropped = await this.#dropped(fromMs, toMs);
     const recordedFrom = await this.#recordedFrom();
     const found = await counted(() => this.#differing(idOf(fromMs), idOf(toMs - 1), dropped, closing));
     const faults = 'why' in found ? [] : this.#faultsOf(found, closing);
-    const olderToMs = recordedFrom === '' ? fromMs : Math.min(toMs, startOf(recordedFrom));
+    const recordedFromMs = recordedFrom === '' ? fromMs : startOf(recordedFrom);
+    const olderToMs = Math.min(toMs, recordedFromMs);
     const older = fromMs >= olderToMs ? [] : await this.#livesIn(fromMs, olderToMs, recordedFrom, closing);
     const lives = 'why' in older ? [] : older;
-    // a report says so; a bill is not closed by what nobody has counted
-    const uncounted = [
-      ...('why' in found ? [{ why: found.why, days: daysOf(fromMs, toMs) }] : []),
-      ...('why' in older ? [{ why: older.why, days: daysOf(fromMs, olderToMs) }] : []),
-    ].map(({ why, days }) => ({ days: days.filter((id) => !dropped.has(id)).map(dashed), why })).filter(({ days }) => days.length > 0);
-    const uncountedTexts = uncounted.map(({ days, why }) => `${days[0]}${days.length === 1 ? '' : ` to ${days.at(-1)}`} (UTC) could not be compared with what was stored: ${why}`);
     const names = await this.#namesOf([...faults.map(({ stream }) => stream), ...lives.map(({ stream }) => stream)]);
-    const lost = lives.filter((life) => !life.dropped);
-    const untold = lives.filter((life) => life.dropped);
-    const untoldDays = new Set(untold.flatMap((life) => daysOf(Math.max(life.firstMs, fromMs), Math.min(life.lastMs + 1, toMs))).filter((id) => !dropped.has(id) && id < recordedFrom).map(dashed));
-    const notCompared = new Set([...untoldDays, ...(closing ? [] : uncounted.flatMap(({ days }) => days))]);
-    return {
-      faults, notCompared: [...notCompared].sort(),
-      reasons: [
-        ...faultTexts(faults, names),
-        ...lost.slice(0, MOST_NAMED).map(({ stream, missing, firstMs, lastMs }) =>
-          `${missing} rows of ${names.get(stream) ?? stream} that were stored between ${iso(firstMs)} and ${iso(lastMs)} are not in the store any more; of which of its days they were was not noted yet`),
-        ...more(lost.length),
-        ...(closing ? uncountedTexts : []),
-      ],
-      warnings: [...(closing ? [] : uncountedTexts), ...untoldDays.size === 0 ? [] : [`${[...untoldDays].sort().join(', ')} (UTC) could not be compared with what was stored: it was stored before a record of that was kept, and older days of the same streams were dropped`]],
-    };
+    return spans.map((span): DaysCompared => {
+      const kept = daysOf(span.fromMs, span.toMs).filter((id) => !dropped.has(id));
+      const keptDays = new Set(kept.map(dashed));
+      const own = faults.filter(({ day }) => keptDays.has(day));
+      const ownOlderToMs = Math.min(span.toMs, recordedFromMs);
+      const ownLives = lives.filter(({ firstMs, lastMs }) => firstMs < ownOlderToMs && lastMs >= span.fromMs);
+      // a report says so; a bill is not closed by what nobody has counted
+      const uncounted = [
+        ...('why' in found ? [{ why: found.why, days: kept }] : []),
+        ...('why' in older ? [{ why: older.why, days: kept.filter((id) => id < recordedFrom) }] : []),
+      ].map(({ why, days }) => ({ days: days.map(dashed), why })).filter(({ days }) => days.length > 0);
+      const uncountedTexts = uncounted.map(({ days, why }) => `${days[0]}${days.length === 1 ? '' : ` to ${days.at(-1)}`} (UTC) could not be compared with what was stored: ${why}`);
+      const lost = ownLives.filter((life) => !life.dropped);
+      const untold = ownLives.filter((life) => life.dropped);
+      const untoldDays = new Set(untold.flatMap((life) => daysOf(Math.max(life.firstMs, span.fromMs), Math.min(life.lastMs + 1, span.toMs))).filter((id) => !dropped.has(id) && id < recordedFrom).map(dashed));
+      const notCompared = new Set([...untoldDays, ...(closing ? [] : uncounted.flatMap(({ days }) => days))]);
+      return {
+        faults: own, notCompared: [...notCompared].sort(),
+        reasons: [
+          ...faultTexts(own, names),
+          ...lost.slice(0, MOST_NAMED).map(({ stream, missing, firstMs, lastMs }) =>
+            `${missing} rows of ${names.get(stream) ?? stream} that were stored between ${iso(firstMs)} and ${iso(lastMs)} are not in the store any more; of which of its days they were was not noted yet`),
+          ...more(lost.length),
+          ...(closing ? uncountedTexts : []),
+        ],
+        warnings: [...(closing ? [] : uncountedTexts), ...untoldDays.size === 0 ? [] : [`${[...untoldDays].sort().join(', ')} (UTC) could not be compared with what was stored: it was stored before a record of that was kept, and older days of the same streams were dropped`]],
+      };
+    });
   }
 
   /** By day: rows that were stored and are not held any more, of all days that raw events are kept of. @throws what the store throws */

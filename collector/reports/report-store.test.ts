@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Span } from '../completeness/completeness.js';
 import { CompletenessAnswers, type Judged } from './completeness-answers.js';
 import { ReportStore, type Asker } from './report-store.js';
 
@@ -86,7 +87,7 @@ test('completeness waits in the line, is judged once for all who ask within a se
   // the ranges asked for are over
   let nowMs = 100;
   const answer: Judged = { complete: true, reasons: [], streams: [] };
-  const answers = new CompletenessAnswers({ line, nowMs: () => nowMs, asOfMs: () => nowMs, judge: (fromMs, toMs) => { judged.push(`${fromMs}-${toMs}`); return Promise.resolve(answer); } });
+  const answers = new CompletenessAnswers({ line, nowMs: () => nowMs, asOfMs: () => nowMs, judge: (spans) => { judged.push(...spans.map(({ fromMs, toMs }) => `${fromMs}-${toMs}`)); return Promise.resolve([answer]); } });
   const report = line.query('', {}, OPERATOR);
   const asked = [answers.of(0, 1, appAsker('acme')), answers.of(0, 1, appAsker('globex')), answers.of(0, 2, OPERATOR)];
   const crowd = Promise.allSettled(Array.from({ length: 50 }, (_, index) => answers.of(0, 10 + index, appAsker('greedy'))));
@@ -109,10 +110,10 @@ test('what was said of a time under way is not said of it once it is over; a ver
   let nowMs = 59_900;
   const answers = new CompletenessAnswers({
     line: new ReportStore(new HeldStore()), nowMs: () => nowMs, asOfMs: () => nowMs - 500,
-    judge: (_fromMs, toMs) => {
-      const over = toMs <= nowMs;
+    judge: ([span]) => {
+      const over = (span as Span).toMs <= nowMs;
       nowMs += 50;
-      return Promise.resolve({ complete: !over, reasons: over ? ['no mark yet'] : [], streams: [] });
+      return Promise.resolve([{ complete: !over, reasons: over ? ['no mark yet'] : [], streams: [] }]);
     },
   });
   const of = async (): Promise<readonly unknown[]> => {
@@ -129,7 +130,7 @@ test('a verdict that failed is not kept', async () => {
   let fails = true;
   const answers = new CompletenessAnswers({
     line: new ReportStore(new HeldStore()), nowMs: () => 0, asOfMs: () => 0,
-    judge: () => (fails ? Promise.reject(new Error('the store')) : Promise.resolve({ complete: true, reasons: [], streams: [] })),
+    judge: () => (fails ? Promise.reject(new Error('the store')) : Promise.resolve([{ complete: true, reasons: [], streams: [] }])),
   });
   await assert.rejects(answers.of(0, 1, OPERATOR), /the store/);
   fails = false;

@@ -115,7 +115,7 @@ test('nothing more is read for one who has left', { skip }, async () => {
 test('an app may not ask, and a question that is none is told what is wrong with it', { skip }, async () => {
   const { store: _, ...rest } = deps();
   const nothing = { list: () => Promise.resolve([]), replay: () => Promise.reject(new Error()) };
-  const api = createCollectorApi({ ...rest, store, completeness: () => Promise.resolve({ complete: true, reasons: [], streams: [], dropped: [] }), quarantine: nothing, status: () => ({}), log: { debug: () => {}, warn: () => {}, error: () => {} } });
+  const api = createCollectorApi({ ...rest, store, completeness: () => Promise.resolve([{ complete: true, reasons: [], streams: [], dropped: [] }]), quarantine: nothing, status: () => ({}), log: { debug: () => {}, warn: () => {}, error: () => {} } });
   const ask = async (body: unknown, principal = 'operator') => {
     const answer = await api.inject({ method: 'POST', url: '/v1/whatif', headers: { 'x-tidegate-principal': principal, 'content-type': 'application/json' }, payload: JSON.stringify(body) });
     const { code, parameter, totals } = answer.json<Record<string, unknown>>();

@@ -149,8 +149,13 @@ export const ENDPOINTS = {
     query: { time_zone: timeZone }, answers: answers('The live numbers. `in_flight` is this node\'s alone, null where it has no workers; `quotas` by app: day (of its own zone), limit, used, share, over.', ['application/json', 'text/event-stream']),
   },
   completeness: {
-    method: 'GET', path: '/v1/completeness', access: 'reports', forwarded: true, summary: 'Whether a day\'s record is whole, and what is missing.',
-    query: { day: Type.String({ description: 'Such as 2026-11-21, yesterday or monday. Default: today.' }), time_zone: timeZone }, answers: answers('`complete`, `reasons`; to the operator each stream.'),
+    method: 'GET', path: '/v1/completeness', access: 'reports', forwarded: true, summary: 'Whether the record of a day, or of each day of a range, is whole, and what is missing.',
+    query: {
+      day: Type.String({ description: 'Such as 2026-11-21, yesterday or monday. Default, without from: today.' }),
+      from: Type.String({ description: 'In place of day, each day from this one on: a day, how long ago (30d), or an RFC 3339 instant.' }),
+      to: Type.String({ description: 'First instant after the range, written as from. Default: now.' }), time_zone: timeZone,
+    },
+    answers: answers('`complete`, `recorded`, `reasons`, `dropped`; to the operator each stream. Of a range `days`, each with the same but the streams, and `complete` of all.'),
   },
   requests: {
     method: 'GET', path: '/v1/requests', access: 'requests', forwarded: true, summary: 'The calls that match, newest or slowest first, while raw events are kept.',

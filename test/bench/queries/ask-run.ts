@@ -63,7 +63,7 @@ const api = createCollectorApi({
   store: watched, log: { ...QUIET }, quarantine: collector.quarantine, kept: () => kept, status: () => ({}),
   // it is asked within the last hour of the events, so that the live numbers have some; the clock goes on, for answers that are good for a second
   nowMs: () => END_MS - DAY_MS / 24 + performance.now(), asOfMs: () => END_MS - DAY_MS / 24,
-  completeness: (fromMs, toMs) => collector.completeness(fromMs, toMs),
+  completeness: (spans) => collector.completenessOfEach(spans),
 });
 await api.listen({ host: '127.0.0.1', port: 0 });
 const { port } = api.server.address() as AddressInfo;

@@ -128,6 +128,13 @@ const OTHERS: readonly BenchQuery[] = [
     ask: (random) => ({ path: `/v1/completeness?day=${iso(FIRST_MS + random.below(DAYS) * DAY_MS).slice(0, 10)}` }),
   },
   {
+    words: 'completeness of each of 30 days', markMs: 500,
+    ask: (random) => {
+      const first = random.below(Math.max(1, DAYS - 29));
+      return { path: `/v1/completeness?from=${iso(FIRST_MS + first * DAY_MS).slice(0, 10)}&to=${iso(FIRST_MS + (first + 30) * DAY_MS).slice(0, 10)}` };
+    },
+  },
+  {
     words: 'one request by its id', markMs: REPORT_MARK_MS,
     ask: (random, time) => {
       const [day, worker] = [random.below(DAYS), random.below(WORKERS)];
