@@ -112,7 +112,7 @@ const Upstream = Type.Object({
 const Match = Type.Object({
   hosts: Type.Array(Type.String(), { default: [], description: 'Exact (`api.example.com`) or one leading wildcard (`*.example.com`). Empty: any.' }),
   path: Type.String({ default: '/*', description: 'Exact `/a/b`, prefix `/a/*`, parameter `/a/:id`, regular expression `~^/v[12]/`.' }),
-  methods: Type.Array(Type.String({ pattern: '^[A-Z-]+$' }), { default: [], description: 'Empty: any.' }),
+  methods: Type.Array(Type.String({ pattern: '^[A-Z-]+$' }), { default: [], description: 'Empty: any but TRACE, which is refused unless it is named.' }),
   headers: Type.Record(Type.String(), Type.String(), { default: {}, description: 'Field name to exact value; `*`: present.' }),
 }, { ...strict, default: {} });
 

@@ -34,6 +34,7 @@ const SPECIAL_NAMES: Readonly<Record<string, number>> = {
   'x-request-id': FIELD_REQUEST_ID, 'traceparent': FIELD_TRACEPARENT, 'tracestate': FIELD_TRACESTATE, 'x-app': FIELD_X_APP, 'x-api-key': FIELD_X_API_KEY,
   'authorization': FIELD_AUTHORIZATION, 'x-client-request-id': FIELD_CLIENT_REQUEST_ID,
   'x-real-ip': FIELD_OF_PROXY, 'x-original-url': FIELD_OF_PROXY, 'x-rewrite-url': FIELD_OF_PROXY, 'proxy': FIELD_OF_PROXY,
+  'true-client-ip': FIELD_OF_PROXY, 'cf-connecting-ip': FIELD_OF_PROXY, 'x-client-ip': FIELD_OF_PROXY, 'fastly-client-ip': FIELD_OF_PROXY, 'x-cluster-client-ip': FIELD_OF_PROXY,
   'b3': FIELD_B3, 'x-b3-traceid': FIELD_B3, 'x-b3-spanid': FIELD_B3, 'x-b3-parentspanid': FIELD_B3, 'x-b3-sampled': FIELD_B3, 'x-b3-flags': FIELD_B3,
 };
 

@@ -111,7 +111,7 @@ interface Ranked { readonly value: number; readonly key: readonly number[] }
 function slowFind(entries: readonly RouteEntry<number>[], host: string, method: string, path: string, rawHeaders: readonly string[]): number | null {
   const ranked: Ranked[] = [];
   entries.forEach(({ match: { hosts, path: pattern, methods, headers }, value }, order) => {
-    const named = methods.includes(method) ? 0 : method === 'HEAD' && methods.includes('GET') ? 1 : methods.length === 0 ? 2 : -1;
+    const named = methods.includes(method) ? 0 : method === 'HEAD' && methods.includes('GET') ? 1 : methods.length === 0 && method !== 'TRACE' ? 2 : -1;
     const fields = Object.entries(headers);
     const present = (name: string, wanted: string): boolean =>
       rawHeaders.some((field, i) => i % 2 === 0 && field.toLowerCase() === name.toLowerCase() && (wanted === '*' || rawHeaders[i + 1] === wanted));
@@ -167,7 +167,7 @@ test('agrees with a linear scan of the documented order, over random tables and 
       const headers: Record<string, string> = {};
       if (random(5) === 0) headers['X-A'] = pick(['1', '*']);
       if (random(7) === 0) headers['x-b'] = '2';
-      const methods = random(3) === 0 ? [pick(['GET', 'POST', 'HEAD']), 'PUT'] : [];
+      const methods = random(3) === 0 ? [pick(['GET', 'POST', 'HEAD', 'TRACE']), 'PUT'] : [];
       entries.push({ match: { path, hosts: random(2) === 0 ? [] : [...new Set([pick(hosts), pick(hosts)])], methods, headers }, value: entries.length, service: 's', name: 'r' });
     }
     const table = RouteTable.build(entries);
@@ -177,14 +177,14 @@ test('agrees with a linear scan of the documented order, over random tables and 
       if (random(6) === 0) path += '/';
       const rawHeaders = [...(random(2) === 0 ? ['x-a', pick(['1', '3'])] : []), ...(random(2) === 0 ? ['X-B', '2'] : [])];
       const host = pick(['h.com', 'a.h.com', 'b.a.h.com', 'x.org', 'com', '']);
-      const method = pick(['GET', 'HEAD', 'POST', 'PUT']);
+      const method = pick(['GET', 'HEAD', 'POST', 'PUT', 'TRACE']);
       const expected = slowFind(entries, host, method, path, rawHeaders);
       if (expected !== null) found++;
       const actual = table.find(host, method, path, rawHeaders);
       const asked = JSON.stringify({ entries, host, method, path, rawHeaders });
       assert.equal(actual, expected, asked);
       if (expected !== null) continue;
-      const allowed = ['GET', 'HEAD', 'POST', 'PUT'].filter((other) => slowFind(entries, host, other, path, rawHeaders) !== null);
+      const allowed = ['DELETE', 'GET', 'HEAD', 'OPTIONS', 'PATCH', 'POST', 'PUT', 'TRACE'].filter((other) => slowFind(entries, host, other, path, rawHeaders) !== null);
       if (allowed.length > 0) otherwise++;
       assert.deepEqual(table.allowedMethods(host, path, rawHeaders), allowed, asked);
     }

@@ -8,6 +8,7 @@
  * 3. Headers: more required fields first.
  * 4. Methods: named ones before any (for HEAD: HEAD itself, then GET, then any). GET means HEAD too.
  * 5. The order of declaration.
+ * A route that names no methods is none for TRACE: what an upstream would send back are the fields that the gateway has added, too.
  * A route that comes first by host or path but asks for another method or header is passed over, and the next is tried.
  *
  * Why from the left: a path reads from the general to the particular, so a team that owns `/billing/*` gets all of it, whatever
@@ -41,13 +42,16 @@ interface HeaderCondition {
 
 interface Candidate<T> {
   readonly value: T;
-  /** Empty: any. */
+  /** Empty: any but TRACE. */
   readonly methods: readonly string[];
   /** null: none asked for. */
   readonly headers: readonly HeaderCondition[] | null;
   /** Position of the declaration. */
   readonly order: number;
 }
+
+/** What Allow says of a route that takes any. */
+const USUAL_METHODS = ['DELETE', 'GET', 'HEAD', 'OPTIONS', 'PATCH', 'POST', 'PUT'];
 
 /** The routes of one path of one host. */
 class Leaf<T> {
@@ -70,7 +74,9 @@ class Leaf<T> {
   }
 
   find(method: string, rawHeaders: readonly string[]): Candidate<T> | null {
-    const candidates = (this.#byMethod === null ? undefined : this.#byMethod.get(method)) ?? this.#otherMethods;
+    const named = this.#byMethod === null ? undefined : this.#byMethod.get(method);
+    if (named === undefined && method === 'TRACE') return null;
+    const candidates = named ?? this.#otherMethods;
     for (let i = 0; i < candidates.length; i++) {
       const candidate = candidates[i] as Candidate<T>;
       if (candidate.headers === null || headersMatch(candidate.headers, rawHeaders)) return candidate;
@@ -78,18 +84,18 @@ class Leaf<T> {
     return null;
   }
 
-  /** Adds the methods that the routes for these headers name. */
+  /** Adds the methods that the routes for these headers take. */
   addMethods(rawHeaders: readonly string[], to: Set<string>): void {
     for (const { methods, headers } of this.#all) {
       if (headers !== null && !headersMatch(headers, rawHeaders)) continue;
-      for (const method of methods) to.add(method);
+      for (const method of methods.length === 0 ? USUAL_METHODS : methods) to.add(method);
       if (methods.includes('GET')) to.add('HEAD');
     }
   }
 
   #candidatesFor(method: string): Candidate<T>[] {
     const rank = ({ methods }: Candidate<T>): number =>
-      methods.includes(method) ? 0 : method === 'HEAD' && methods.includes('GET') ? 1 : methods.length === 0 ? 2 : 3;
+      methods.includes(method) ? 0 : method === 'HEAD' && methods.includes('GET') ? 1 : methods.length === 0 && method !== 'TRACE' ? 2 : 3;
     return this.#all.filter((candidate) => rank(candidate) < 3).sort((a, b) =>
       (b.headers?.length ?? 0) - (a.headers?.length ?? 0) || rank(a) - rank(b) || a.order - b.order);
   }

@@ -40,7 +40,7 @@ test('no twin goes upstream in trailers, nor does what Connection names', async 
   assert.match(sent, /0\r\nX-Kept: yes\r\n\r\n$/);
 });
 
-const OF_PROXIES = ['X-Real-IP', 'X-Forwarded-Port', 'X-Forwarded-Prefix', 'X-Forwarded-Scheme', 'X-Forwarded-Server', 'X-Forwarded-Client-Cert', 'X-Original-URL', 'X-Rewrite-URL', 'Proxy'];
+const OF_PROXIES = ['X-Real-IP', 'True-Client-IP', 'CF-Connecting-IP', 'X-Client-IP', 'Fastly-Client-IP', 'X-Cluster-Client-IP', 'X-Forwarded-Port', 'X-Forwarded-Prefix', 'X-Forwarded-Scheme', 'X-Forwarded-Server', 'X-Forwarded-Client-Cert', 'X-Original-URL', 'X-Rewrite-URL', 'Proxy'];
 
 for (const [who, trusted] of [['an untrusted peer', false], ['a trusted proxy', true]] as const) {
   test(`what ${who} says of the client ${trusted ? 'goes on' : 'ends here'}`, async (t) => {
@@ -86,9 +86,19 @@ for (const [name, framing] of [['a length', 'Content-Length: 3\r\n\r\nabc'], ['c
   });
 }
 
-test('TRACE without a body goes on', async (t) => {
+test('TRACE is refused, with the methods that go on, where no route names it', async (t) => {
   const upstream = await startRawUpstream(t, answerEach(OK));
   const path = await startDataPath(t, oneService(upstream.port));
+  const client = await RawClient.connect(t, path.port);
+  client.send('TRACE /t HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n');
+  assert.match(await client.untilClosed(), /^HTTP\/1\.1 405 [^]*\r\nAllow: DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT\r\n/);
+  assert.deepEqual(upstream.seen, []);
+  assert.deepEqual(path.rows().map((row) => [row.method, row.outcome]), [['TRACE', 'route_not_found']]);
+});
+
+test('TRACE without a body goes on by a route that names it', async (t) => {
+  const upstream = await startRawUpstream(t, answerEach(OK));
+  const path = await startDataPath(t, oneService(upstream.port).replace('path: "/*"', 'path: "/*", methods: [TRACE]'));
   const client = await RawClient.connect(t, path.port);
   client.send('TRACE /t HTTP/1.1\r\nHost: a\r\n\r\n');
   await client.until('ok');
