@@ -14,25 +14,25 @@ export function nodeGroup(windows: Windows): RuleGroup {
         alert: 'Watchdog', severity: 'none',
         expr: 'vector(1)',
         summary: 'Alerts come through',
-        description: 'Always {{ $value }}. Let something outside tell when it stops coming: then Prometheus, Alertmanager or the way from them is down.',
+        description: 'Always {{ $value }}. Have something outside notice when it stops: then Prometheus, Alertmanager or the network from them is down.',
       },
       {
         alert: 'GatewayDown', severity: 'page', for: w1m, labels: { reason: 'down' },
         expr: 'up{job="tidegate"} == 0',
         summary: '{{ $labels.instance }} does not answer',
-        description: 'up is {{ $value }}: Prometheus gets no metrics from {{ $labels.instance }}. The node is down, or its supervisor is, or the network between.',
+        description: 'up is {{ $value }}: Prometheus gets no metrics from {{ $labels.instance }}. The node, its supervisor or the network between is down.',
       },
       {
         alert: 'GatewayDown', severity: 'page', for: w1m, labels: { reason: 'absent' },
         expr: 'absent(up{job="tidegate"})',
-        summary: 'No node is asked',
+        summary: 'No node is scraped',
         description: 'absent(up) is {{ $value }}: the job tidegate of Prometheus has no target, so no other alert of Tidegate can fire.',
       },
       {
         alert: 'WorkerRestarting', severity: 'page',
         expr: `increase(tidegate_worker_restarts_total[${windows.of('15m')}]) >= 3`,
-        summary: '{{ $labels.instance }}: workers die again and again',
-        description: 'Workers were started again {{ $value | humanize }} times in 15 minutes. Each takes the requests under way with it.',
+        summary: '{{ $labels.instance }}: workers keep dying',
+        description: 'Workers were restarted {{ $value | humanize }} times in 15 minutes. Each lost the requests it was answering.',
       },
       {
         // the median of the scrapes: one good one ends nothing, and one long stop, which would lift a mean, begins nothing
@@ -45,14 +45,14 @@ export function nodeGroup(windows: Windows): RuleGroup {
         alert: 'ConfigRejected', severity: 'ticket', for: w1m,
         expr: 'tidegate_config_rejected == 1',
         summary: '{{ $labels.instance }}: the configuration on disk is not in force',
-        description: 'tidegate_config_rejected is {{ $value }}: the newest file was refused. The node goes on with the one before, and starts no more if it is stopped.',
+        description: 'tidegate_config_rejected is {{ $value }}: the newest file was rejected. The node keeps the previous one, and would not start again if stopped.',
       },
       {
         alert: 'ConfigDrift', severity: 'ticket', for: w5m,
         // a label of the scrape, which need not be there: fleets under one Prometheus have files of their own
         expr: 'count by (cluster) (count by (cluster, version) (tidegate_config_info)) > 1',
         summary: 'Nodes have different configurations in force',
-        description: '{{ $value }} different configurations have been in force for 5 minutes: the same request is not treated the same everywhere.',
+        description: '{{ $value }} different configurations have been in force for 5 minutes: nodes treat the same request differently.',
       },
     ],
   };

@@ -41,12 +41,12 @@ export function objectiveGroup(windows: Windows): RuleGroup {
       ...BURNS.map((burn) => burnAlert(windows, burn, ERRORS, 'tidegate_slo_availability_ratio', {
         alert: 'ErrorBudgetBurn',
         summary: `{{ $labels.service }}: the error budget burns at ${burn.factor}x its rate`,
-        description: `{{ $value | humanizePercentage }} of the requests to {{ $labels.service }} have failed in the last ${burn.long}: more than ${times(burn)}what its objective leaves room for.`,
+        description: `{{ $value | humanizePercentage }} of the requests to {{ $labels.service }} have failed in the last ${burn.long}: more than ${times(burn)}what its objective allows.`,
       })),
       ...BURNS.map((burn) => burnAlert(windows, burn, SLOW_FOR_OBJECTIVE, 'tidegate_slo_latency_share_ratio', {
         alert: 'LatencyBudgetBurn',
         summary: `{{ $labels.service }}: the budget of slow requests burns at ${burn.factor}x its rate`,
-        description: `{{ $value | humanizePercentage }} of the requests to {{ $labels.service }} took longer than its objective in the last ${burn.long}: more than ${times(burn)}what it leaves room for.`,
+        description: `{{ $value | humanizePercentage }} of the requests to {{ $labels.service }} took longer than its objective in the last ${burn.long}: more than ${times(burn)}what it allows.`,
       })),
     ],
   };

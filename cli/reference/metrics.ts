@@ -6,9 +6,9 @@ export function renderMetrics(): string {
     `| \`${name}\` | ${type} | ${labels.map((label) => `\`${label}\``).join(', ')} | ${help.replaceAll('|', '\\|')}${buckets.length === 0 ? '' : ` Bounds: ${buckets.join(', ')}.`} |`);
   return `# Metrics
 
-Rendered from \`gateway/metrics/catalogue.ts\` by \`npm run docs\`. \`GET /metrics\` on the control origin answers for all workers together. What they mean beside one another, thresholds and formats: [metrics](../metrics.md). Which of them to watch, and what to do then: [operations](../operations.md#what-to-watch).
+Rendered from \`gateway/metrics/catalogue.ts\` by \`npm run docs\`. \`GET /metrics\` on the control origin covers all workers. How they relate, thresholds and formats: [metrics](../metrics.md). Which of them to watch, and what to do: [operations](../operations.md#what-to-watch).
 
-| metric | type | labels | what it says |
+| metric | type | labels | meaning |
 |---|---|---|---|
 ${rows.join('\n')}
 `;

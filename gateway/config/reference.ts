@@ -34,15 +34,15 @@ export function renderConfiguration(): string {
   section('', ConfigSchema as unknown as JsonSchema, sections);
   return `# Configuration reference
 
-Rendered from the schema by \`npm run docs\`; \`tidegate.schema.json\` holds the same for editors. Put this at the top of a file, and they complete and check it:
+Rendered from the schema by \`npm run docs\`; \`tidegate.schema.json\` is the same schema for editors. With this line at the top of a file they complete and check it:
 
     # yaml-language-server: $schema=./tidegate.schema.json
 
-- The commands take \`./tidegate.yaml\`, and where there is none \`/etc/tidegate/tidegate.yaml\`; \`-c FILE\` names another one.
-- Unknown keys are refused. \`tidegate check FILE\` names everything that is wrong at once, as \`file:line:column: message (code)\`.
-- \`\${NAME}\` in a value is an environment variable, \`\${NAME:-default}\` one that may be unset or empty, \`$\${\` the characters themselves. Inside \`[ ]\` and \`{ }\`, YAML asks for quotes around them.
-- \`TIDEGATE__control__address=127.0.0.1:9999\` sets one value over the file's; an entry of a list is named by its position, or by its name: \`TIDEGATE__services__catalogue__upstream__connections=64\`.
-- \`file:PATH\`, where it is offered, reads a secret or a key set from a file; relative paths begin at the configuration file's folder.
+- Commands read \`./tidegate.yaml\`, or \`/etc/tidegate/tidegate.yaml\` if there is none; \`-c FILE\` names another one.
+- Unknown keys are refused. \`tidegate check FILE\` lists every error at once, as \`file:line:column: message (code)\`.
+- \`\${NAME}\` in a value is an environment variable, \`\${NAME:-default}\` one that may be unset or empty, \`$\${\` a literal \`\${\`. Inside \`[ ]\` and \`{ }\`, YAML requires quotes around them.
+- \`TIDEGATE__control__address=127.0.0.1:9999\` overrides one value of the file; an entry of a list is named by its position, or by its name: \`TIDEGATE__services__catalogue__upstream__connections=64\`.
+- \`file:PATH\`, where allowed, reads a secret or a key set from a file; paths are relative to the configuration file's folder.
 - Durations are \`250ms\`, \`1.5s\`, \`5m\`, \`2h\`, \`30d\`; sizes \`512B\`, \`16KiB\`, \`64MiB\`, \`8GB\`.
 
 ${sections.join('\n')}`;
@@ -101,7 +101,7 @@ export function renderErrors(): string {
   const rows = Object.entries(ERROR_CODES).map(([code, { status, title, remedy }]) => `| \`${code}\` | ${status === 0 ? '' : status} | ${cell(title)} | ${cell(remedy)} |`);
   return `# Error codes
 
-Rendered from \`errors/codes.ts\` by \`npm run docs\`. Everything that a client, an operator or a log reader is told carries one of these. \`status\` is the HTTP status of those that answer a request.
+Rendered from \`errors/codes.ts\` by \`npm run docs\`. Every error shown to a client, to an operator or in the log has one of these codes. \`status\` is the HTTP status, for errors that answer a request.
 
 | code | status | meaning | what to do |
 |---|---|---|---|
@@ -116,7 +116,7 @@ export function renderOutcomes(): string {
     `| \`${name}\` | ${name === 'answered' ? 'if 5xx' : yes(entry.error)} | ${yes(entry.counted)} | ${yes(entry.billable)} | ${name === 'client_aborted' ? 'if tried' : yes(entry.letThrough)} | ${cell(entry.meaning)} |`);
   return `# Outcomes
 
-Rendered from \`gateway/events/outcomes.ts\` and \`gateway/events/refusals.ts\` by \`npm run docs\`. Each request's event says how it ended. \`counted\`: against the app's daily quota; a service may override this and \`billable\` under \`outcomes\`. \`let through\`: sent to an upstream; only these stand in latency percentiles. A client may leave before its request has passed the policies: then no upstream was tried (\`attempts\` is 0), and it was not let through.
+Rendered from \`gateway/events/outcomes.ts\` and \`gateway/events/refusals.ts\` by \`npm run docs\`. Each request's event says how it ended. \`counted\`: against the app's daily quota; a service may override this and \`billable\` under \`outcomes\`. \`let through\`: sent to an upstream; only these are in latency percentiles. If a client disconnects before its request has passed the policies, no upstream was tried (\`attempts\` is 0) and it was not let through.
 
 | outcome | error | counted | billable | let through | meaning |
 |---|---|---|---|---|---|
@@ -124,7 +124,7 @@ ${rows.join('\n')}
 
 ## Why it was refused
 
-\`refused_by\` and \`reason\` of the event; both empty where it was let through, and where the outcome says it all. They are the operator's: the client is not told more than the answer's detail, and an app does not see them.
+\`refused_by\` and \`reason\` of the event; both are empty if it was let through, or if the outcome is explanation enough. Only the operator sees them: the client gets only the response's detail, and an app does not see them.
 
 | \`refused_by\` | who |
 |---|---|

@@ -19,12 +19,12 @@ const outcome = (id: number, flags: string, meaning: string): OutcomeEntry => ({
 
 export const OUTCOMES = {
   /** `error` is decided by the status: 5xx of the upstream is an error. */
-  answered: outcome(1, 'cbl', 'The upstream\'s answer was passed on whole.'),
-  client_aborted: outcome(2, 'cbl', 'The client left before the answer\'s end; or, the upstream having been given the request, broke its own body, sent more than a limit allows or held it back (then it is answered 400, 408, 413 or 431).'),
+  answered: outcome(1, 'cbl', 'The upstream\'s response was passed on complete.'),
+  client_aborted: outcome(2, 'cbl', 'The client disconnected before the end of the response; or, after the upstream had received the request, the client sent an invalid body, exceeded a limit or stalled (answered 400, 408, 413 or 431).'),
   upstream_unavailable: outcome(3, 'el', 'No connection to the upstream could be made.'),
-  no_healthy_target: outcome(4, 'el', 'Every target was out.'),
+  no_healthy_target: outcome(4, 'el', 'No target was available.'),
   upstream_timeout: outcome(5, 'ecl', 'The upstream did not answer in time.'),
-  upstream_broken: outcome(6, 'ecl', 'The upstream\'s answer was invalid, or cut before its end.'),
+  upstream_broken: outcome(6, 'ecl', 'The upstream\'s response was invalid, or cut off.'),
   malformed_request: outcome(7, '', 'Not valid HTTP, or refused by a limit on its form.'),
   route_not_found: outcome(8, '', 'No route matched; or only routes of other methods, which is answered 405.'),
   ip_denied: outcome(9, '', 'The address is on a deny list, or not on the allow list.'),
@@ -32,11 +32,11 @@ export const OUTCOMES = {
   forbidden: outcome(11, '', 'The app may not call the service.'),
   rate_limited: outcome(12, '', 'A QPS limit refused it.'),
   quota_exhausted: outcome(13, '', 'The app\'s QPD refused it.'),
-  ledger_unavailable: outcome(14, 'e', 'The limit ledger did not answer in time.'),
+  ledger_unavailable: outcome(14, 'e', 'The ledger of limits did not answer in time.'),
   request_timeout: outcome(15, '', 'The request did not arrive in time.'),
-  draining: outcome(16, 'e', 'The node, or its worker, was shutting down, and the time for draining was over before the answer\'s end.'),
+  draining: outcome(16, 'e', 'The node, or its worker, was shutting down, and the drain time ended before the response did.'),
   internal_error: outcome(17, 'e', 'The gateway failed.'),
-  unframed: outcome(18, 'cbl', 'The upstream\'s answer was passed on whole to an HTTP/1.0 client, but only closing marks its end: the client cannot tell it from a cut one.'),
+  unframed: outcome(18, 'cbl', 'The upstream\'s response was passed on complete to an HTTP/1.0 client, but only the connection\'s close marks its end: the client cannot tell it from a truncated one.'),
 } as const satisfies Record<string, OutcomeEntry>;
 
 export type Outcome = keyof typeof OUTCOMES;

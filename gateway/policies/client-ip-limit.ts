@@ -125,7 +125,7 @@ export class ClientIpTable {
   }
 }
 
-const LIMITED = refusal('rate_limited', 'rate_limited', 'Too many requests a second from this address.', 'client_ip');
+const LIMITED = refusal('rate_limited', 'rate_limited', 'Too many requests per second from this address.', 'client_ip');
 
 /** The policy of the gateway's (`name` `gateway`) or a service's (`service:NAME`) `limits.client_ip`; null if there is none. */
 export function clientIpLimitPolicy(name: string, rate: ClientIpRateConfig | undefined, table: ClientIpTable): Policy | null {
