@@ -25,7 +25,7 @@ const ANSWER_TIMEOUT_MS = 75_000;
 /** The options by which every command that asks a running node finds it. */
 export function withControlOptions(command: Command): Command {
   return command
-    .option('-c, --config <file>', `configuration of the node to ask (default: ${CONFIG_PLACES}, if it is there)`)
+    .option('-c, --config <file>', `configuration of the node to ask (default: ${CONFIG_PLACES}, if it exists)`)
     .option('--url <url>', `control origin (default: $TIDEGATE_URL, then the configuration's, then ${DEFAULT_URL})`)
     .option('--token <token>', 'control token (default: $TIDEGATE_TOKEN, then the configuration\'s, then data_dir/control.token)');
 }

@@ -19,7 +19,7 @@ interface ExportOptions extends ControlOptions { readonly out: string }
 interface EraseOptions extends ControlOptions { readonly yes?: boolean }
 
 export function register(program: Command): void {
-  const command = program.command('apps').description('what is stored of an app: handed over, or erased');
+  const command = program.command('apps').description('exports or erases what is stored of an app');
   const shown = (): Progress => progress(standardError(), process.stderr.isTTY, () => Date.now());
   withControlOptions(command.command('export').description('everything that is stored of an app, as NDJSON (gzip) with a manifest; the record stays as it is').argument('<app>', 'its name, also of one that the configuration has no more'))
     .requiredOption('--out <folder>', 'a new one')

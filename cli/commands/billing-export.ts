@@ -31,22 +31,22 @@ export interface ExportCommandOptions extends KeyOptions, PushCommandOptions {
 const gather = (value: string, before: readonly string[]): readonly string[] => [...before, value];
 
 export function register(billing: Command): void {
-  withKeyOption(billing.command('export').description('closed days as a file with its manifest, or to a billing system; exit 3: days are still open, 4: not all was taken'))
+  withKeyOption(billing.command('export').description('closed days as a file with its manifest, or to a billing system; exit 3: days are still open, 4: not everything was accepted'))
     .option('--month <month>', 'such as 2026-11')
-    .option('--from <date>', 'in place of --month: first local date: 2026-11-23, yesterday, monday, 7d')
+    .option('--from <date>', 'instead of --month: first local date: 2026-11-23, yesterday, monday, 7d')
     .option('--to <date>', 'first local date after the range')
-    .option('--day <date>', 'in place of --month: one local date')
+    .option('--day <date>', 'instead of --month: one local date')
     .option('--app <app>', 'only this app; repeatable', gather, [])
     .addOption(new Option('--format <format>', 'of the file').choices(EXPORT_FORMATS).default('csv'))
-    .option('--out <file>', 'there, and FILE.manifest.json beside it (default: standard output, without a manifest)')
-    .addOption(new Option('--push <url>', 'to a billing system, each entry counted there once; its key is taken from TIDEGATE_PUSH_TOKEN').conflicts(['out', 'key']))
-    .addOption(new Option('--adapter <name>', 'what answers at that URL').choices(Object.keys(RECEIVERS)))
+    .option('--out <file>', 'write to this file, and FILE.manifest.json next to it (default: standard output, without a manifest)')
+    .addOption(new Option('--push <url>', 'push to a billing system, where each entry counts once; its key is read from TIDEGATE_PUSH_TOKEN').conflicts(['out', 'key']))
+    .addOption(new Option('--adapter <name>', 'the type of billing system').choices(Object.keys(RECEIVERS)))
     .option('--meter <name>', 'the event name of Stripe\'s meter, the code of Lago\'s metric, the type of a CloudEvent')
-    .option('--account <name>', 'tells receivers apart that have one URL', '')
+    .option('--account <name>', 'distinguishes receivers at the same URL', '')
     .option('--window <duration>', 'how long the receiver remembers an id, such as 24h or 32d (default: 24h; Lago: for ever)')
-    .option('--timeout <duration>', 'for an answer to one request', '30s')
-    .option('--resend <id>', 'of an entry whose receipt is unknown: the receiver has not got it; repeatable', gather, [])
-    .option('--assume-received <id>', 'of an entry whose receipt is unknown: the receiver has it; repeatable', gather, [])
+    .option('--timeout <duration>', 'for the response to one request', '30s')
+    .option('--resend <id>', 'an entry whose receipt is unknown: the receiver does not have it; repeatable', gather, [])
+    .option('--assume-received <id>', 'an entry whose receipt is unknown: the receiver has it; repeatable', gather, [])
     .action(async (options: ExportCommandOptions) => {
       process.exitCode = await billingExport(options, standardOutput(), progress(standardError(), process.stderr.isTTY, () => Date.now()));
     });

@@ -17,32 +17,32 @@ interface AdjustOptions extends ControlOptions { readonly day: string; readonly 
 /** As GET /v1/billing/days answers. */
 interface DaysAnswer { readonly as_of: string; readonly from: string; readonly to: string; readonly days: readonly ToldDay[] }
 
-const NOTE = 'for operators alone: billing days shows it; in no export, and told to no app';
+const NOTE = 'for operators only: shown by billing days, in no export and to no app';
 
 export function register(program: Command): void {
-  const command = program.command('billing').description('what each app\'s days come to, closed for ever');
+  const command = program.command('billing').description('what each app is billed per day, closed permanently');
   withKeyOption(command.command('days').description('the days of a month, or of a range, and the sums of each customer\'s months'))
-    .option('--month <month>', 'such as 2026-11 (default: the month under way)')
+    .option('--month <month>', 'such as 2026-11 (default: the current month)')
     .option('--from <date>', 'first local date: 2026-11-23, yesterday, monday, 7d').option('--to <date>', 'first local date after the range')
     .option('--day <date>', 'one local date')
     .option('--app <app...>', 'only these apps')
     .option('--customer <customer...>', 'only apps of these customers')
-    .option('--all', 'days of nothing, too')
-    .option('--json', 'as the API gives it')
+    .option('--all', 'also days without requests')
+    .option('--json', 'as the API returns it')
     .action((options: DaysOptions) => days(options, standardOutput()));
   exporting.register(command);
-  withControlOptions(command.command('close').description('closes a day that waits for an operator: it is over, and its record is not whole'))
+  withControlOptions(command.command('close').description('closes a past day with an incomplete record, which waits for an operator'))
     .requiredOption('--day <date>', 'local date')
-    .option('--app <app>', 'of this app alone (default: of all whose next day it is)')
-    .option('--accept-gap <reason>', 'why it is closed although its record is not whole; stays in the ledger, and the customer reads it')
+    .option('--app <app>', 'only for this app (default: all apps whose next day it is)')
+    .option('--accept-gap <reason>', 'why it is closed although its record is incomplete; stays in the ledger and is shown to the customer')
     .option('--note <text>', NOTE)
     .action((options: CloseOptions) => close(options, standardOutput()));
-  withControlOptions(command.command('adjust').description('notes a credit for a closed day, on the app\'s next day that is not').argument('<app>'))
+  withControlOptions(command.command('adjust').description('enters a credit for a closed day, on the app\'s next open day').argument('<app>'))
     .requiredOption('--day <date>', 'the closed day, a local date')
     .requiredOption('--requests <number>', 'off the bill: -500; more on it: 500', wholeNumber)
-    .requiredOption('--reason <text>', 'stays in the ledger, and the customer reads it')
+    .requiredOption('--reason <text>', 'stays in the ledger and is shown to the customer')
     .option('--note <text>', NOTE)
-    .option('--id <id>', 'of a credit that may have been noted already: said again, it counts once (default: a new one)')
+    .option('--id <id>', 'of a credit that may already have been entered: repeated, it counts once (default: a new one)')
     .action((app: string, options: AdjustOptions) => adjust(app, options, standardOutput()));
 }
 

@@ -5,7 +5,7 @@ import { trialCompile } from '../../gateway/supervisor/trial-compile.js';
 import { standardOutput, type Terminal } from '../render/terminal.js';
 
 export function register(program: Command): void {
-  program.command('check <file>').description('syntax, schema, trial compile; exit 0: good, 1: not')
+  program.command('check <file>').description('checks syntax, schema and a trial compile; exit 0: valid, 1: not')
     .option('--json', 'errors and warnings as JSON')
     .action((file: string, { json }: { readonly json?: boolean }) => { process.exitCode = check(file, json === true, standardOutput()); });
 }

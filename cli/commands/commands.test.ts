@@ -217,7 +217,7 @@ test('report with a format prints what the API gives', async (t) => {
   await assert.rejects(report({ ...NO_FILTERS, url, token: 't', format: 'json', dates: 'spreadsheet' }, terminal(), NOW), { code: 'invalid_parameter', message: /--format csv/ });
 });
 
-test('report writes a file whole or not at all, byte by byte as the API gives it', async () => {
+test('report writes a file whole or not at all, byte by byte as the API returns it', async () => {
   const place = join(folder, 'written');
   mkdirSync(place);
   const out = join(place, 'report.parquet');

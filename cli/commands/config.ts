@@ -11,10 +11,10 @@ interface HistoryOptions extends ControlOptions { readonly limit: number; readon
 const MOST = 1000;
 
 export function register(program: Command): void {
-  const command = program.command('config').description('the configuration of a node that runs');
+  const command = program.command('config').description('the configuration of a running node');
   withControlOptions(command.command('history').description('versions that were in force, newest first: since when, from where, and what changed'))
-    .option('--limit <versions>', `at most so many, up to ${MOST}`, (text) => wholeNumber(text, MOST), 10)
-    .option('--json', 'as the API gives it')
+    .option('--limit <versions>', `at most this many, up to ${MOST}`, (text) => wholeNumber(text, MOST), 10)
+    .option('--json', 'as the API returns it')
     .action((options: HistoryOptions) => history(options, standardOutput()));
 }
 

@@ -11,7 +11,7 @@ interface DiffOptions extends ControlOptions { readonly json?: boolean }
 
 export function register(program: Command): void {
   withControlOptions(program.command('diff <file>').description('what a reload of FILE would change; exit 0: nothing, 2: something'))
-    .option('--json', 'as the API gives it')
+    .option('--json', 'as the API returns it')
     .action(async (file: string, options: DiffOptions) => { process.exitCode = await diff(file, options, standardOutput()); });
 }
 

@@ -6,7 +6,7 @@ import { hashKey, newKey } from '../../gateway/config/keys.js';
 import { standardOutput, type Terminal } from '../render/terminal.js';
 
 export function register(program: Command): void {
-  program.command('env').description('passwords and keys for docker-compose.yml, all new: tidegate env > .env')
+  program.command('env').description('new passwords and keys for docker-compose.yml: tidegate env > .env')
     .option('--file <file>', 'adds what is missing there, and keeps the rest; readable by its owner only')
     .action(({ file }: { readonly file?: string }) => { env(file ?? null, standardOutput()); });
 }

@@ -9,10 +9,10 @@ interface DeclareOptions extends ControlOptions { readonly from: string; readonl
 const TIMES = 'a day in UTC (2026-11-23, yesterday, monday), how long ago (45m, 24h, 7d), or RFC 3339';
 
 export function register(program: Command): void {
-  const command = program.command('gap').description('times of which the record may lack something');
-  withControlOptions(command.command('declare').description('says that a node\'s data directory was put back from a snapshot: what it answered in between may be missing. It cannot be taken back'))
+  const command = program.command('gap').description('declares times for which the record may be incomplete');
+  withControlOptions(command.command('declare').description('declares that a node\'s data directory was restored from a snapshot: requests answered in between may be missing. Cannot be withdrawn'))
     .requiredOption('--from <time>', `when the snapshot was made: ${TIMES}`)
-    .option('--to <time>', 'when the node went on with it, said as --from (default: when the node was started)')
+    .option('--to <time>', 'when the node ran again, written like --from (default: when the node was started)')
     .action((options: DeclareOptions) => declare(options, standardOutput()));
 }
 

@@ -27,13 +27,13 @@ export interface ImportCommandOptions {
 }
 
 export function register(program: Command): void {
-  program.command('import').description('access logs (common, combined, JSON lines; gzip) become events of a service, each line once; exit 0: imported, 1: not all of the files')
-    .argument('<file...>', 'logs; one that grew since adds its new lines')
+  program.command('import').description('access logs (common, combined, JSON lines; gzip) are imported as events of a service, each line once; exit 0: imported, 1: not all of the files')
+    .argument('<file...>', 'log files; of a log that has grown, only the new lines are added')
     .requiredOption('--service <name>', 'the service that answered')
-    .option('--app <name>', 'the app that asked (default: as lines of JSON say, else none)')
-    .option('--source <name>', 'tells logs apart that begin with the same line, of two servers say')
+    .option('--app <name>', 'the calling app (default: from JSON lines, else none)')
+    .option('--source <name>', 'distinguishes logs that begin with the same line, for example of two servers')
     .option('-c, --config <file>', `configuration of the node, into whose spool the events go (default: ${CONFIG_PLACES})`)
-    .option('--json', 'the outcome as JSON, an object a file')
+    .option('--json', 'the result as JSON, one object per file')
     .action(async (files: readonly string[], options: Omit<ImportCommandOptions, 'config'> & { readonly config?: string }) => {
       process.exitCode = await importLogs(files, { ...options, config: configFile(options.config) }, standardOutput(), progress(standardError(), process.stderr.isTTY, () => Date.now()));
     });

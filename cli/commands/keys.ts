@@ -8,10 +8,10 @@ interface NewOptions extends ControlOptions { readonly scope: readonly string[] 
 
 export function register(program: Command): void {
   const keys = program.command('keys').description('API keys of apps');
-  withControlOptions(keys.command('new <app>').description('makes a key; it is shown this once'))
+  withControlOptions(keys.command('new <app>').description('creates a key, which is shown only once'))
     .option('--scope <scopes>', 'what it is for: traffic, reports', scopes, SCOPES)
     .action((app: string, options: NewOptions) => newKey(app, options, standardOutput()));
-  withControlOptions(keys.command('revoke <app> <id>').description('ends a key, at once'))
+  withControlOptions(keys.command('revoke <app> <id>').description('revokes a key, at once'))
     .action((app: string, id: string, options: ControlOptions) => revokeKey(app, id, options));
 }
 

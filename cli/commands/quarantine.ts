@@ -7,9 +7,9 @@ import { standardOutput, type Terminal } from '../render/terminal.js';
 interface ListOptions extends ControlOptions { readonly json?: boolean }
 
 export function register(program: Command): void {
-  const command = program.command('quarantine').description('what of the log could not be read, and again');
+  const command = program.command('quarantine').description('lists and replays what of the log could not be read');
   withControlOptions(command.command('list').description('newest first'))
-    .option('--json', 'as the API gives it')
+    .option('--json', 'as the API returns it')
     .action((options: ListOptions) => list(options, standardOutput()));
   withControlOptions(command.command('replay').description('puts it into the log again; what of it is stored is recognised and counts once').argument('<id>', 'as list says it'))
     .action((id: string, options: ControlOptions) => replay(id, options, standardOutput()));

@@ -13,9 +13,9 @@ interface RebuildCommandOptions extends ControlOptions { readonly swap?: boolean
 const DIFFERENT = 2;
 
 export function register(program: Command): void {
-  withControlOptions(program.command('rebuild').description('makes the rollups again from raw events, beside the old ones, and compares them; exit 0: equal, or swapped, 2: they differ'))
+  withControlOptions(program.command('rebuild').description('rebuilds the rollups from raw events, next to the old ones, and compares them; exit 0: equal, or swapped, 2: they differ'))
     .option('--swap', 'puts them in the place of those that differ')
-    .option('--json', 'a line of JSON a step, as the API gives it')
+    .option('--json', 'one JSON line per step, as the API returns it')
     .action(async (options: RebuildCommandOptions) => {
       process.exitCode = await rebuild(options, standardOutput(), progress(standardError(), process.stderr.isTTY, () => Date.now()));
     });

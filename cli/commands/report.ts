@@ -49,16 +49,16 @@ export function register(program: Command): void {
   const command = withKeyOption(program.command('report').description('an app\'s or service\'s traffic: totals, over time, latency, by group'));
   withTimeOptions(command, { from: 'default: 24h', to: 'default: the end of this quarter of an hour' })
     .option('--time-zone <zone>', 'IANA name (default: the app\'s own, else UTC)')
-    .addOption(new Option('--interval <interval>', 'the table by time, in steps of this; and the steps of the graph').choices(INTERVALS))
+    .addOption(new Option('--interval <interval>', 'a table over time in these steps; also the steps of the graph').choices(INTERVALS))
     .option('--group-by <groups>', `app, service, route, status_class; status, method, outcome, path, target, config_version; none (default: ${DEFAULT_GROUPS}, with --format json or ndjson none)`)
-    .option('--top <groups>', `the largest groups, 1000 at most, the rest together (default: ${TABLE_ROWS})`, topGroups)
-    .option('--compare', 'beside the period before, as long')
-    .addOption(new Option('--before-after [version]', 'both sides of a change of the configuration, as long as both versions were in force, a day at most (default: the newest change)')
+    .option('--top <groups>', `the largest groups, at most 1000; the others in one row (default: ${TABLE_ROWS})`, topGroups)
+    .option('--compare', 'compare with the previous period of the same length')
+    .addOption(new Option('--before-after [version]', 'traffic before and after a configuration change, as long as both versions were in force, a day at most (default: the newest change)')
       .conflicts(['from', 'to', 'day', 'interval', 'format', 'compare', 'key']))
-    .option('--watch [seconds]', 'again and again, until Ctrl-C (default: every 2)', seconds)
-    .addOption(new Option('--format <format>', 'the report itself, as the API gives it; html: one file to hand on, drawn as the terminal draws it').choices([...FORMATS, 'html']).conflicts('watch'))
+    .option('--watch [seconds]', 'refresh until Ctrl-C (default: every 2)', seconds)
+    .addOption(new Option('--format <format>', 'the report as the API returns it; html: one self-contained file with a chart').choices([...FORMATS, 'html']).conflicts('watch'))
     .addOption(datesOption())
-    .option('--out <file>', 'with --format: there, once all of it is')
+    .option('--out <file>', 'with --format: write to this file, whole or not at all')
     .option('--fill', 'with --format: rows of zeros for buckets without events');
   for (const name of FILTERS) command.option(`--${name} <${name}>`, `only this ${name}${WRITTEN[name] ?? ''}; repeatable`, gather, []);
   command.action((options: ReportOptions & { readonly watch?: number | true }) => {
@@ -171,7 +171,7 @@ function groupsOf({ groupBy, format }: ReportOptions): string | null {
   return groupBy ?? (format === 'json' || format === 'ndjson' ? null : DEFAULT_GROUPS);
 }
 
-export const datesOption = (): Option => new Option('--dates <form>', 'with --format csv: rfc3339 (default), or spreadsheet, 2026-11-24 10:00:00 in --time-zone, which spreadsheets take for a date').choices(DATES);
+export const datesOption = (): Option => new Option('--dates <form>', 'with --format csv: rfc3339 (default), or spreadsheet, 2026-11-24 10:00:00 in --time-zone, which spreadsheets read as a date').choices(DATES);
 
 /** @throws invalid_parameter */
 export function refuseDatesWithoutCsv({ dates, format }: { readonly dates?: Dates; readonly format?: string }): void {

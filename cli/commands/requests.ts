@@ -29,18 +29,18 @@ const MOST = 1000;
 const DEFAULT_ROWS = 30;
 
 export function register(program: Command): void {
-  const command = withKeyOption(program.command('requests').description('the calls that match, newest or slowest first; or all that is known of one'))
+  const command = withKeyOption(program.command('requests').description('matching requests, newest or slowest first; or one request in full'))
     .argument('[id]', 'its X-Request-Id');
   withTimeOptions(command, { from: 'default: 24h before --to', to: 'default: the end of this quarter of an hour' })
-    .option('--time-zone <zone>', 'IANA name: whose days --from, --to and --day are (default: the app\'s own, else UTC)')
-    .option('--slower-than <duration>', 'only calls that took longer: 1s, 250ms')
-    .addOption(new Option('--sort <order>', 'the newest first (default), or the slowest').choices(['time', 'duration']))
-    .option('--limit <calls>', `at most so many, up to ${MOST} (default: ${DEFAULT_ROWS}; with --format csv all, by duration 100)`, (text) => wholeNumber(text, MOST))
-    .option('--cursor <cursor>', 'go on behind the page that said it, with everything else as it was asked there')
-    .addOption(new Option('--json', 'as the API gives it').conflicts('format'))
+    .option('--time-zone <zone>', 'IANA name: the zone of --from, --to and --day (default: the app\'s own, else UTC)')
+    .option('--slower-than <duration>', 'only requests that took longer: 1s, 250ms')
+    .addOption(new Option('--sort <order>', 'newest first (default), or slowest first').choices(['time', 'duration']))
+    .option('--limit <calls>', `at most this many, up to ${MOST} (default: ${DEFAULT_ROWS}; with --format csv all, by duration 100)`, (text) => wholeNumber(text, MOST))
+    .option('--cursor <cursor>', 'continue after the page that printed this cursor; repeat its other options')
+    .addOption(new Option('--json', 'as the API returns it').conflicts('format'))
     .addOption(new Option('--format <format>', 'a table for a spreadsheet, with all fields').choices(['csv']))
     .addOption(datesOption())
-    .option('--out <file>', 'with --format csv: there, once all of it is');
+    .option('--out <file>', 'with --format csv: write to this file, whole or not at all');
   for (const name of FILTERS) command.option(`--${name} <${name}>`, `only this ${name}${WRITTEN[name] ?? ''}; repeatable`, gather, []);
   command.action((id: string | undefined, options: RequestsOptions) => (id === undefined ? requests(options, standardOutput()) : oneRequest(id, options, standardOutput())));
 }

@@ -11,7 +11,7 @@ const LOOK_EVERY_MS = 200;
 const AWAY_WITHIN_MS = 90_000;
 
 export function register(program: Command): void {
-  withControlOptions(program.command('restart').description('replaces every process of a running node but its launcher by one of the installed program; requests go on'))
+  withControlOptions(program.command('restart').description('replaces every process of a running node except its launcher with the installed version, without losing requests'))
     .action((options: ControlOptions) => restart(options, standardOutput()));
 }
 

@@ -10,7 +10,7 @@ interface StatusOptions extends ControlOptions { readonly json?: boolean }
 
 export function register(program: Command): void {
   withControlOptions(program.command('status').description('workers, targets and their health, limits, spool, lag, completeness'))
-    .option('--json', 'as the API gives it')
+    .option('--json', 'as the API returns it')
     .action((options: StatusOptions) => status(options, standardOutput()));
 }
 

@@ -16,8 +16,8 @@ const DAYS = '2026-11-23, today, yesterday, monday';
 export function withTimeOptions(command: Command, defaults: { readonly from: string; readonly to: string }): Command {
   return command
     .option('--from <time>', `a day (${DAYS}), how long ago (45m, 24h, 7d), or RFC 3339 (${defaults.from})`)
-    .option('--to <time>', `first instant after the range, said as --from (${defaults.to})`)
-    .option('--day <day>', `in place of both, one day: ${DAYS}`);
+    .option('--to <time>', `end of the range (exclusive), written like --from (${defaults.to})`)
+    .option('--day <day>', `instead of both, one day: ${DAYS}`);
 }
 
 /** For the API, which knows in whose zone a day is; what is ago is ago from here. @throws invalid_parameter */

@@ -4,8 +4,8 @@ import { ROLES, type ControlTokenConfig } from '../../gateway/config/schema.js';
 import { standardOutput, type Terminal } from '../render/terminal.js';
 
 export function register(program: Command): void {
-  const tokens = program.command('tokens').description('tokens for the control origin that may do less than the operator\'s');
-  tokens.command('new <name>').description('makes a token, and the line of control.tokens that holds its hash; it is shown this once')
+  const tokens = program.command('tokens').description('restricted tokens for the control origin');
+  tokens.command('new <name>').description('creates a token, which is shown only once, and the line for control.tokens with its hash')
     .addOption(new Option('--role <role>', 'what it may do').choices(ROLES).makeOptionMandatory())
     .action((name: string, { role }: { role: ControlTokenConfig['role'] }) => newToken(name, role, standardOutput()));
 }

@@ -17,8 +17,8 @@ interface WhatifOptions extends ControlOptions, TimeOptions { readonly format: '
 
 export function register(program: Command): void {
   const command = withControlOptions(program.command('whatif <file>').description('what the limits, quotas and allowed services of FILE would have done to recorded traffic'));
-  withTimeOptions(command, { from: 'days are of UTC', to: 'needed with --from' })
-    .addOption(new Option('--format <format>', 'json: as the API gives it').choices(['table', 'json']).default('table'))
+  withTimeOptions(command, { from: 'days are in UTC', to: 'needed with --from' })
+    .addOption(new Option('--format <format>', 'json: as the API returns it').choices(['table', 'json']).default('table'))
     .action((file: string, options: WhatifOptions) => whatif(file, options, standardOutput()));
 }
 
