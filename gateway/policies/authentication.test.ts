@@ -163,13 +163,20 @@ test('two apps with one key or one issuer, and claims that would break the reque
   }
 });
 
-test('an index of 100,000 apps is built within a second', () => {
+test('an index of 100,000 apps takes nowhere near a hundred times as long to build as one of 10,000', () => {
   const apps = Array.from({ length: 100_000 }, (_, i) => compiled(`app-${i}`, { keys: [{ id: 'k1', sha256: sha256(`key ${i}`), scopes: ['traffic'] }] }));
-  const map = new Map(apps.map((app) => [app.name, app]));
-  const cpu = process.cpuUsage();
-  const index = buildIdentityIndex(map, { scope: 'traffic', readSecret: (text) => text, remoteKeySets: new RemoteKeySets(log), log });
-  const { user, system } = process.cpuUsage(cpu);
-  assert.ok((user + system) / 1e6 < 1, `${(user + system) / 1000} ms`);
+  const built = (count: number): { readonly index: IdentityIndex; readonly cpuUs: number } => {
+    const map = new Map(apps.slice(0, count).map((app) => [app.name, app]));
+    const before = process.cpuUsage();
+    const index = buildIdentityIndex(map, { scope: 'traffic', readSecret: (text) => text, remoteKeySets: new RemoteKeySets(log), log });
+    const { user, system } = process.cpuUsage(before);
+    return { index, cpuUs: user + system };
+  };
+  const least = (count: number): ReturnType<typeof built> => Array.from({ length: 3 }, () => built(count)).reduce((one, other) => (other.cpuUs < one.cpuUs ? other : one));
+  const few = least(10_000);
+  const { index, cpuUs } = least(100_000);
+  // 17 to 32 times, because fewer fit the processor's caches better; 90 and more if each looks at those before it
+  assert.ok(cpuUs < 60 * few.cpuUs, `${cpuUs} us, and ${few.cpuUs} us for a tenth`);
   assert.equal(index.apiKeys.size, 100_000);
   assert.equal(index.apiKeys.find('key 77777'), apps[77_777]);
 });
