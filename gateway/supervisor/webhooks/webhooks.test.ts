@@ -18,24 +18,26 @@ import { Webhooks, WEBHOOK_TIMES, type WebhooksOptions } from './webhooks.js';
 
 const SECRET = 'a-secret-of-an-app-0123456789';
 const NOW_MS = Date.parse('2026-11-21T09:00:00Z');
-const FAST = { firstWaitMs: 5, longestWaitMs: 20, giveUpMs: 60_000, claimMs: 300 };
+/** Who sends has claimed it for as long as a busy machine needs for that. */
+const FAST = { firstWaitMs: 5, longestWaitMs: 20, giveUpMs: 60_000, claimMs: 10_000 };
 const folder = mkdtempSync(join(tmpdir(), 'tidegate-webhooks-'));
 after(() => { rmSync(folder, { recursive: true, force: true }); });
 
-interface Node { readonly webhooks: Webhooks; readonly use: (more: Partial<QuotaUse>) => void; readonly results: string[]; readonly said: string[] }
+interface Node { readonly webhooks: Webhooks; readonly notes: WebhookNotes; readonly use: (more: Partial<QuotaUse>) => void; readonly results: string[]; readonly said: string[] }
 let files = 0;
 
 function node(url: string | null, more: Partial<WebhooksOptions> = {}, file = join(folder, `notes-${files++}`, 'webhooks.jsonl')): Node {
   let uses: readonly QuotaUse[] = [];
   const [results, said]: [string[], string[]] = [[], []];
   const say = (fields: object, text: string): void => { said.push(`${JSON.stringify(fields)} ${text}`); };
+  const notes = new WebhookNotes(file, { error: say });
   const webhooks = new Webhooks({
-    uses: () => uses, notes: new WebhookNotes(file, { error: say }), sender: new WebhookSender(), shared: null, count: (result) => { results.push(result); },
+    uses: () => uses, notes, sender: new WebhookSender(), shared: null, count: (result) => { results.push(result); },
     log: { info: say, warn: say, error: say }, nowMs: () => NOW_MS, times: FAST, ...more,
   });
   configure(webhooks, url);
   return {
-    webhooks, results, said,
+    webhooks, notes, results, said,
     use: (one) => {
       uses = [{ app: 'acme', day: '2026-11-21', timeZone: 'Asia/Kolkata', limit: 10, over: 'refuse', used: 0, lent: true, ...one }];
       webhooks.tick();
@@ -169,13 +171,16 @@ test('of several nodes one tells, and where that one dies another does, once Red
   await eventually('one is told', () => (receiver.received.length > 0 ? true : null));
   for (const { use } of nodes) use({ used: 10 });
   await eventually('both are told', () => (new Set(receiver.ids).size === 2 ? true : null));
-  await eventually('the others have found it told', async () => (await Promise.all(shared.map(async (own) => (await own.claim({ app: 'acme', day: '2026-11-21', threshold: 100, limit: 10 }, 1)) === 'told'))).every(Boolean) || null);
+  await eventually('the others have found it told', () => nodes.every(({ notes }) => notes.due.length === 0) || null);
   assert.deepEqual(receiver.ids, ['qpd.acme.2026-11-21.100.10', 'qpd.acme.2026-11-21.80.10'], 'exactly one each');
 
   // one that has claimed and is gone
-  assert.equal(await shared[0]?.claim({ app: 'acme', day: '2026-11-22', threshold: 80, limit: 10 }, 500), 'mine');
+  const left = { app: 'acme', day: '2026-11-22', threshold: 80, limit: 10 };
+  assert.equal(await shared[0]?.claim(left, 60_000), 'mine');
   nodes[1]?.use({ used: 8, day: '2026-11-22' });
-  assert.equal(await shared[1]?.claim({ app: 'acme', day: '2026-11-22', threshold: 80, limit: 10 }, 500), 'others');
+  assert.equal(await shared[1]?.claim(left, 60_000), 'others');
+  // its time is over
+  assert.equal(await shared[0]?.claim(left, 0), 'mine');
   await eventually('another tells it', () => (receiver.ids.includes('qpd.acme.2026-11-22.80.10') ? true : null));
   await redis.kill();
   nodes[2]?.use({ used: 8, day: '2026-11-23' });
