@@ -10,7 +10,7 @@ import { KeyStore } from './keys.js';
 import { loadConfig } from './load.js';
 import { ConfigWatcher } from './watch.js';
 
-const SKIP = { skip: existsSync('/dev/zero') && existsSync('/proc/self/status') ? false : 'needs /dev and /proc', timeout: 10_000 };
+const SKIP = { skip: existsSync('/dev/zero') && existsSync('/proc/self/status') ? false : 'needs /dev and /proc', timeout: 60_000 };
 
 describe('a file that a configuration names', SKIP, () => {
   it('is read whole up to the bound, and not at all past it', (t) => {

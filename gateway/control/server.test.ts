@@ -255,7 +255,7 @@ test('the collector is told who asks by this side alone', async () => {
   assert.equal((await ask('GET', '/status', ACME_KEY)).status, 404);
 });
 
-test('live numbers stream through, and a reader that leaves is gone at the collector too', { timeout: 10_000 }, async () => {
+test('live numbers stream through, and a reader that leaves is gone at the collector too', { timeout: 60_000 }, async () => {
   const { port } = control.server.address() as AddressInfo;
   const reader = httpRequest({ port, path: '/v1/reports/live', headers: { authorization: `Bearer ${TOKEN}`, accept: 'text/event-stream' } }).end();
   const [response] = await once(reader, 'response') as [IncomingMessage];
@@ -269,7 +269,7 @@ test('live numbers stream through, and a reader that leaves is gone at the colle
   await left;
 });
 
-test('an asker that leaves before the answer leaves the collector too', { timeout: 10_000 }, async () => {
+test('an asker that leaves before the answer leaves the collector too', { timeout: 60_000 }, async () => {
   const { port } = control.server.address() as AddressInfo;
   const waiting = once(collector, 'slow') as Promise<[IncomingMessage]>;
   const reader = httpRequest({ port, path: '/v1/completeness?day=slow', headers: { authorization: `Bearer ${ACME_KEY}` } }).on('error', () => undefined).end();
@@ -279,7 +279,7 @@ test('an asker that leaves before the answer leaves the collector too', { timeou
   await left;
 });
 
-test('a collector that stands still is waited for no longer, and not asked', { timeout: 10_000 }, async () => {
+test('a collector that stands still is waited for no longer, and not asked', { timeout: 30_000 }, async () => {
   const heard = once(collector, 'slow');
   const waiting = ask('GET', '/v1/completeness?day=slow', TOKEN);
   await heard;
@@ -416,7 +416,7 @@ test('the token is made once, is long, and is readable by its owner only', () =>
   assert.throws(() => controlToken(undefined, join(tokenPath(dataDir), 'below')), { code: 'data_dir_unusable' });
 });
 
-test('a diff is told that its asker has left', { timeout: 20_000 }, async () => {
+test('a diff is told that its asker has left', { timeout: 60_000 }, async () => {
   const { port } = control.server.address() as AddressInfo;
   const begun = once(events, 'begun');
   const left = once(events, 'left');

@@ -14,7 +14,7 @@ import { WorkerLink } from './worker-link.js';
 
 const LOG = { info: () => {}, warn: () => {} };
 const CONFIG = { type: 'config', version: 'v1', config: { version: 1 } as WorkerConfig, secrets: {} } as const;
-const deadline = () => ({ signal: AbortSignal.timeout(5000) });
+const deadline = () => ({ signal: AbortSignal.timeout(60_000) });
 let folder = '';
 let events = new EventEmitter();
 const open: { close(): Promise<void> }[] = [];
