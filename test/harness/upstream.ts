@@ -1,6 +1,6 @@
 /**
  * An upstream that answers as it is asked and counts what it answered: `GET /bytes/N` N bytes, `/status/N` that status, `/echo` the request's
- * head as JSON with the body's length, `/slow/MS` after that time, `/cut/N` promises N bytes and breaks off halfway.
+ * head as JSON with the body's length, `/slow/MS` after that time, `/held` when `release` says so, `/cut/N` promises N bytes and breaks off halfway.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -15,6 +15,7 @@ export class TestUpstream {
   answered = 0;
   /** The requests themselves, if it was told to keep them. */
   readonly seen: SeenRequest[] = [];
+  readonly #held = new Set<() => void>();
 
   private constructor(keepRequests: boolean) {
     this.#keepRequests = keepRequests;
@@ -35,6 +36,12 @@ export class TestUpstream {
 
   get port(): number { return (this.#server.address() as AddressInfo).port; }
   get url(): string { return `http://127.0.0.1:${this.port}`; }
+
+  /** Answers what waits for it. */
+  release(): void {
+    for (const answer of this.#held) answer();
+    this.#held.clear();
+  }
 
   async stop(): Promise<void> {
     await new Promise<void>((resolve) => {
@@ -60,6 +67,7 @@ export class TestUpstream {
       case 'bytes': sendBytes(response, number); return;
       case 'status': response.writeHead(number).end(number === 204 || number === 304 ? undefined : `status ${number}\n`); return;
       case 'echo': sendJson(response, echo); return;
+      case 'held': this.#held.add(() => { sendJson(response, echo); }); return;
       case 'slow': setTimeout(() => { sendJson(response, { waitedMs: number }); }, number); return;
       case 'cut':
         response.writeHead(200, { 'content-length': number });
