@@ -187,9 +187,9 @@ test('what an operator notes for operators is kept apart: entries, checksums and
     const credit = { app: 'acme', day: '2026-11-20', requests: -2, reason: 'sorry', id: 'a' };
     const entry = await billing.adjust(credit);
     if (note !== null) {
-      // said again with a note, and again, and with another: each is kept, once
+      // said again with a note, and again, and with another in the same millisecond: each is kept, once
+      at.nowMs += 1;
       for (const words of [', again', ', again', ', and again', ', again']) {
-        at.nowMs += 1;
         assert.deepEqual(await billing.adjust({ ...credit, note: `${note}${words}` }), entry);
       }
     }
@@ -206,7 +206,7 @@ test('what an operator notes for operators is kept apart: entries, checksums and
   const first = "the intern's coffee, node-b";
   assert.deepEqual(noted.notes, [
     { entry_id: usage?.entry_id, at: '2026-11-21T02:00:00.000Z', note: first },
-    { entry_id: credit?.entry_id, at: '2026-11-21T02:00:00.001Z', note: `${first}, again` }, { entry_id: credit?.entry_id, at: '2026-11-21T02:00:00.003Z', note: `${first}, and again` },
+    { entry_id: credit?.entry_id, at: '2026-11-21T02:00:00.001Z', note: `${first}, again` }, { entry_id: credit?.entry_id, at: '2026-11-21T02:00:00.002Z', note: `${first}, and again` },
   ]);
 });
 

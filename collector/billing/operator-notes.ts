@@ -19,12 +19,16 @@ export class OperatorNotes {
     this.#store = store;
   }
 
-  /** Before the entries are written, or a crash could leave them without it. The same words again, on the same entry, are the same note. */
+  /**
+   * Before the entries are written, or a crash could leave them without it. The same words again, on the same entry, are the same note; other words in the same millisecond are a note of
+   * the next: the table keeps one of an entry and a time.
+   */
   async add(entryIds: readonly string[], note: string, atMs: number): Promise<void> {
     for (const ids of inStatements(entryIds)) {
       await this.#store.command(`INSERT INTO tidegate.billing_notes (entry_id, at, note)
-        SELECT entry_id, fromUnixTimestamp64Milli(toInt64(${atMs}), 'UTC'), ${quoted(note)} FROM values('entry_id String', ${ids.map((id) => `(${quoted(id)})`).join(', ')})
-        WHERE entry_id NOT IN (SELECT entry_id FROM tidegate.billing_notes FINAL WHERE note = ${quoted(note)})`);
+        SELECT v.entry_id, fromUnixTimestamp64Milli(greatest(toInt64(${atMs}), n.last_ms + 1), 'UTC'), ${quoted(note)} FROM values('entry_id String', ${ids.map((id) => `(${quoted(id)})`).join(', ')}) AS v
+        LEFT JOIN (SELECT entry_id, toUnixTimestamp64Milli(max(at)) AS last_ms FROM tidegate.billing_notes GROUP BY entry_id) AS n ON n.entry_id = v.entry_id
+        WHERE v.entry_id NOT IN (SELECT entry_id FROM tidegate.billing_notes FINAL WHERE note = ${quoted(note)})`);
     }
   }
 
