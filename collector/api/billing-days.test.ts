@@ -99,7 +99,9 @@ test('docs/proving-a-number.md: its scripts prove an export, count its requests,
     writeFileSync(file, 'no entry\n');
     for (const [wrong, says] of [[`${file}.csv`, 'its manifest says csv'], [`${file}.json`, 'No such file'], [join(folder, 'none'), 'No such file'], [file, 'Expecting value']] as const) {
       const [code, said] = python(prove, wrong);
-      assert.deepEqual([code, said.startsWith('give the .ndjson of an export'), said.includes(says), said.match(/\n/g)?.length], [1, true, true, 1], said);
+      assert.deepEqual([code, said.startsWith('give the .ndjson of an export'), said.includes(says), said.match(/\n/g)?.length], [2, true, true, 1], said);
+      const [counted, line] = python(count, wrong);
+      assert.deepEqual([counted, /^give the list of requests [^\n]+: [^\n]+\n$/.test(line)], [2, true], line);
     }
     const [usage] = body.split('\n').map((line) => JSON.parse(line || '{}') as Readonly<Record<string, unknown>>);
     writeFileSync(file, (await ask(`/v1/requests?app=acme&from=${String(usage?.['day_start'])}&to=${String(usage?.['day_end'])}&format=csv`, 'app:acme')).body);
