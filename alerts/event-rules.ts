@@ -10,6 +10,8 @@ import type { Windows } from './windows.js';
 export const EVENT_LAG_S = 60;
 /** As the node itself tells it. Less is a matter of how good the time server is. */
 export const CLOCK_OFF_S = 60;
+/** The collector compares the store each minute. */
+export const STORE_CHECK_OLD_S = 600;
 /** Of the spool's room. */
 export const SPOOL_SHARE = 0.5;
 
@@ -38,10 +40,17 @@ export function eventGroup(windows: Windows): RuleGroup {
         description: '{{ $value | humanize }} rows that were stored of {{ $labels.day }} (UTC) are not in the store any more: the disk damaged them, or someone removed them. The day is incomplete and is not closed; single requests and bills lack them.',
       },
       {
+        // while the collector is away, or cannot store, CollectorStalled says so
+        alert: 'StoredRowsMissing', severity: 'ticket', for: w5m, labels: { reason: 'unknown' },
+        expr: `time() - tidegate_store_check_last_success_timestamp_seconds > ${STORE_CHECK_OLD_S} unless on (instance) (tidegate_collector_up == 0 or tidegate_store_failing == 1)`,
+        summary: '{{ $labels.instance }}: the store is not compared with what was stored',
+        description: 'The collector has not compared the store with what was stored for {{ $value | humanizeDuration }} (decades: not since it began): rows that go missing now are told by nobody. Its log says why a look fails.',
+      },
+      {
         alert: 'StorePartsDetached', severity: 'ticket', for: w5m,
         expr: 'max by (cluster) (tidegate_store_detached_parts) > 0',
         summary: 'The store has set parts of tables aside',
-        description: '{{ $value }} part(s) are in detached/ of a store\'s tables. A kill leaves harmless ones. If rows of a day are missing, StoredRowsMissing fires too; for days before migration 0011 only their completeness says so. Check before you remove a part.',
+        description: '{{ $value }} part(s) are in detached/ of a store\'s tables. A kill leaves harmless ones. If rows of a day are missing, StoredRowsMissing fires too. Check before you remove a part.',
       },
       {
         alert: 'SpoolFilling', severity: 'page', for: w5m,

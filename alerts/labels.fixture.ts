@@ -71,6 +71,8 @@ export function inferLabels(expr: string, known: KnownSeries): Inferred {
     return modifier?.getChild('Without') ? new Set([...inner].filter((label) => !named.includes(label))) : new Set(named);
   }
 
+  const isScalar = (node: SyntaxNode): boolean => node.name === 'NumberDurationLiteral' || textOf(node) === 'time()';
+
   function ofBinary(node: SyntaxNode): Labels {
     const [leftNode, rightNode] = expressions(node) as [SyntaxNode, SyntaxNode];
     const [left, right] = [labelsOf(leftNode), labelsOf(rightNode)];
@@ -80,8 +82,8 @@ export function inferLabels(expr: string, known: KnownSeries): Inferred {
     mustHave(matched, right, `on (…) of the right side: ${textOf(node)}`);
     mustHave(included, right, `group_left (…): ${textOf(node)}`);
     if ([...SET_OPERATORS].some((operator) => node.getChild(operator) !== null)) return node.getChild('Or') === null ? left : new Set([...left, ...right]);
-    if (leftNode.name === 'NumberDurationLiteral') return right;
-    if (rightNode.name === 'NumberDurationLiteral' || clause === null) return left;
+    if (isScalar(leftNode)) return right;
+    if (isScalar(rightNode) || clause === null) return left;
     return clause.getChild('GroupLeft') === null ? new Set(matched) : new Set([...left, ...included]);
   }
 

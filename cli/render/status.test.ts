@@ -49,11 +49,11 @@ test('a status says since when and why live counters are not published', () => {
 test('a status names the days that lack rows, and parts that the store has set aside; nothing where all is well', () => {
   const text = (store: CollectorStatus['store']): string =>
     renderStatus({ columns: 80, colour: false, write: () => undefined }, { ...STATUS, collector: { ...(STATUS.collector as CollectorStatus), store } }, null);
-  for (const well of [null, { rows_missing: [], detached_parts: null }, { rows_missing: [], detached_parts: [] }]) assert.doesNotMatch(text(well), /^store /m);
+  for (const well of [null, { looked_at: '2026-11-24T10:00:00.000Z', rows_missing: [], detached_parts: null }, { looked_at: '2026-11-24T10:00:00.000Z', rows_missing: [], detached_parts: [] }]) assert.doesNotMatch(text(well), /^store /m);
   const parts = { table: 'events', parts: 1200, names: ['broken-on-start_20261122_1_1_0', 'b', 'c', 'd'] };
-  assert.match(text({ rows_missing: [{ day: '2026-11-21', rows: 5 }, { day: '2026-11-22', rows: 3000 }], detached_parts: [parts] }),
+  assert.match(text({ looked_at: '2026-11-24T10:00:00.000Z', rows_missing: [{ day: '2026-11-21', rows: 5 }, { day: '2026-11-22', rows: 3000 }], detached_parts: [parts] }),
     /^store +5 rows stored of 2026-11-21 \(UTC\) are not in the store any more\n +3,000 rows stored of 2026-11-22 \(UTC\) are not in the store any more\n +1,200 parts of events set aside: broken-on-start_20261122_1_1_0, b, c, …$/m);
-  const many = text({ rows_missing: Array.from({ length: 12 }, (_, i) => ({ day: `2026-11-${String(i + 1).padStart(2, '0')}`, rows: 1 })), detached_parts: null });
+  const many = text({ looked_at: '2026-11-24T10:00:00.000Z', rows_missing: Array.from({ length: 12 }, (_, i) => ({ day: `2026-11-${String(i + 1).padStart(2, '0')}`, rows: 1 })), detached_parts: null });
   assert.match(many, /2026-11-12 [^]*the same holds of 2 earlier days/);
   assert.doesNotMatch(many, /2026-11-02/);
 });

@@ -11,12 +11,14 @@ import { StoredDays } from './stored-days.js';
 
 const DAY = Date.UTC(2026, 10, 22);
 
+let nowMs = 1000;
+
 interface Line { readonly level: string; readonly code?: string; readonly missing?: number; readonly days?: readonly string[]; readonly detached?: unknown; readonly detail?: string }
 
 function watching(store: Pick<Store, 'query'>): { readonly watch: StoreWatch; readonly lines: Line[] } {
   const lines: Line[] = [];
   const at = (level: string) => (fields: object): void => { lines.push({ level, ...fields }); };
-  return { lines, watch: new StoreWatch(store, new StoredDays(store), { info: at('info'), warn: at('warn'), error: at('error') }) };
+  return { lines, watch: new StoreWatch(store, new StoredDays(store), { info: at('info'), warn: at('warn'), error: at('error') }, () => nowMs) };
 }
 
 test('rows that go, and parts that are set aside, are logged when that changes; a user who may not see such parts is warned of once, and sees the rows', { skip: requires('chdb') }, async (t) => {
@@ -39,25 +41,26 @@ test('rows that go, and parts that are set aside, are logged when that changes; 
 
   assert.equal(all.watch.found, null);
   await Promise.all([all.watch.look(), all.watch.look()]);
-  assert.deepEqual([all.watch.found, all.lines], [{ rowsMissing: [], detached: [] }, []]);
+  assert.deepEqual([all.watch.found, all.lines], [{ lookedMs: nowMs, rowsMissing: [], detached: [] }, []]);
 
   await store.command(`ALTER TABLE tidegate.events DETACH PART '${name}'`);
   for (let looks = 0; looks < 2; looks++) await all.watch.look();
-  assert.deepEqual(all.watch.found, { rowsMissing: [{ day: '2026-11-22', rows: 300 }], detached: [{ table: 'events', parts: 1, names: [name] }] });
+  assert.deepEqual(all.watch.found, { lookedMs: nowMs, rowsMissing: [{ day: '2026-11-22', rows: 300 }], detached: [{ table: 'events', parts: 1, names: [name] }] });
   assert.deepEqual(all.lines.splice(0).map(({ level, code, missing, days, detached }) => [level, code, missing ?? detached, days]), [
     ['error', 'stored_rows_missing', 300, ['2026-11-22: 300']],
     ['warn', 'store_parts_detached', [{ table: 'events', parts: 1, names: [name] }], undefined],
   ], 'once');
 
   for (let looks = 0; looks < 2; looks++) await less.watch.look();
-  assert.deepEqual(less.watch.found, { rowsMissing: [{ day: '2026-11-22', rows: 300 }], detached: null });
+  assert.deepEqual(less.watch.found, { lookedMs: nowMs, rowsMissing: [{ day: '2026-11-22', rows: 300 }], detached: null });
   assert.deepEqual(less.lines.splice(0).map(({ level, code }) => [level, code]), [['warn', 'store_access'], ['error', 'stored_rows_missing']], 'each once');
 
   await store.command(`ALTER TABLE tidegate.events ATTACH PART '${name}'`);
   for (let looks = 0; looks < 2; looks++) await all.watch.look();
-  assert.deepEqual([all.watch.found, all.lines.splice(0)], [{ rowsMissing: [], detached: [] }, [{ level: 'info', days: ['2026-11-22'] }]]);
+  assert.deepEqual([all.watch.found, all.lines.splice(0)], [{ lookedMs: nowMs, rowsMissing: [], detached: [] }, [{ level: 'info', days: ['2026-11-22'] }]]);
 
   await server[Symbol.asyncDispose]();
+  nowMs = 2000;
   for (let looks = 0; looks < 2; looks++) await all.watch.look();
-  assert.deepEqual([all.watch.found, all.lines.map(({ level }) => level)], [{ rowsMissing: [], detached: [] }, ['warn']], 'while the store is away, what it said last stands');
+  assert.deepEqual([all.watch.found, all.lines.map(({ level }) => level)], [{ lookedMs: 1000, rowsMissing: [], detached: [] }, ['warn']], 'while the store is away, what it said last stands');
 });

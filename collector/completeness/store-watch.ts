@@ -10,6 +10,8 @@ import type { Store } from '../store/store.js';
 import type { StoredDays } from './stored-days.js';
 
 export interface StoreFindings {
+  /** ms since the epoch. */
+  readonly lookedMs: number;
   /** Days (UTC) that lack rows that were stored, the oldest first. */
   readonly rowsMissing: readonly { readonly day: string; readonly rows: number }[];
   /** By table; null: the store does not say. */
@@ -23,18 +25,20 @@ export class StoreWatch {
   readonly #store: Pick<Store, 'query'>;
   readonly #days: Pick<StoredDays, 'missing'>;
   readonly #log: SpoolLog;
+  readonly #nowMs: () => number;
   #found: StoreFindings | null = null;
   #failing: string | null = null;
   #unreadable: string | null = null;
   #looking: Promise<void> | null = null;
 
-  constructor(store: Pick<Store, 'query'>, days: Pick<StoredDays, 'missing'>, log: SpoolLog) {
+  constructor(store: Pick<Store, 'query'>, days: Pick<StoredDays, 'missing'>, log: SpoolLog, nowMs: () => number = Date.now) {
     this.#store = store;
     this.#days = days;
     this.#log = log;
+    this.#nowMs = nowMs;
   }
 
-  /** As last looked; null: not looked yet. */
+  /** Of the last look that succeeded; null: none has yet. */
   get found(): StoreFindings | null { return this.#found; }
 
   /** Never throws: it is called again, and nothing waits for it. */
@@ -50,10 +54,11 @@ export class StoreWatch {
 
   async #look(): Promise<void> {
     try {
+      const lookedMs = this.#nowMs();
       const rowsMissing = [...await this.#days.missing()].map(([day, rows]) => ({ day, rows }));
       const detached = await this.#detached();
       const before = this.#found ?? { rowsMissing: [], detached: [] };
-      this.#found = { rowsMissing, detached };
+      this.#found = { lookedMs, rowsMissing, detached };
       this.#failing = null;
       this.#logRows(before.rowsMissing, rowsMissing);
       if (detached !== null) this.#logDetached(before.detached ?? [], detached);

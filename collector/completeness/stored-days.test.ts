@@ -124,6 +124,13 @@ test('what was stored before the record began is judged by whole lives of stream
     assert.deepEqual((await new StoredDays(store).compare(fromMs + 5 * DAY_MS, toMs + 5 * DAY_MS, true)), NONE);
   });
 
+  let eventsRead = 0;
+  const watched = new StoredDays({ query: (select, params) => { if (select.includes('tidegate.events ')) eventsRead++; return store.query(select, params); } });
+  assert.deepEqual(await watched.missing(), new Map());
+  const readOnce = eventsRead;
+  assert.ok(readOnce > 0);
+  assert.deepEqual([await watched.missing(), eventsRead], [new Map(), readOnce], 'rows are read again only when a day holds others than before');
+
   await t.test('lost', async () => {
     await store.command("ALTER TABLE tidegate.events DROP PART '20261122_1_1_0'");
     const { reasons, faults } = await new StoredDays(store).compare(fromMs, toMs);
@@ -134,6 +141,7 @@ test('what was stored before the record began is judged by whole lives of stream
     // the day before, too: a request may have been admitted an hour before it ended
     const spans = [-2, -1, 0, 2].map((day) => ({ fromMs: fromMs + day * DAY_MS, toMs: toMs + day * DAY_MS }));
     assert.deepEqual((await new StoredDays(store).compareEach(spans)).map((day) => day.reasons), [[], reasons, reasons, []]);
+    for (const days of [watched, watched, new StoredDays(store)]) assert.deepEqual(await days.missing(), new Map([['2026-11-22', 3000]]));
   });
 
   await t.test('dropped in part', async () => {
@@ -141,5 +149,6 @@ test('what was stored before the record began is judged by whole lives of stream
     const { reasons, notCompared, warnings } = await new StoredDays(store).compare(toMs, toMs + DAY_MS);
     assert.deepEqual([reasons, notCompared], [[], ['2026-11-23']]);
     assert.match(warnings[0] ?? '', /^2026-11-23 \(UTC\) could not be compared/);
+    assert.deepEqual(await watched.missing(), new Map(), 'the day that lacked rows is dropped; of a life that reaches into it nothing can be said');
   });
 });

@@ -59,6 +59,8 @@ export class StoredDays {
   /** By day. */
   readonly #known = new Map<string, Known>();
   readonly #lives = new Map<string, KnownLives>();
+  /** What was found of days before the record began, while they held so many rows. */
+  #older: { readonly held: string; readonly lives: readonly Life[] } | null = null;
   /** By day and stream: of rows that no note speaks of, how many there were, and since when. */
   #unknown: ReadonlyMap<string, { readonly rows: number; readonly sinceMs: number }> = new Map();
 
@@ -119,7 +121,10 @@ export class StoredDays {
     });
   }
 
-  /** By day: rows that were stored and are not held any more, of all days that raw events are kept of. @throws what the store throws */
+  /**
+   * By day: rows that were stored and are not held any more, of all days that raw events are kept of. Of a stream's life that began before the record they are told of its last day
+   * before it: which of its days lacks them is not known. @throws what the store throws
+   */
   async missing(): Promise<ReadonlyMap<string, number>> {
     const found = await this.#differing('', '99999999', await this.#dropped(0, Number.MAX_SAFE_INTEGER), false);
     const missing = new Map<string, number>();
@@ -127,7 +132,26 @@ export class StoredDays {
       const day = dashed(name.slice(0, 8));
       if (difference > 0) missing.set(day, (missing.get(day) ?? 0) + difference);
     }
+    const recordedFrom = await this.#recordedFrom();
+    if (recordedFrom === '') return missing;
+    for (const life of await this.#olderLives(recordedFrom)) {
+      const day = dashed(idOf(Math.min(life.lastMs, startOf(recordedFrom) - 1)));
+      missing.set(day, (missing.get(day) ?? 0) + life.missing);
+    }
     return missing;
+  }
+
+  /** Lives are compared anew only when days before the record hold other rows than they did: it reads all rows of them, and they hardly ever change. */
+  async #olderLives(recordedFrom: string): Promise<readonly Life[]> {
+    const rows = await this.#store.query<{ day: string; rows: number }>(
+      `SELECT partition_id AS day, sum(rows) AS rows FROM system.parts
+       WHERE database = 'tidegate' AND table = 'events' AND active AND partition_id < {recorded:String} GROUP BY day ORDER BY day`, { recorded: recordedFrom });
+    const held = JSON.stringify(rows);
+    if (this.#older?.held === held) return this.#older.lives;
+    const lives = await this.#livesIn(0, startOf(recordedFrom), recordedFrom, true);
+    if ('why' in lives) throw new TidegateError('store_failed', `days before ${dashed(recordedFrom)} could not be compared: ${lives.why}`);
+    this.#older = { held, lives: lives.filter((life) => !life.dropped) };
+    return this.#older.lives;
   }
 
   /** By day and stream. Days whose raw events were dropped are none; of an older day than the record no note has to speak. */

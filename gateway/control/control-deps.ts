@@ -260,11 +260,13 @@ export interface CollectorStatus {
   readonly publishing: PublishingStatus | null;
   /** Null: it does not say. */
   readonly billing: BillingStatus | null;
-  /** Null: it has not looked yet. */
+  /** Null: no look has succeeded since it began. */
   readonly store: StoreStatus | null;
 }
-/** What the collector found in the store, a minute ago at most. */
+/** What the collector found in the store, a minute ago at most unless looks fail. */
 export interface StoreStatus {
+  /** RFC 3339. */
+  readonly looked_at: string;
   /** Days (UTC) that lack rows that were stored, the oldest first. */
   readonly rows_missing: readonly { readonly day: string; readonly rows: number }[];
   /** Parts that the engine has set aside, by table, some of them with their names; null: the store does not say. */

@@ -100,6 +100,7 @@ export const METRICS = {
   tidegate_insert_duration_seconds: { type: 'histogram', outlives: true, labels: [], buckets: INSERT_BUCKETS_S, help: 'Duration of inserts into the store, including failed ones.' },
   tidegate_store_failing: { type: 'gauge', labels: [], help: '1: the collector cannot store; 0: it can.' },
   tidegate_stored_rows_missing: { type: 'gauge', labels: ['day'], help: 'Rows that were stored of a day (UTC) and are not in the store any more; absent for days that lack none. Looked at each minute.' },
+  tidegate_store_check_last_success_timestamp_seconds: { type: 'gauge', labels: [], help: 'When the collector last compared what the store holds with what was stored, in seconds since the epoch; 0: not since it began. It looks each minute.' },
   tidegate_store_detached_parts: { type: 'gauge', labels: [], help: 'Parts that the store has set aside, of all its tables: damaged, half written at a kill, or detached by an administrator. Absent while it does not say.' },
   tidegate_billing_days_closing: { type: 'gauge', labels: [], help: 'Days of apps that are over and not closed.' },
   tidegate_billing_closing_age_seconds: { type: 'gauge', labels: [], help: 'How long ago the oldest of them ended; 0: there is none.' },

@@ -135,7 +135,7 @@ test('what is known of the collector, of quotas and of the configuration is told
     'tidegate_collector_up 1', 'tidegate_store_failing 0', 'tidegate_events_missing 1', 'tidegate_event_gaps_total 2', 'tidegate_quarantine_bytes 512', 'tidegate_inserts_total{result="failed"} 1',
     'tidegate_insert_rows_total 11', 'tidegate_insert_duration_seconds_bucket{le="0.01"} 4', 'tidegate_insert_duration_seconds_count 6',
     'tidegate_billing_days_closing 2', `tidegate_billing_closing_age_seconds ${(1_763_942_460_000 - Date.parse('2025-11-24T00:00:00.000Z')) / 1000}`, 'tidegate_billing_days_incomplete 1', 'tidegate_billing_failing 0',
-    'tidegate_stored_rows_missing{day="2026-11-22"} 3000', 'tidegate_stored_rows_missing{day="2026-11-23"} 5', 'tidegate_store_detached_parts 3',
+    'tidegate_stored_rows_missing{day="2026-11-22"} 3000', 'tidegate_stored_rows_missing{day="2026-11-23"} 5', 'tidegate_store_detached_parts 3', `tidegate_store_check_last_success_timestamp_seconds ${Date.UTC(2026, 10, 24, 10) / 1000 + 0.5}`,
     'tidegate_quota_apps{used="80"} 3', 'tidegate_quota_apps{used="100"} 2', 'tidegate_ledger_up 1', 'tidegate_worker_restarts_total 0', 'tidegate_log_lines_suppressed_total 7',
   ]);
   assert.doesNotMatch((await lines(node)).join('\n'), /^tidegate_slo_\w+(?:\{| )/m, 'nothing is promised of a service that says nothing');
@@ -145,7 +145,7 @@ test('what is known of the collector, of quotas and of the configuration is told
   assert.match(early, /^tidegate_collector_up 0$/m);
   const gateway = (await lines(node, TEXT, nodeFacts({ collector: null }))).join('\n');
   assert.doesNotMatch((await lines(node, TEXT, nodeFacts({ workerRestarts: null, suppressedLines: null }))).join('\n'), /^tidegate_(?:worker_restarts_total|log_lines_suppressed_total) /m, 'the launcher has not told yet');
-  assert.doesNotMatch(gateway, /^tidegate_(?:collector_up|store_failing|events_missing|billing_\w+|inserts_total|stored_rows_missing|store_detached_parts)/m);
+  assert.doesNotMatch(gateway, /^tidegate_(?:collector_up|store_failing|events_missing|billing_\w+|inserts_total|stored_rows_missing|store_check_\w+|store_detached_parts)/m);
   const collector = (await lines(node, TEXT, nodeFacts({ ledgerUp: null, lagSeconds: null }))).join('\n');
   assert.doesNotMatch(collector, /^tidegate_(?:ledger_up|event_lag_seconds) /m, 'a lag that is not known is not told');
   node.close();

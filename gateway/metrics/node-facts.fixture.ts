@@ -24,7 +24,7 @@ export const COLLECTOR: CollectorFacts = {
     status: {
       lag_seconds: 0.5, stored: 11, gaps: 1, gaps_total: 2, repeats: 3, quarantined: 4, failing: null, publishing: null,
       billing: { closing: 2, closing_since: '2025-11-24T00:00:00.000Z', incomplete: 1, failing: null },
-      store: { rows_missing: [{ day: '2026-11-22', rows: 3000 }, { day: '2026-11-23', rows: 5 }], detached_parts: [{ table: 'events', parts: 2, names: ['broken-on-start_20261122_1_1_0', 'broken-on-start_20261123_1_1_0'] }, { table: 'streams', parts: 1, names: ['x'] }] },
+      store: { looked_at: '2026-11-24T10:00:00.500Z', rows_missing: [{ day: '2026-11-22', rows: 3000 }, { day: '2026-11-23', rows: 5 }], detached_parts: [{ table: 'events', parts: 2, names: ['broken-on-start_20261122_1_1_0', 'broken-on-start_20261123_1_1_0'] }, { table: 'streams', parts: 1, names: ['x'] }] },
     },
     counts: { quarantine_bytes: 512, inserts: { stored: 5, failed: 1, unknown: 0, rows: 11, buckets: [0, 4, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], seconds: 0.09 } },
   },

@@ -98,7 +98,7 @@ test('the collector says what it stores, up to when, and why storing fails; what
   const at = '2026-11-21T10:00:01.250Z';
   const publishing = { ever: false, failing: FAILING };
   const billing = { closing: 2, closing_since: at, incomplete: 1, failing: null };
-  const store = { rows_missing: [{ day: '2026-11-20', rows: 7 }], detached_parts: null };
+  const store = { looked_at: at, rows_missing: [{ day: '2026-11-20', rows: 7 }], detached_parts: null };
   const counts = { quarantine_bytes: 512, inserts: { stored: 1, failed: 0, unknown: 0, rows: 7, buckets: [1], seconds: 0.01 } };
   told = { ...COUNTS, caught_up_at: at, failing: FAILING, publishing, billing, store, counts };
   assert.deepEqual(await client.read(), { status: { ...COUNTS, failing: FAILING, publishing, billing, store }, counts, caughtUpMs: Date.parse(at) });
