@@ -3,12 +3,12 @@
  * every stream, by the spool or through Kafka, into what is noted of streams, and the days that it touches are not complete (docs/decisions/0046-copies-of-a-data-directory.md).
  */
 import { createHash, randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { GAP_WORKER } from './event.js';
+import { openStreamFolder } from './open-stream-folder.js';
 import { ownIdentity } from './process-life.js';
 import { createPlace } from './shipper/ship-place.js';
-import { OPENING_PREFIX } from './spool.js';
 import { createState, flushDirectory, writeState, type StreamState } from './stream-state.js';
 
 export interface Gap {
@@ -33,17 +33,10 @@ export function putGap(spoolDir: string, { node, fromMs, toMs }: Gap, cause: rea
     writeState(dir, state, true);
     return stream;
   }
-  const opening = join(spoolDir, `${OPENING_PREFIX}${stream}.${randomBytes(4).toString('hex')}`);
-  mkdirSync(opening, { mode: 0o750 });
-  try {
+  openStreamFolder(spoolDir, stream, (opening) => {
     createState(opening, state);
     createPlace(opening);
-    flushDirectory(opening);
-    renameSync(opening, dir);
-  } catch (error) {
-    rmSync(opening, { recursive: true, force: true });
-    throw error;
-  }
+  }, { opening: `${stream}.${randomBytes(4).toString('hex')}` });
   flushDirectory(spoolDir);
   return stream;
 }

@@ -6,18 +6,17 @@
  * What cannot be written (the disk is full or broken, the spool's bound is reached) is tallied per app in the stream's drop page, keeps its seq, and its answer goes.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { TidegateError } from '../../errors/tidegate-error.js';
 import { DropPage, type DropReason, type PageCalls } from './drop-page.js';
 import { RowEncoder } from './encoder.js';
 import type { EventFacts } from './event.js';
 import { makeFolder } from './make-folder.js';
+import { openStreamFolder } from './open-stream-folder.js';
 import { ownIdentity } from './process-life.js';
 import { decodeRows } from './read-rows.js';
 import { prepareFirstSegment, SegmentWriter, type SegmentCalls } from './segment-writer.js';
 import { takeSpare, type TakenSpare } from './spare-streams.js';
-import { OPENING_PREFIX } from './spool.js';
 import { createPlace } from './shipper/ship-place.js';
 import type { SpoolLog } from './spool-log.js';
 import { createState, flushDirectory, type StreamState } from './stream-state.js';
@@ -327,21 +326,14 @@ function openStream(options: RecorderOptions): TakenSpare {
 
 function makeStream({ spoolDir, calls, pageCalls }: RecorderOptions, stateOf: (stream: string) => StreamState): TakenSpare {
   const stream = randomBytes(8).toString('hex');
-  const opening = join(spoolDir, OPENING_PREFIX + stream);
-  try {
-    makeFolder(spoolDir);
-    mkdirSync(opening, { mode: 0o750 });
+  makeFolder(spoolDir);
+  const drops = openStreamFolder(spoolDir, stream, (opening) => {
     createState(opening, stateOf(stream));
     createPlace(opening);
-    const drops = DropPage.create(opening, stream, pageCalls);
+    const page = DropPage.create(opening, stream, pageCalls);
     // made here, so that a disk that has no room for it is met before the stream has its name
     prepareFirstSegment(opening, stream, calls);
-    flushDirectory(opening);
-    renameSync(opening, join(spoolDir, stream));
-    return { stream, drops };
-  } catch (error) {
-    // half a stream takes room that nobody has
-    rmSync(opening, { recursive: true, force: true });
-    throw error;
-  }
+    return page;
+  });
+  return { stream, drops };
 }

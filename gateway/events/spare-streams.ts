@@ -6,14 +6,15 @@
  *
  * The supervisor makes them while there is room. Taking one needs none: two renames, and the state written in place.
  */
-import { mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { readdirSync, renameSync } from 'node:fs';
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { DropPage } from './drop-page.js';
+import { openStreamFolder } from './open-stream-folder.js';
 import { prepareFirstSegment } from './segment-writer.js';
 import { createPlace } from './shipper/ship-place.js';
 import { OPENING_PREFIX } from './spool.js';
-import { createState, flushDirectory, overwriteState, type StreamState } from './stream-state.js';
+import { createState, overwriteState, type StreamState } from './stream-state.js';
 
 const SPARE_NAME = /^spare-([0-9a-f]{16})$/;
 
@@ -31,19 +32,12 @@ export function spareStreams(spoolDir: string): string[] {
 /** Throws what the file system says, and leaves nothing behind. */
 export function makeSpare(spoolDir: string): void {
   const stream = randomBytes(8).toString('hex');
-  const opening = join(spoolDir, OPENING_PREFIX + stream);
-  try {
-    mkdirSync(opening, { mode: 0o750 });
+  openStreamFolder(spoolDir, stream, (opening) => {
     createState(opening, null);
     createPlace(opening);
     DropPage.create(opening, stream).close();
     prepareFirstSegment(opening, stream);
-    flushDirectory(opening);
-    renameSync(opening, spareDir(spoolDir, stream));
-  } catch (error) {
-    rmSync(opening, { recursive: true, force: true });
-    throw error;
-  }
+  }, { as: spareName(stream) });
 }
 
 /**
@@ -55,7 +49,7 @@ export function takeSpare(spoolDir: string, stateOf: (stream: string) => StreamS
     const opening = join(spoolDir, OPENING_PREFIX + stream);
     try {
       // whoever renames it has it
-      renameSync(spareDir(spoolDir, stream), opening);
+      renameSync(join(spoolDir, spareName(stream)), opening);
       overwriteState(opening, stateOf(stream));
       const drops = DropPage.open(opening, stream);
       renameSync(opening, join(spoolDir, stream));
@@ -68,6 +62,6 @@ export function takeSpare(spoolDir: string, stateOf: (stream: string) => StreamS
   return null;
 }
 
-function spareDir(spoolDir: string, stream: string): string {
-  return join(spoolDir, `spare-${stream}`);
+function spareName(stream: string): string {
+  return `spare-${stream}`;
 }

@@ -7,13 +7,14 @@
  * - a frame is of one day, and a segment of a bounded number of days, as the collector's ranges are (collector/log/picked-rows.ts);
  * - it waits where the spool is filled to a half of its bound: beyond, workers would have to drop.
  */
-import { existsSync, mkdirSync, renameSync, rmSync, statfsSync } from 'node:fs';
+import { existsSync, rmSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { TidegateError } from '../../../errors/tidegate-error.js';
 import { RowEncoder } from '../encoder.js';
 import { IMPORT_WORKER, type EventFacts } from '../event.js';
 import { makeFolder } from '../make-folder.js';
+import { openStreamFolder } from '../open-stream-folder.js';
 import { ownIdentity } from '../process-life.js';
 import { sealStream, updateMark } from '../seal.js';
 import { prepareFirstSegment, SegmentWriter, SYSTEM_CALLS } from '../segment-writer.js';
@@ -160,22 +161,20 @@ export class ImportStream {
 
   #open(): SegmentWriter {
     const { spoolDir, stream, node, segmentBytes, lastSegment, log } = this.#options;
-    const opening = join(spoolDir, OPENING_PREFIX + stream);
     const now = new Date();
     const index = Math.max(lastSegment + 1, Math.floor(now.getTime() / 1000));
     try {
       makeFolder(spoolDir);
-      rmSync(opening, { recursive: true, force: true });
-      mkdirSync(opening, { mode: 0o750 });
-      createState(opening, { format: 1, stream, node, worker: IMPORT_WORKER, ...ownIdentity(), openedAt: now.toISOString(), lastSeq: -1, markedAt: now.toISOString(), seal: null });
-      createPlace(opening);
-      prepareFirstSegment(opening, stream, SYSTEM_CALLS, index);
-      flushDirectory(opening);
-      renameSync(opening, this.#dir);
+      // of an import that was killed: nobody else makes this stream
+      rmSync(join(spoolDir, OPENING_PREFIX + stream), { recursive: true, force: true });
+      openStreamFolder(spoolDir, stream, (opening) => {
+        createState(opening, { format: 1, stream, node, worker: IMPORT_WORKER, ...ownIdentity(), openedAt: now.toISOString(), lastSeq: -1, markedAt: now.toISOString(), seal: null });
+        createPlace(opening);
+        prepareFirstSegment(opening, stream, SYSTEM_CALLS, index);
+      });
       flushDirectory(spoolDir);
       return new SegmentWriter(this.#dir, stream, segmentBytes, log, SYSTEM_CALLS, index);
     } catch (cause) {
-      rmSync(opening, { recursive: true, force: true });
       throw this.#unusable(cause);
     }
   }
