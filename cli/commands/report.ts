@@ -160,6 +160,7 @@ async function asItIs(client: ControlClient, query: Query, { format, out }: { re
 export function noteHead(headers: Readonly<Record<string, string | string[] | undefined>>): void {
   const from = headers['x-tidegate-clipped'];
   if (typeof from === 'string') console.error(`Note: the whole range is not kept; this answer begins ${printable(from)}.`);
+  if (headers['x-tidegate-recorded'] === 'false') console.error('Note: this range is not recorded: it was over before the record began, or has not begun.');
   if (headers['x-tidegate-complete'] === 'false') console.error('Note: something of this range is missing, or not proven to be whole: --format json says what.');
 }
 

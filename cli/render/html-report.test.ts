@@ -36,9 +36,9 @@ test('a report as a page: numbers, drawing and table are those of the answers', 
 });
 
 test('a page says what it lacks, and what it is compared with', () => {
-  const total = answer('total', [row(3000, { errors: 3, previous: { ...row(1500), time: '' } })], { clipped: true, complete: false, missing: ['stream x: 3 events were dropped'], previous: { from: '2026-11-19T00:00:00Z', to: '2026-11-20T00:00:00Z' } });
+  const total = answer('total', [row(3000, { errors: 3, previous: { ...row(1500), time: '' } })], { clipped: true, recorded_from: '2026-11-20T08:30:00Z', complete: false, missing: ['stream x: 3 events were dropped'], previous: { from: '2026-11-19T00:00:00Z', to: '2026-11-20T00:00:00Z' } });
   const page = renderHtml(view({ total }));
-  assert.match(page, /The whole range is not kept.*\n.*Incomplete: stream x: 3 events were dropped/);
+  assert.match(page, /recorded from 2026-11-20 08:30 on.*\n.*The whole range is not kept.*\n.*Incomplete: stream x: 3 events were dropped/);
   assert.match(page, /<dd>3,000<small>before 1,500 \(\+100 %\)<\/small>/);
   const none = renderHtml(view({ total: answer('total', []), series: answer('hour', []), table: answer('total', []) }));
   assert.match(none, /<dt>requests<\/dt><dd>0</);

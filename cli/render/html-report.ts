@@ -5,7 +5,7 @@
 import { bucketBounds, formatInstant } from '../../collector/reports/calendar.js';
 import { bytes, change, count, milliseconds, minuteOf, share } from './figures.js';
 import { printable } from './terminal.js';
-import { groupText, NO_PATHS, NOTHING, type TrafficAnswer, type TrafficAnswerRow, type TrafficView } from './traffic.js';
+import { groupText, NO_PATHS, NOTHING, type TrafficAnswer, type TrafficAnswerRow, type TrafficView, unrecordedText } from './traffic.js';
 
 const WIDTH = 960;
 const HEIGHT = 200;
@@ -52,8 +52,10 @@ ${overTime(series)}${latency(sum)}${groups(view)}</body>
 
 const text = (value: string): string => printable(value).replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
 
-function warnings({ clipped, complete, missing }: TrafficAnswer): string {
-  const lines = [...(clipped === true ? ['The whole range is not kept: this is what is kept of it.'] : []), ...(complete ? [] : [`Incomplete: ${missing.join('; ')}`])];
+function warnings(total: TrafficAnswer): string {
+  const { clipped, complete, missing } = total;
+  const unrecorded = unrecordedText(total);
+  const lines = [...(unrecorded === '' ? [] : [unrecorded]), ...(clipped === true ? ['The whole range is not kept: this is what is kept of it.'] : []), ...(complete ? [] : [`Incomplete: ${missing.join('; ')}`])];
   return lines.map((line) => `<p class="warn">${text(line)}</p>\n`).join('');
 }
 

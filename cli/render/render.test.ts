@@ -72,6 +72,16 @@ test('a report by time, incomplete, and one of nothing', () => {
   assert.match(nothing, /·{25}\nrequests, each hour\n$/);
 });
 
+test('a time of which there is no record shows no zeros', () => {
+  const none = { ...answer('total', []), recorded: false as const };
+  const shown = (total: TrafficAnswer): readonly string[] => renderTraffic(PLAIN, { ...view, subject: '', total, series: answer('hour', []), table: answer('total', []) }).split('\n').slice(2);
+  assert.deepEqual(shown({ ...none, recorded_from: '2026-11-21T16:02:11+05:30' }), ['not recorded: the record begins 2026-11-21 16:02', '']);
+  assert.deepEqual(shown(none), ['not recorded: this time has not begun, or nothing has been recorded yet', '']);
+  assert.deepEqual(shown({ ...answer('total', []), recorded_from: '2026-11-21T10:02:11+05:30' }).slice(0, 3), ['recorded from 2026-11-21 10:02 on', '', 'requests 0   errors 0 (0 %)   refused 0   in 0 B   out 0 B']);
+  // lines of an imported log may be older than the record
+  assert.match(shown({ ...none, rows: [row(5)] }).join('\n'), /^not recorded: .*\n\nrequests 5 /);
+});
+
 test('beside the period before, and the largest groups apart from all others', () => {
   const before = (requests: number) => ({ ...row(requests), time: '2026-11-19T15:45:00+05:30' });
   const total = { ...answer('total', [row(1200, { errors: 3, previous: { ...before(1000), duration_ms: { avg: 9, p50: 4, p90: 18, p95: 41, p99: 2408 } } })]), previous: { from: '2026-11-19T15:45:00+05:30', to: '2026-11-20T15:45:00+05:30' } };

@@ -13,6 +13,10 @@ export interface TrafficAnswer {
   readonly interval: Interval;
   readonly time_zone: string;
   readonly clipped?: true;
+  /** There is no record of the range. */
+  readonly recorded?: false;
+  /** Since when there is, where the range begins earlier. */
+  readonly recorded_from?: string;
   readonly complete: boolean;
   readonly missing: readonly string[];
   /** With groups by path. Null: no path of the range is kept. */
@@ -57,6 +61,8 @@ export const NO_PATHS = 'no path of this range is recorded: a service records th
 export const NOTHING: TrafficAnswerRow = { time: '', requests: 0, errors: 0, refused: 0, bytes_in: 0, bytes_out: 0, duration_ms: { avg: null, p50: null, p90: null, p95: null, p99: null } };
 
 export function renderTraffic(terminal: Terminal, view: TrafficView): string {
+  // imported lines may be there all the same
+  if (view.total.recorded === false && view.total.rows.length === 0) return heading(terminal, view);
   const sum = view.total.rows[0] ?? NOTHING;
   return [
     heading(terminal, view),
@@ -73,11 +79,19 @@ function heading(terminal: Terminal, { subject, total }: TrafficView): string {
     `${periodOf(total.from, total.to)} ${total.time_zone}, as of ${total.as_of.slice(11, 19)}`,
   ];
   if (total.clipped === true) lines.push(styled(terminal, 'yellow', 'the whole range is not kept: this is what is kept of it'));
+  const unrecorded = unrecordedText(total);
+  if (unrecorded !== '') lines.push(styled(terminal, 'yellow', unrecorded));
   if (!total.complete) {
     lines.push(styled(terminal, 'yellow', 'incomplete:'), ...total.missing.slice(0, 5).map((reason) => `  ${printable(reason)}`));
     if (total.missing.length > 5) lines.push(`  and ${total.missing.length - 5} more: see tidegate status`);
   }
   return lines.map((line) => `${line}\n`).join('');
+}
+
+/** '': there is a record of the whole range, as far as it has gone. */
+export function unrecordedText({ recorded, recorded_from: since }: Pick<TrafficAnswer, 'recorded' | 'recorded_from'>): string {
+  if (recorded === false) return `not recorded: ${since === undefined ? 'this time has not begun, or nothing has been recorded yet' : `the record begins ${minuteOf(since)}`}`;
+  return since === undefined ? '' : `recorded from ${minuteOf(since)} on`;
 }
 
 function totals(terminal: Terminal, sum: TrafficAnswerRow): string {

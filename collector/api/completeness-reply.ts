@@ -1,9 +1,8 @@
 /** `GET /v1/completeness`: of one day all that is known of it; of several, a line each. */
 import Type, { type Static } from 'typebox';
 import { InvalidParameterError } from '../../errors/invalid-parameter.js';
-import type { Span } from '../completeness/completeness.js';
 import { bucketBounds, formatInstant } from '../reports/calendar.js';
-import { toldTo, type CompletenessAnswer, type CompletenessAnswers } from '../reports/completeness-answers.js';
+import { isRecorded, toldTo, type CompletenessAnswer, type CompletenessAnswers } from '../reports/completeness-answers.js';
 import type { Asker } from '../reports/report-store.js';
 import { dayStart, parseDay, parseInstant, type Clock } from '../reports/time-text.js';
 
@@ -32,7 +31,7 @@ export async function completenessReply(answers: CompletenessAnswers, { day, fro
   const days = spans.map(({ fromMs, toMs }, index) => {
     const answer = judged[index] as CompletenessAnswer;
     const { complete, reasons, dropped } = toldTo(asker.principal, answer);
-    const told = { day: formatInstant(fromMs, timeZone).slice(0, 10), from: iso(fromMs), to: iso(toMs), complete, recorded: isRecorded(answer, { fromMs, toMs }, clock), reasons, dropped };
+    const told = { day: formatInstant(fromMs, timeZone).slice(0, 10), from: iso(fromMs), to: iso(toMs), complete, recorded: isRecorded(answer, { fromMs, toMs }, clock.nowMs), reasons, dropped };
     // streams are told of one day alone
     const { streams, as_of: asOf, recorded_from: since, ...rest } = answer;
     return asker.principal.kind === 'app' ? told : { ...rest, ...told };
@@ -45,7 +44,7 @@ async function ofDay(answers: CompletenessAnswers, text: string, clock: Clock, a
   const { date, startMs: fromMs, endMs: toMs } = parseDay('day', text, clock);
   const answer = await answers.of(fromMs, toMs, asker);
   const { complete, reasons, dropped } = toldTo(asker.principal, answer);
-  const day = { day: date, time_zone: clock.timeZone, from: iso(fromMs), to: iso(toMs), recorded: isRecorded(answer, { fromMs, toMs }, clock) };
+  const day = { day: date, time_zone: clock.timeZone, from: iso(fromMs), to: iso(toMs), recorded: isRecorded(answer, { fromMs, toMs }, clock.nowMs) };
   // streams carry names of nodes and all apps' counts
   return asker.principal.kind === 'app' ? { ...day, as_of: answer.as_of, complete, reasons, dropped } : { ...day, ...answer, dropped };
 }
@@ -58,11 +57,6 @@ function boundsOf(from: string, to: string | undefined, clock: Clock): readonly 
   const days = (toMs - fromMs) / 86_400_000;
   if (days > MOST_DAYS) throw new InvalidParameterError('from', `the range has ${Math.ceil(days)} days; at most ${MOST_DAYS}`);
   return bucketBounds('day', clock.timeZone, dayStart(clock.timeZone, fromMs), toMs);
-}
-
-/** False: the time was over when the record began, or has not begun. */
-function isRecorded({ recorded_from: since }: CompletenessAnswer, { fromMs, toMs }: Span, { nowMs }: Clock): boolean {
-  return fromMs <= nowMs && (since === undefined || (since !== null && Date.parse(since) < toMs));
 }
 
 const iso = (ms: number): string => new Date(ms).toISOString();

@@ -92,7 +92,7 @@ function sendJson(report: TrafficHead, text: string, request: FastifyRequest, re
 function describe(reply: FastifyReply, head: TrafficHead, format: Exclude<Format, 'json'>, name: string): FastifyReply {
   return reply.type(TYPES[format]).headers({
     'content-disposition': `attachment; filename="${name}.${format}"`, 'x-tidegate-as-of': head.as_of, 'x-tidegate-complete': String(head.complete),
-    ...(head.clipped === true ? { 'x-tidegate-clipped': head.from } : {}), 'cache-control': 'private, no-cache',
+    ...(head.clipped === true ? { 'x-tidegate-clipped': head.from } : {}), ...(head.recorded === false ? { 'x-tidegate-recorded': 'false' } : {}), 'cache-control': 'private, no-cache',
   });
 }
 

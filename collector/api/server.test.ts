@@ -103,6 +103,11 @@ test('a report in JSON and CSV, by parameter and by Accept', async () => {
   }
 });
 
+test('zeros of a time before the record began are told from a count, in CSV by a header field', async () => {
+  const asked = async (range: string): Promise<unknown> => (await ask(`/v1/reports/traffic?format=csv&${range}`, 'operator')).headers['x-tidegate-recorded'];
+  assert.deepEqual([await asked('from=2026-11-16&to=2026-11-18'), await asked('from=2026-11-16&to=2026-11-19')], ['false', undefined]);
+});
+
 test('the default zone is the one the supervisor names', async () => {
   const { body } = await ask('/v1/reports/traffic', 'app:acme', { 'x-tidegate-time-zone': 'Asia/Kolkata' });
   assert.equal(body['time_zone'], 'Asia/Kolkata');

@@ -77,6 +77,11 @@ export class CompletenessAnswers {
   }
 }
 
+/** False: a time was over when the record began, or has not begun. */
+export function isRecorded({ recorded_from: since }: Pick<Verdict, 'recorded_from'>, { fromMs, toMs }: Span, nowMs: number): boolean {
+  return fromMs <= nowMs && (since === undefined || (since !== null && Date.parse(since) < toMs));
+}
+
 const NOT_WHOLE = 'Something of this time is missing, or not proven to be there; the operator can see what.';
 
 /** The operator is told all; an app whether the record is whole, and what of its own was dropped. */

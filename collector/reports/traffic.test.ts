@@ -85,6 +85,20 @@ test('what is missing is said', async () => {
   assert.deepEqual([report.complete, report.missing], [false, ['stream x silent since t']]);
 });
 
+test('a time of which there is no record is no time without requests', async () => {
+  const of = async (from: string, to: string, since?: string | null): Promise<unknown> => {
+    const { recorded, recorded_from: told } = await trafficReport({ ...deps, completeness: () => Promise.resolve({ complete: true, reasons: [], ...(since === undefined ? {} : { recorded_from: since }) }) }, parse({ from: `2026-11-${from}T00:00:00Z`, to: `2026-11-${to}T00:00:00Z`, interval: 'total' }));
+    return [recorded, told];
+  };
+  const since = '2026-11-20T09:00:00Z';
+  assert.deepEqual(await of('18', '20', since), [false, since], 'it was over when the record began');
+  assert.deepEqual(await of('18', '21', since), [undefined, since], 'a part of it was not');
+  assert.deepEqual(await of('21', '22', since), [undefined, undefined]);
+  assert.deepEqual(await of('23', '24', since), [false, undefined], 'it has not begun');
+  assert.deepEqual(await of('20', '21', null), [false, undefined], 'nothing has been recorded yet');
+  assert.deepEqual(await of('20', '21'), [undefined, undefined]);
+});
+
 test('beyond what is kept, the report says so instead of counting less', async () => {
   const old = { from: '2026-10-01T00:00:00Z', to: '2026-10-02T00:00:00Z' };
   for (const [parameters, code] of [

@@ -2,7 +2,7 @@
 import { InvalidParameterError } from '../../errors/invalid-parameter.js';
 import { TidegateError } from '../../errors/tidegate-error.js';
 import { bucketBounds, EARLIEST_MS, formatInstant } from './calendar.js';
-import { toldTo, type Verdict } from './completeness-answers.js';
+import { isRecorded, toldTo, type Verdict } from './completeness-answers.js';
 import { writeCursor } from './cursor.js';
 import { keptRange, rawFor, type KeptDeps } from './kept-range.js';
 import { summarise, type DurationSummary } from './percentiles.js';
@@ -44,6 +44,10 @@ export interface TrafficHead {
   readonly time_zone: string;
   /** The range that was asked for is longer: of the rest nothing is kept. Absent: it is not. */
   readonly clipped?: true;
+  /** Of the range there is no record of this gateway: it was over when the record began, or has not begun. Absent: there is. */
+  readonly recorded?: false;
+  /** Since when there is a record, where the range begins earlier. */
+  readonly recorded_from?: string;
   /** False: something of the range, or of the period before, is known to be missing, or not proven to be whole; `missing` says what. */
   readonly complete: boolean;
   readonly missing: readonly string[];
@@ -97,7 +101,9 @@ export async function openReport(deps: TrafficDeps, asked: TrafficQuery, signal?
   const fromMs = before?.fromMs ?? query.fromMs;
   // before the verdict, which then speaks for all up to it, and before the numbers, which hold all up to it
   const asOfMs = deps.asOfMs();
-  const verdict = toldTo(asker.principal, await deps.completeness(fromMs, query.toMs, asker));
+  const judged = await deps.completeness(fromMs, query.toMs, asker);
+  const verdict = toldTo(asker.principal, judged);
+  const since = judged.recorded_from ?? null;
   // of both periods, or a group that has gone would be none of the largest, and none of the others
   const top = await topGroups({ store: deps.store, asker, query: { ...query, fromMs }, source, bounds });
   const paths = query.groupBy.includes('path') ? await deps.store.query(firstPathStatement(query), statementParams(query, bounds), asker) : null;
@@ -107,6 +113,7 @@ export async function openReport(deps: TrafficDeps, asked: TrafficQuery, signal?
     head: {
       as_of: formatInstant(asOfMs, zone), from: formatInstant(query.fromMs, zone), to: formatInstant(query.toMs, zone),
       interval: query.interval, time_zone: zone, ...(kept.clipped ? { clipped: true } : {}),
+      ...(isRecorded(judged, query, deps.nowMs()) ? {} : { recorded: false }), ...(since !== null && Date.parse(since) > query.fromMs ? { recorded_from: formatInstant(Date.parse(since), zone) } : {}),
       complete: verdict.complete, missing: verdict.reasons, ...(paths === null ? {} : { paths_from: firstPathMs > 0 ? formatInstant(firstPathMs, zone) : null }),
       ...(before === null ? {} : { previous: { from: formatInstant(before.fromMs, zone), to: formatInstant(before.toMs, zone) } }),
     },

@@ -14,7 +14,7 @@ const LOOK_EVERY_MS = 250;
 /** A report that is sent as it is read waits for others' between its pages. */
 const BODY_TIMEOUT_MS = 300_000;
 /** The rest is for one connection only, or not the collector's to say. */
-const PASSED_ON = ['content-type', 'content-disposition', 'etag', 'cache-control', 'vary', 'x-tidegate-as-of', 'x-tidegate-complete', 'x-tidegate-clipped', 'x-tidegate-next'];
+const PASSED_ON = ['content-type', 'content-disposition', 'etag', 'cache-control', 'vary', 'x-tidegate-as-of', 'x-tidegate-complete', 'x-tidegate-clipped', 'x-tidegate-recorded', 'x-tidegate-next'];
 
 export class CollectorForward {
   readonly #deps: ControlDeps;
