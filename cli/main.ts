@@ -16,6 +16,7 @@ import * as keys from './commands/keys.js';
 import * as log from './commands/log.js';
 import * as quarantine from './commands/quarantine.js';
 import * as rebuild from './commands/rebuild.js';
+import * as recover from './commands/recover.js';
 import * as report from './commands/report.js';
 import * as requests from './commands/requests.js';
 import * as restart from './commands/restart.js';
@@ -31,7 +32,7 @@ const program = new Command('tidegate')
   .description('An API gateway whose traffic record is the product.')
   .version(programVersion())
   .showHelpAfterError('(tidegate help COMMAND tells more)');
-for (const command of [start, gateway, collector, restart, env, check, diff, config, whatif, status, report, requests, completeness, billing, keys, tokens, log, apps, importing, quarantine, rebuild, gap, store]) command.register(program);
+for (const command of [start, gateway, collector, restart, env, check, diff, config, whatif, status, report, requests, completeness, billing, keys, tokens, log, apps, importing, quarantine, rebuild, recover, gap, store]) command.register(program);
 
 // a reader that has read enough, such as head, is no failure
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

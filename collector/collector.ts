@@ -23,6 +23,7 @@ import { Quarantine } from './log/quarantined.js';
 import { openStore, type ClickHouseConnection } from './store/open-store.js';
 import { erase, erasures, noteErasure, type ErasureLine } from './erasure/erasure.js';
 import { clearRebuilt, rebuild, type RebuildLine } from './rebuild/rebuild.js';
+import { recover, type RecoverLine } from './recover/recover.js';
 import { SwapNote } from './rebuild/swap-note.js';
 import { applyRetention, pruneImports, pruneQuarantine, pruneStreams, quarantineBytes, type Retention } from './store/retention.js';
 import type { Store } from './store/store.js';
@@ -194,6 +195,21 @@ export class Collector {
     await this.#alone(() => rebuild({
       store: this.store, retention: this.#retention, days: this.#storedDays, between: (piece) => this.#betweenRanges(piece), swaps: swap ? this.#swaps : null, nowMs: Date.now, signal, tell,
     }));
+  }
+
+  /**
+   * Looks for rows that were stored and are not held any more, and whether the log still has them; `putBack`: and puts those back. Storing goes on.
+   * @param signal ends it. @throws rebuild_running; rebuild_not_alone; events_not_kept; what the log and the store throw: the same again goes on
+   */
+  async recover({ putBack, signal, tell }: { readonly putBack: boolean; readonly signal: AbortSignal; readonly tell: (line: RecoverLine) => void }): Promise<void> {
+    try {
+      await this.#alone(() => recover({
+        store: this.store, log: this.#eventLog, days: this.#storedDays, between: (piece) => this.#betweenRanges(piece), collectorDir: this.#collectorDir, putBack, signal, tell,
+      }));
+    } finally {
+      // an app that was erased is erased of what came back, and what was missing is told as it is now
+      if (putBack) for (const what of ['retain', 'watch']) this.#due.delete(what);
+    }
   }
 
   /**

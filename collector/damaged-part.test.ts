@@ -63,6 +63,8 @@ test('a day that lost rows is incomplete, is closed by nothing but an operator\'
 
   const told = await lines(collector, true);
   assert.deepEqual(told.map((line) => (line.type === 'left' ? line.days : line.type)), [[yesterday], 'end']);
+  await assert.rejects(collector.recover({ putBack: false, signal: new AbortController().signal, tell: () => undefined }),
+    (error: TidegateError) => error.code === 'events_not_kept' && error.message.includes(`${lost.rows} rows of ${yesterday}`));
   const { minutes, quarterHours } = await storedSums(collector.store);
   assert.deepEqual([minutes, quarterHours], [before.minutes, before.quarterHours]);
 

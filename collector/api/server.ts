@@ -19,6 +19,7 @@ import { APP_TABLES, appRows } from '../erasure/app-data.js';
 import type { ErasureLine } from '../erasure/erasure.js';
 import type { Quarantine } from '../log/quarantined.js';
 import type { RebuildLine } from '../rebuild/rebuild.js';
+import type { RecoverLine } from '../recover/recover.js';
 import type { Span } from '../completeness/completeness.js';
 import { CompletenessAnswers, type Judged } from '../reports/completeness-answers.js';
 import { CountedQuestion, countedRequests } from '../reports/counted.js';
@@ -48,7 +49,7 @@ export interface CollectorApiDeps {
   /** See collector/log/quarantined.ts. */
   readonly quarantine: Pick<Quarantine, 'list' | 'replay'>;
   /** What changes the record; absent: there are no such endpoints. */
-  readonly records?: Pick<Collector, 'rebuild' | 'erase'>;
+  readonly records?: Pick<Collector, 'rebuild' | 'recover' | 'erase'>;
   /** What answers of days, and takes an operator's word on them; absent: there are no such endpoints. */
   readonly days?: Days;
   /** What is closed, and where is kept what was exported of it. Absent: no ledger is kept here. */
@@ -62,6 +63,7 @@ export interface CollectorApiDeps {
 const LiveParameters = Type.Object({ time_zone: Type.Optional(Type.String()) }, { additionalProperties: false });
 const AppDataParameters = Type.Object({ table: Type.Optional(Type.Enum([...APP_TABLES])) }, { additionalProperties: false });
 const RebuildParameters = Type.Object({ swap: Type.Optional(Type.Boolean()) }, { additionalProperties: false });
+const RecoverParameters = Type.Object({ put_back: Type.Optional(Type.Boolean()) }, { additionalProperties: false });
 const NoParameters = Type.Object({}, { additionalProperties: false });
 
 /** 100,000 streams. */
@@ -142,6 +144,11 @@ export function createCollectorApi(deps: CollectorApiDeps): FastifyInstance {
       mustBeOperator(request);
       const swap = request.query.swap ?? false;
       return sendSteps<RebuildLine>(deps.log, (signal, tell) => records.rebuild({ swap, signal, tell }), reply, goneSignal(reply));
+    });
+    server.post<{ Querystring: Static<typeof RecoverParameters> }>('/v1/recover', { schema: { querystring: RecoverParameters } }, (request, reply) => {
+      mustBeOperator(request);
+      const putBack = request.query.put_back ?? false;
+      return sendSteps<RecoverLine>(deps.log, (signal, tell) => records.recover({ putBack, signal, tell }), reply, goneSignal(reply));
     });
     server.post<{ Params: { name: string } }>('/v1/apps/:name/erase', { schema: { querystring: NoParameters } }, (request, reply) => {
       mustBeOperator(request);

@@ -1,6 +1,7 @@
 /** The log that events come from, as the collector sees it: the spool on this machine, or Kafka. Which of the two it is, only `openEventLog` asks. */
 import type { ErrorCode } from '../../errors/codes.js';
 import type { StreamFacts } from '../completeness/stream-coverage.js';
+import type { ChunkFrame } from '../../gateway/events/columns/pack-frames.js';
 import type { InsertCounts } from './insert-counts.js';
 
 /** Of the ranges that are done, since this process began. */
@@ -35,6 +36,19 @@ export interface LogPart {
   readonly asOfMs: number | null;
 }
 
+/** What is read again of the log, from where its events are stored already. */
+export interface ReadAgain {
+  /** 16 hexadecimal digits each. */
+  readonly streams: readonly string[];
+  /** ms since the epoch: what is older is not wanted, if clocks are right. It is read last. */
+  readonly sinceMs: number;
+  /** Frames of one of the streams. They may come twice, and in any order. Resolves to false: no more is wanted. */
+  take(stream: string, frames: readonly ChunkFrame[]): Promise<boolean>;
+  /** Messages read, of so many as are known to be read. */
+  progress(done: number, all: number): void;
+  readonly signal: AbortSignal;
+}
+
 export interface EventLog {
   readonly totals: Readonly<LogTotals>;
 
@@ -64,6 +78,12 @@ export interface EventLog {
 
   /** For how long after it was stored an event may come again, ms; 0: no longer than its stream is in use. */
   readonly comesAgainMs: number;
+
+  /** Whether it keeps events for a time after they are stored: then they can be read again. */
+  readonly keepsStored: boolean;
+
+  /** Reads what it still keeps of those streams, beside everything else. @throws events_not_kept; what the log, `take` and the signal throw */
+  readAgain(wanted: ReadAgain): Promise<void>;
 
   /** Forgets a stream that nothing is kept of any more. */
   forget(stream: string): void;

@@ -10,7 +10,7 @@ import { open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ClickHouseClient, createClient } from '@clickhouse/client';
 import { TidegateError } from '../../errors/tidegate-error.js';
-import { insertFromFile, type InsertPlan } from './insert-statement.js';
+import { insertDayFromFile, insertFromFile, type InsertPlan } from './insert-statement.js';
 import type { QueryParams, Store } from './store.js';
 import { storeError } from './store-error.js';
 import { takeBackUnfinished } from './unfinished-inserts.js';
@@ -72,6 +72,10 @@ export class ChdbStore implements Store {
   async insertRows(plan: InsertPlan, file: string, notAfterMs?: number): Promise<void> {
     await this.command(insertFromFile(plan, file, notAfterMs));
     await translated(this.#flushTokens(), 'the tokens of inserts, to disk');
+  }
+
+  async insertBeside(plan: InsertPlan, file: string, day: string, token: string): Promise<void> {
+    await this.command(insertDayFromFile(plan, file, day, token));
   }
 
   /**

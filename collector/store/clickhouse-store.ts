@@ -10,7 +10,7 @@ import { ClickHouseLogLevel, createClient, type ClickHouseClient } from '@clickh
 import { TidegateError } from '../../errors/tidegate-error.js';
 import type { SpoolLog } from '../../gateway/events/spool-log.js';
 import { ClickHouseHosts } from './clickhouse-hosts.js';
-import { insertFromBody, type InsertPlan } from './insert-statement.js';
+import { insertDayFromBody, insertFromBody, type InsertPlan } from './insert-statement.js';
 import { mendRange } from './mend-range.js';
 import type { QueryParams, Store } from './store.js';
 import { failureKind, isOfThisHost, storeError } from './store-error.js';
@@ -106,6 +106,10 @@ export class ClickHouseStore implements Store {
   async insertRows(plan: InsertPlan, file: string, notAfterMs?: number, begunMs?: number): Promise<void> {
     await this.insertBody(insertFromBody(plan, notAfterMs, this.#insertSettings), file);
     if (begunMs !== undefined && await this.#wasKilledSince(begunMs - CLOCKS_WITHIN_MS)) await mendRange(this, plan, file, this.#log);
+  }
+
+  async insertBeside(plan: InsertPlan, file: string, day: string, token: string): Promise<void> {
+    await this.insertBody(insertDayFromBody(plan, day, token, this.#insertSettings), file);
   }
 
   /** Of replicas the keeper knows the tokens, and learns them together with their parts. */

@@ -71,8 +71,17 @@ export function insertFromBody(plan: InsertPlan, notAfterMs?: number, more: read
 }
 
 /** Of the same rows those of one day, put beside the table, where no view sees them. @param day partition, such as 20261121 @param token of this insert */
-export function insertDayBeside(plan: InsertPlan, day: string, token: string, more: readonly string[]): string {
-  return `${insertPlanned({ ...plan, token }, `input(${quoted(plan.structure)})`, undefined, more, { table: 'events_mended', where: `toYYYYMMDD(time) = ${day}` })} FORMAT RowBinary`;
+export function insertDayFromFile(plan: InsertPlan, file: string, day: string, token: string): string {
+  return insertDay({ ...plan, token }, `file(${quoted(file)}, 'RowBinary', ${quoted(plan.structure)})`, day, []);
+}
+
+/** The same, sent as the request's body. */
+export function insertDayFromBody(plan: InsertPlan, day: string, token: string, more: readonly string[]): string {
+  return `${insertDay({ ...plan, token }, `input(${quoted(plan.structure)})`, day, more)} FORMAT RowBinary`;
+}
+
+function insertDay(plan: InsertPlan, source: string, day: string, more: readonly string[]): string {
+  return insertPlanned(plan, source, undefined, more, { table: 'events_mended', where: `toYYYYMMDD(time) = ${day}` });
 }
 
 function insertPlanned(plan: InsertPlan, source: string, notAfterMs: number | undefined, more: readonly string[], into: { readonly table: string; readonly where?: string } = { table: 'events' }): string {

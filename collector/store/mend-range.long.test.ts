@@ -15,7 +15,6 @@ import { requires } from '../../test/harness/requires.js';
 import { silentLog } from '../log/random-events.fixture.js';
 import { disagreements } from '../log/stored-sums.fixture.js';
 import { ClickHouseStore } from './clickhouse-store.js';
-import { insertDayBeside } from './insert-statement.js';
 import { mendRange } from './mend-range.js';
 import { migrate } from './migrate.js';
 import { COLUMNS, rolledUp } from './rollup-statement.js';
@@ -119,7 +118,7 @@ test('killed within the mending, it is mended when it is asked again, once, and 
   const [stored, range] = [await insertNext(), await insertNext()];
   await lose(...LOSSES.at(-1) ?? []);
   // killed between the two halves of a move, a server can hold the part in both places
-  await store.insertBody(insertDayBeside(stored.plan, '20261130', 'left', []), stored.file);
+  await store.insertBeside(stored.plan, stored.file, '20261130', 'left');
   for (const kill of kills) {
     await server.faults({ ...kill, times: 1 });
     await assert.rejects(mended(range), (error: TidegateError) => error.code === 'store_unknown', JSON.stringify(kill));
@@ -140,7 +139,7 @@ test('while another\'s insert is under way nothing is put back, and then what is
   const other = stageRange(folder, OTHER, 0, 500, timeMs);
   const range = await lacking();
   // raw events are there, and their minutes are not
-  await store.insertBody(insertDayBeside(other.plan, '20261130', 'under-way', []), other.file);
+  await store.insertBeside(other.plan, other.file, '20261130', 'under-way');
   await store.command("ALTER TABLE tidegate.events_mended MOVE PARTITION ID '20261130' TO TABLE tidegate.events");
   const before = await storedRows(store);
   await mended(range, log);

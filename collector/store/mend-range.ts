@@ -17,7 +17,8 @@ import type { SpoolLog } from '../../gateway/events/spool-log.js';
 import { ERROR_CODES } from '../../errors/codes.js';
 import { TidegateError } from '../../errors/tidegate-error.js';
 import type { ClickHouseStore } from './clickhouse-store.js';
-import { insertDayBeside, INSERT_SETTINGS, quoted, rowVersionOf, type InsertPlan } from './insert-statement.js';
+import { INSERT_SETTINGS, quoted, rowVersionOf, type InsertPlan } from './insert-statement.js';
+import { clearMended, moveMended } from './mended-partitions.js';
 import { COLUMNS, KEY, MEASURES, rolledUp, ROLLUPS, type Rollup } from './rollup-statement.js';
 
 /** How long others' inserts are waited for. */
@@ -87,19 +88,13 @@ async function mend(place: Place, token: string, log: SpoolLog | null, waits: { 
 
 function placesOf(store: ClickHouseStore, plan: InsertPlan, file: string, range: StagedRows): Place[] {
   const settings = (token: string): string => [`insert_deduplication_token = ${quoted(token)}`, ...Object.entries(INSERT_SETTINGS).map(([name, value]) => `${name} = ${value}`), ...store.insertSettings].join(', ');
-  const clear = async (table: string, partition: string): Promise<void> => {
-    const left = await store.query(`SELECT 1 FROM tidegate.${table}_mended WHERE _partition_id = '${partition}' LIMIT 1`);
-    if (left.length > 0) await store.command(`ALTER TABLE tidegate.${table}_mended DROP PARTITION ID '${partition}'`);
-  };
-  const move = (table: string, partition: string): Promise<void> => store.command(`ALTER TABLE tidegate.${table}_mended MOVE PARTITION ID '${partition}' TO TABLE tidegate.${table}`);
-
   const events = [...range.days].map(([partition, { row }]): Place => ({
     table: 'events', partition,
     look: () => has(store, `SELECT count() AS n FROM tidegate.events WHERE _partition_id = '${partition}' AND stream = 0x${row.stream} AND ordinal = ${row.ordinal} AND seq = ${row.seq}`),
-    clear: () => clear('events', partition),
+    clear: () => clearMended(store, 'events', partition),
     put: async (token) => {
-      await store.insertBody(insertDayBeside(plan, partition, token, store.insertSettings), file);
-      await move('events', partition);
+      await store.insertBeside(plan, file, partition, token);
+      await moveMended(store, 'events', partition);
     },
   }));
   const [first] = range.runs;
@@ -115,10 +110,10 @@ function placesOf(store: ClickHouseStore, plan: InsertPlan, file: string, range:
     if (rollup === 'traffic_quarter_hour') return { ...place, put: (token) => insert(rollup, token) };
     return {
       ...place,
-      clear: () => clear(rollup, partition),
+      clear: () => clearMended(store, rollup, partition),
       put: async (token) => {
         await insert(`${rollup}_mended`, token);
-        await move(rollup, partition);
+        await moveMended(store, rollup, partition);
       },
     };
   }));

@@ -33,6 +33,12 @@ export interface Store {
    */
   insertRows(plan: InsertPlan, file: string, notAfterMs?: number, begunMs?: number): Promise<void>;
 
+  /**
+   * Brings those rows of a staging file that are of one day (UTC) into `events_mended`, which no view reads.
+   * @param file absolute path @param day partition, such as 20261121 @param token of this insert, in place of the plan's
+   */
+  insertBeside(plan: InsertPlan, file: string, day: string, token: string): Promise<void>;
+
   /** Waits for what is running, then lets the store go. */
   close(): Promise<void>;
 }

@@ -64,6 +64,7 @@ const TABLE: Readonly<Record<EndpointName, Readonly<Record<Origin, string>>>> = 
   appData: { control: OPERATOR, reports: NOTHING },
   eraseApp: { control: OPERATOR, reports: NOTHING },
   rebuild: { control: OPERATOR, reports: NOTHING },
+  recover: { control: OPERATOR, reports: NOTHING },
   replayQuarantine: { control: OPERATOR, reports: NOTHING },
 };
 

@@ -241,6 +241,10 @@ export const ENDPOINTS = {
     method: 'POST', path: '/v1/rebuild', access: 'operator', forwarded: true, summary: 'Makes the rollups again from raw events, and compares them; swap=true: and puts them in the place of those that differ.',
     query: { swap: Type.Boolean({ description: 'Default: false.' }) }, answers: answers('A line a step: `progress`, `compared`, `swapped`, `left`; the last is `end` or `failed`.', ['application/x-ndjson']),
   },
+  recover: {
+    method: 'POST', path: '/v1/recover', access: 'operator', forwarded: true, summary: 'Looks for raw events that were stored and are missing, and whether Kafka still has them; put_back=true: and puts those back.',
+    query: { put_back: Type.Boolean({ description: 'Default: false.' }) }, answers: answers('A line a step: `progress`, `rows`, `not_whole`; the last is `end` or `failed`.', ['application/x-ndjson']),
+  },
   replayQuarantine: {
     method: 'POST', path: '/v1/quarantine/:id/replay', access: 'operator', forwarded: true, summary: 'Puts it into the log again; what of it is stored is recognised.',
     answers: answers('The item.'),

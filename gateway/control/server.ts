@@ -191,7 +191,7 @@ function createHandlers(deps: ControlDeps, forward: CollectorForward, descriptio
     completeness: forwarded(ENDPOINTS.completeness), requests: forwarded(ENDPOINTS.requests), request: forwarded(ENDPOINTS.request),
     billingDays: forwarded(ENDPOINTS.billingDays), billingExport: forwarded(ENDPOINTS.billingExport), billingReceipts: forwarded(ENDPOINTS.billingReceipts),
     closeDay: forwarded(ENDPOINTS.closeDay), adjustDay: forwarded(ENDPOINTS.adjustDay),
-    whatif: forwarded(ENDPOINTS.whatif), quarantine: forwarded(ENDPOINTS.quarantine), replayQuarantine: forwarded(ENDPOINTS.replayQuarantine), rebuild: forwarded(ENDPOINTS.rebuild),
+    whatif: forwarded(ENDPOINTS.whatif), quarantine: forwarded(ENDPOINTS.quarantine), replayQuarantine: forwarded(ENDPOINTS.replayQuarantine), rebuild: forwarded(ENDPOINTS.rebuild), recover: forwarded(ENDPOINTS.recover),
     appData: forwarded(ENDPOINTS.appData), eraseApp: forwarded(ENDPOINTS.eraseApp),
   };
 }

@@ -124,6 +124,11 @@ export class RowCursor {
     this.#bytes = bytes;
   }
 
+  /** Of the bytes, the first that is not read. */
+  get at(): number {
+    return this.#at;
+  }
+
   get done(): boolean {
     return this.#at >= this.#bytes.length;
   }

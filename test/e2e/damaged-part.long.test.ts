@@ -91,6 +91,11 @@ test('each kind of damage to a day\'s raw events: the day is incomplete, metrics
     if (damage !== 'count.txt emptied') return;
     const { command, args } = tidegateCommand(['status', '--url', node.controlUrl, '--token', OPERATOR_TOKEN]);
     const { stdout, stderr } = spawnSync(command, args, { encoding: 'utf8', env: { ...process.env, COLUMNS: '120', NO_COLOR: '1' } });
+    const recover = tidegateCommand(['recover', '--url', node.controlUrl, '--token', OPERATOR_TOKEN]);
+    const recovered = spawnSync(recover.command, recover.args, { encoding: 'utf8' });
+    assert.deepEqual([recovered.status, recovered.stdout], [1, '']);
+    assert.match(recovered.stderr, /events_not_kept/);
+    assert.ok(recovered.stderr.includes(`${REQUESTS} rows of ${day} (UTC) are missing`), recovered.stderr);
     assert.match(stdout, new RegExp(`^store +${REQUESTS} rows stored of ${day} \\(UTC\\) are not in the store any more\\n +\\d+ parts? of events set aside: broken-on-start_`, 'm'), stderr);
   });
 });

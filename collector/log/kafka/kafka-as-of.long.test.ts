@@ -49,7 +49,7 @@ const opened = (to: Store = store, dir = 'collector'): Promise<KafkaEventLog> =>
   KafkaEventLog.open({ collectorDir: join(dataDir, dir), store: to, log: silentLog, kafka: topic.options(), limits: { rows: 1000, bytes: 64 * 1024 * 1024 } });
 /** The store, of which inserts may fail. */
 const failing = (fails: () => boolean): Store => ({
-  command: (...args) => store.command(...args), query: (...args) => store.query(...args), close: async () => undefined,
+  command: (...args) => store.command(...args), query: (...args) => store.query(...args), insertBeside: (...args) => store.insertBeside(...args), close: async () => undefined,
   insertRows: async (...args) => {
     if (fails()) throw new TidegateError('store_unavailable', 'not reached');
     await store.insertRows(...args);

@@ -76,7 +76,7 @@ async function rangeBegun(): Promise<void> {
 
 /** A store of which a test has changed something. */
 const changed = (changes: Partial<Store>): Store => ({
-  command: (...args) => store.command(...args), query: (...args) => store.query(...args), insertRows: (...args) => store.insertRows(...args), close: async () => undefined, ...changes,
+  command: (...args) => store.command(...args), query: (...args) => store.query(...args), insertRows: (...args) => store.insertRows(...args), insertBeside: (...args) => store.insertBeside(...args), close: async () => undefined, ...changes,
 });
 const quarantined = (): Promise<{ reason: string; file: string; n: number }[]> => store.query('SELECT reason, any(file) AS file, count() AS n FROM tidegate.quarantine FINAL GROUP BY reason ORDER BY reason');
 

@@ -16,7 +16,7 @@ import type { SpoolLog } from '../../../gateway/events/spool-log.js';
 import type { StreamFacts } from '../../completeness/stream-coverage.js';
 import { StoredStreams } from '../../completeness/stored-streams.js';
 import type { Store } from '../../store/store.js';
-import type { EventLog, LogPart, LogTotals, QuarantinedItem, Standing, StepResult } from '../event-log.js';
+import type { EventLog, LogPart, LogTotals, QuarantinedItem, ReadAgain, Standing, StepResult } from '../event-log.js';
 import type { PickedRows, RangeLimits } from '../picked-rows.js';
 import { RangeInsert } from '../range-insert.js';
 import { StoredSeqs } from '../stored-seqs.js';
@@ -28,6 +28,7 @@ import { LogPlaces, type OwnPlace } from './log-places.js';
 import { PartitionLost, type Offer } from './offer.js';
 import { PartitionStart } from './partition-start.js';
 import { RangeBuilder } from './range-builder.js';
+import { readAgain } from './read-again.js';
 import { StoppedPartitions } from './stopped-partitions.js';
 
 export interface KafkaEventLogOptions {
@@ -161,6 +162,13 @@ export class KafkaEventLog implements EventLog {
 
   replay(item: QuarantinedItem): Promise<void> {
     return this.#quarantine.replay(item);
+  }
+
+  readonly keepsStored = true;
+
+  readAgain(wanted: ReadAgain): Promise<void> {
+    const { kafka, store, log } = this.#options;
+    return readAgain({ settings: kafka.settings, store, log }, wanted);
   }
 
   /** Of what lies in the log of others, and of what they have begun, this collector knows nothing: it must read all partitions. */

@@ -106,7 +106,7 @@ for (const [name, running] of [['before the start', false], ['under a running co
     let behind: Store | Error = store;
     const asked = (): Store => { if (behind instanceof Error) throw behind; return behind; };
     const passing: Store = {
-      command: async (...args) => asked().command(...args), query: async (...args) => asked().query(...args), insertRows: async (...args) => asked().insertRows(...args), close: async () => undefined,
+      command: async (...args) => asked().command(...args), query: async (...args) => asked().query(...args), insertRows: async (...args) => asked().insertRows(...args), insertBeside: async (...args) => asked().insertBeside(...args), close: async () => undefined,
     };
     await log.stop();
     log = await opened(passing);
@@ -180,6 +180,6 @@ function cutsFirstOffer(t: TestContext, messages: number): () => number {
 }
 
 const failing = (): Store => ({
-  command: (...args) => store.command(...args), query: (...args) => store.query(...args), close: async () => undefined,
+  command: (...args) => store.command(...args), query: (...args) => store.query(...args), insertBeside: (...args) => store.insertBeside(...args), close: async () => undefined,
   insertRows: () => Promise.reject(new TidegateError('store_unavailable', 'not reached')),
 });

@@ -28,7 +28,7 @@ test('rows that were about to be inserted are stored after the disk has lost wha
     for (let i = 0; i < 100; i++) recorder.record(sampleFacts(recorder.nextOrdinal()), NOTHING_HELD);
     recorder.flushNow();
     const atTheInsert: Store = {
-      query: (...asked) => store.query(...asked), command: (...asked) => store.command(...asked), close: () => store.close(),
+      query: (...asked) => store.query(...asked), command: (...asked) => store.command(...asked), insertBeside: (...asked) => store.insertBeside(...asked), close: () => store.close(),
       insertRows: () => {
         disk.abort();
         return Promise.reject(new Error('the disk failed'));

@@ -109,6 +109,12 @@ export class SpoolEventLog implements EventLog {
     throw new TidegateError('quarantine_gone', `${id} lay in the spool: its bytes are in collector/quarantine, and only what went through Kafka can be put back into its log`);
   }
 
+  readonly keepsStored = false;
+
+  async readAgain(): Promise<void> {
+    throw new TidegateError('events_not_kept', 'the spool lets go of events once they are stored');
+  }
+
   others(): string | null {
     return null;
   }
