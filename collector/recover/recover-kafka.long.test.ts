@@ -169,6 +169,10 @@ test('what Kafka has let go of is told, and its day stays incomplete', { skip, t
   });
   const gone = 4 * 310;
   const day = dayOf(midnightMs - DAY_MS);
+  // Ctrl-C while the log is read: nothing is left under way, and the same command goes on
+  const left = new AbortController();
+  const tell = (line: RecoverLine): void => { if (line.type === 'progress' && line.what.endsWith('rows found') && line.done > 0) left.abort(new Error('left')); };
+  await assert.rejects(collector.recover({ putBack: true, signal: left.signal, tell }), { message: 'left' });
   const [rows, notWhole, end] = await recovered(collector, true);
   assert.deepEqual(rows, { type: 'rows', day, stream: basename(stream.dir), missing: 3000, in_log: 3000 - gone, put_back: 3000 - gone });
   assert.ok(notWhole?.type === 'not_whole' && notWhole.reasons.some((reason) => reason.startsWith(`${gone} rows of stream`)), JSON.stringify(notWhole));
