@@ -69,3 +69,12 @@ test('a row that differs from its answer in path, method, status or bytes is fou
     assert.deepEqual(counts(verdictOf(known, rowsOf(rowOf('s-a', a, more), rowOf('s-b', b)))), [0, 0, 0, 1, 2], JSON.stringify(more));
   }
 });
+
+test('the later rows of a response of more than 10 s have its later bytes: the first row may say fewer, and never more', () => {
+  const known = new Journal();
+  const [still, quick] = [known.begin('GET', 'slow/2156/395'), known.begin('GET', 'slow/2156/395')];
+  known.end(still, { status: 200, bytes: 2156, id: 's-a', atMs: still.beganMs + 14_314 });
+  known.end(quick, { status: 200, bytes: 2156, id: 's-b', atMs: quick.beganMs + 395 });
+  const otherOf = (request: BegunRequest, id: string, bytes: number): number => verdictOf(known, rowsOf(rowOf(id, request, { bytes_out: bytes }))).other.length;
+  assert.deepEqual([otherOf(still, 's-a', 1944), otherOf(still, 's-a', 2156), otherOf(still, 's-a', 2157), otherOf(quick, 's-b', 1944)], [0, 0, 1, 1]);
+});

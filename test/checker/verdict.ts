@@ -57,13 +57,16 @@ export function verdictOf(journal: Journal, rows: Rows): Verdict {
   return { lost, twice, phantom, other, stored: new Set(idsOf.keys()) };
 }
 
-function differenceOf({ answer, path, method, long }: BegunRequest, id: string, row: Row): string | null {
+const LATER_ROWS_MS = 9500;
+
+function differenceOf({ answer, path, method, long, beganMs }: BegunRequest, id: string, row: Row): string | null {
   if (path !== null && row.path !== path) return `the row's path is ${row.path}, the request's ${path}`;
   if (answer === null) return null;
   if (answer.id !== id) return `answered under ${answer.id}`;
   if (row.method !== method) return `stored as ${row.method}, sent as ${method}`;
   if (row.status !== answer.status) return `stored with ${row.status}, answered with ${answer.status}`;
-  // a stream of more than 10 s has its later bytes in later rows
-  if (!long && row.bytes_out !== answer.bytes) return `stored with ${row.bytes_out} bytes, answered with ${answer.bytes}`;
+  // a response of more than 10 s has its later bytes in later rows; one that stood still for so long, too
+  const hasLaterRows = (long || answer.atMs - beganMs > LATER_ROWS_MS) && row.bytes_out < answer.bytes;
+  if (!hasLaterRows && row.bytes_out !== answer.bytes) return `stored with ${row.bytes_out} bytes, answered with ${answer.bytes}`;
   return null;
 }
