@@ -21,6 +21,10 @@ export interface ProcessLog {
   readonly apply: (settings: LogSettings) => void;
   /** Lines of requests that have ended; written soon. */
   readonly access: (rows: readonly AccessFields[]) => void;
+  /** Resolves when the lines of requests are written too, or nobody takes them. */
+  readonly written: () => Promise<void>;
+  /** Writes at once what waits, and says how many lines were held back: for a process that ends without an exit. */
+  readonly close: () => void;
   /** Lines that were held back, or could not be written, since the process began. */
   readonly suppressed: () => number;
 }
@@ -84,13 +88,15 @@ export function makeLog(fields: Readonly<Record<string, string | number>>, setti
     sayFault();
     sayLeftOut(false);
   }, LOOK_EVERY_MS).unref();
-  process.once('exit', () => {
+  const close = (): void => {
     output.flush();
     sayFault();
     sayLeftOut(true);
-  });
+  };
+  process.once('exit', close);
   return {
-    logger, apply,
+    logger, apply, close,
+    written: () => output.written(),
     suppressed: () => repeats.total + output.lost,
     access: (rows) => { output.writeLater(rows.map((row) => form({ level: 'info', time: row.time, ...base, ...withoutSecrets(row), msg: 'request' }))); },
   };

@@ -1,11 +1,15 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { pino } from 'pino';
 import { eventually } from '../../test/harness/deadline.js';
+import type { LogSettings } from '../../gateway/supervisor/log-settings.js';
 import { KeptProcess } from './kept-process.js';
 
 /** A child whose exit never comes to its end, as chDB's may not. */
@@ -45,6 +49,37 @@ for (const [what, end, exitCode] of [
     } finally {
       kept.abandon();
       await kept.gone;
+      rmSync(runDir, { recursive: true, force: true });
+    }
+  });
+}
+
+for (const place of ['a pipe', 'a file'] as const) {
+  test(`the last lines of requests, and how many lines were held back, are in the log of a process that has ended: ${place}`, { timeout: 30_000 }, async () => {
+    const runDir = mkdtempSync(join(tmpdir(), 'tidegate-life-'));
+    const file = place === 'a file' ? join(runDir, 'a.log') : null;
+    const settings: LogSettings = { level: 'info', format: 'json', file, rotate: { bytes: 1 << 30, ageMs: 1 << 30, keep: 1 }, repeats: 20 };
+    const script = `
+      import { ChildLife } from ${JSON.stringify(new URL('./child-life.js', import.meta.url).href)};
+      const life = new ChildLife('worker');
+      life.onStop(async () => {
+        for (let i = 0; i < 500; i++) life.log.error({ code: 'disk_full' }, 'the spool is full');
+        life.processLog.access(Array.from({ length: 2000 }, (_, i) => ({ time: '2026-11-21T10:00:00.000Z', host: 'a', path: '/' + i, status: 200 })));
+      });
+      life.send({ type: 'serving' });
+    `;
+    const running = spawn(process.execPath, ['--input-type=module', '-e', script], {
+      stdio: ['ignore', 'pipe', 'inherit', 'ipc'], env: { ...process.env, TIDEGATE_RUN_DIR: runDir, TIDEGATE_LOG_SETTINGS: JSON.stringify(settings) },
+    });
+    try {
+      await once(running, 'message');
+      running.send({ type: 'drain' });
+      const output = await text(running.stdout as Readable);
+      const lines = (file === null ? output : readFileSync(file, 'utf8')).trim().split('\n').map((line) => JSON.parse(line) as { readonly msg: string; readonly suppressed?: number });
+      assert.equal(lines.filter(({ msg }) => msg === 'request').length, 2000);
+      assert.deepEqual(lines.flatMap(({ suppressed }) => suppressed ?? []), [480]);
+    } finally {
+      running.kill('SIGKILL');
       rmSync(runDir, { recursive: true, force: true });
     }
   });

@@ -48,7 +48,7 @@ export class ChildLife {
     this.#onStop = () => {
       if (begun) return;
       begun = true;
-      finish().then(() => { this.#end(0); }, (error: unknown) => { this.#crash(error); });
+      finish().then(async () => { await this.#endInOrder(0); }).catch((error: unknown) => { this.#crash(error); });
     };
     if (this.#toldToStop) this.#onStop();
   }
@@ -68,7 +68,7 @@ export class ChildLife {
     } catch (error) {
       if (!(error instanceof TidegateError)) throw error;
       this.log.error({ code: error.code, remedy: error.remedy }, error.message);
-      process.send?.({ type: 'fatal', code: error.code, detail: error.message } satisfies ChildMessage, () => { this.#end(FATAL_EXIT); });
+      process.send?.({ type: 'fatal', code: error.code, detail: error.message } satisfies ChildMessage, () => { void this.#endInOrder(FATAL_EXIT); });
     }
   }
 
@@ -94,7 +94,7 @@ export class ChildLife {
   /** The launcher is dead, and with it the listening sockets: at once, like the launcher itself. */
   #orphaned(): void {
     rmSync(this.runDir, { recursive: true, force: true });
-    this.#end(1);
+    process.kill(process.pid, 'SIGKILL');
   }
 
   #crash(error: unknown): void {
@@ -102,13 +102,22 @@ export class ChildLife {
     this.#end(1);
   }
 
+  async #endInOrder(exitCode: number): Promise<void> {
+    await this.processLog.written();
+    this.#end(exitCode);
+  }
+
   /**
    * By SIGKILL: `process.exit` runs what native code has left for the exit, and there chDB 3.4, while it works, waits now and then for a lock of its own, without end.
    * Such a collector stored nothing, held the data directory, and was not started again, because it had not ended.
    */
   #end(exitCode: number): void {
-    this.send({ type: 'ending', exitCode });
-    process.kill(process.pid, 'SIGKILL');
+    try {
+      this.processLog.close();
+      this.send({ type: 'ending', exitCode });
+    } finally {
+      process.kill(process.pid, 'SIGKILL');
+    }
   }
 }
 

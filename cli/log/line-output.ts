@@ -28,6 +28,7 @@ export class LineOutput {
   /** Standard output, where that is a pipe or a socket: a write of the thread pool to a full one would hold up the process's end. Null: a file or terminal. */
   #stdoutPipe: Socket | null | undefined;
   #lost = 0;
+  #onWritten: () => void = () => {};
 
   /** Lines that could not be written, or were too many. */
   get lost(): number { return this.#lost; }
@@ -80,12 +81,22 @@ export class LineOutput {
     this.#waiting = [];
   }
 
+  /** Resolves when nothing waits and nothing is being written; where nobody takes it, after a while. */
+  async written(): Promise<void> {
+    if (this.#writing === 'nothing') return;
+    await new Promise<void>((resolve) => {
+      this.#onWritten = resolve;
+      setTimeout(resolve, STUCK_MS);
+    });
+  }
+
   #next(): void {
     this.#writingSinceMs = performance.now();
     if (this.#refused.length === 0) {
       const text = this.#waiting.shift();
       if (text === undefined) {
         this.#writing = 'nothing';
+        this.#onWritten();
         return;
       }
       if (this.#file !== null) {
