@@ -8,7 +8,10 @@ export interface CollectorStatus {
   readonly stored: number;
   /** Met again and left out, or stored twice. */
   readonly repeats: number;
+  /** Pieces of the log put aside since this process began. */
   readonly quarantined: number;
+  /** Pieces in the store's quarantine that were neither replayed nor removed, whenever and by whomever they were put there; null: not counted yet. */
+  readonly inQuarantine: number | null;
   readonly ranges: number;
   readonly inserts: InsertCounts;
   /** Of the files in quarantine; null: the log is Kafka, and what is set aside is in a topic of its own. */

@@ -162,6 +162,13 @@ test('flipped bits go to quarantine, the rest is stored, and the day says what i
   assert.deepEqual([day.streams[0]?.missing, day.streams[0]?.stored], [31, 3069]);
   assert.match(day.reasons[0] as string, /31 events of stream [0-9a-f]{16} \(node node-a, worker 1\) are missing/);
   await eventually('the gap shows in the status', () => (collector as Collector).status().gaps === 31 || null);
+  // this collector put nothing there
+  await eventually('what lies in quarantine shows in the status', () => (collector as Collector).status().inQuarantine === 1 || null);
+  assert.equal((collector as Collector).status().quarantined, 0);
+  // as a replay notes it
+  await store.command(`INSERT INTO tidegate.quarantine (stream, segment, from_offset, to_offset, reason, file, noted_at, replayed_at)
+    SELECT stream, segment, from_offset, to_offset, reason, file, noted_at + INTERVAL 1 MILLISECOND, now64(3) FROM tidegate.quarantine FINAL`);
+  assert.equal(await (collector as Collector).quarantine.waiting(), 0);
   const long = await (collector as Collector).completeness(Date.now() - 20 * DAY_MS, Date.now() - 10 * DAY_MS);
   assert.deepEqual([long.complete, long.streams], [true, []]);
   await stream.recorder.close();

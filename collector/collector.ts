@@ -85,6 +85,7 @@ export class Collector {
   readonly #storedDays: StoredDays;
   readonly #watch: StoreWatch;
   #failing: CollectorStatus['failing'] = null;
+  #inQuarantine: number | null = null;
   /** Since when a part of the log stands still. */
   #standing: CollectorStatus['failing'] = null;
   #retryMs = RETRY_FROM_MS;
@@ -296,7 +297,7 @@ export class Collector {
     const nowMs = Date.now();
     const caughtUpMs = Math.min(nowMs, this.#storedUpToMs() + LOOK_EVERY_MS);
     return {
-      stored: storedRows, repeats: repeatedRows + this.#faults.twiceTotal, quarantined, ranges, inserts,
+      stored: storedRows, repeats: repeatedRows + this.#faults.twiceTotal, quarantined, inQuarantine: this.#inQuarantine, ranges, inserts,
       quarantineBytes: this.#readsSpool ? quarantineBytes(join(this.#collectorDir, 'quarantine')) : null,
       gapsTotal: this.#faults.missingTotal, gaps: this.#faults.missing, twice: this.#faults.twice, store: this.#watch.found,
       caughtUpMs, lagSeconds: (nowMs - caughtUpMs) / 1000, failing: this.#failing ?? this.#standing,
@@ -370,6 +371,7 @@ export class Collector {
       const judged = await this.completeness(midnightMs - DAY_MS, midnightMs + DAY_MS);
       ({ warnings } = judged);
       grown = this.#faults.take(judged.streams);
+      this.#inQuarantine = await this.quarantine.waiting();
     } catch (error) {
       // it has bounds (REPORT_SETTINGS), and to wait with storing would make no verdict easier
       this.#log.error({ err: error }, 'the record could not be judged; storing goes on');

@@ -376,7 +376,7 @@ test('status goes on without the collector', async () => {
 
 test('status waits no longer than it must for a collector that has stopped, or is busy', { timeout: 60_000 }, async () => {
   const node = answers.get('/v1/status')?.[1] as object;
-  const collector = { lag_seconds: 0, stored: 7, gaps: 0, gaps_total: 0, repeats: 0, quarantined: 0, failing: null, publishing: null, billing: null, store: null };
+  const collector = { lag_seconds: 0, stored: 7, gaps: 0, gaps_total: 0, repeats: 0, quarantined: 0, in_quarantine: 0, failing: null, publishing: null, billing: null, store: null };
   answers.set('/v1/status', [200, { ...node, collector }]);
   answers.set('/v1/completeness', [503, { code: 'collector_unavailable' }]);
   for (const live of [0, 503]) {

@@ -42,10 +42,10 @@ await life.run(async () => {
     completeness: (spans) => collector.completenessOfEach(spans),
     kept: () => retentionOf(store),
     status: () => {
-      const { stored, gaps, gapsTotal, repeats, quarantined, quarantineBytes, inserts, lagSeconds, caughtUpMs, failing, store: found } = collector.status();
+      const { stored, gaps, gapsTotal, repeats, quarantined, inQuarantine, quarantineBytes, inserts, lagSeconds, caughtUpMs, failing, store: found } = collector.status();
       const publishing = publisher === null ? null : { ever: publisher.standing.everDone, failing: publisher.standing.failing };
       return {
-        stored, gaps, gaps_total: gapsTotal, repeats, quarantined, lag_seconds: lagSeconds, caught_up_at: new Date(caughtUpMs).toISOString(), failing, publishing, billing: collector.billing.status(),
+        stored, gaps, gaps_total: gapsTotal, repeats, quarantined, in_quarantine: inQuarantine, lag_seconds: lagSeconds, caught_up_at: new Date(caughtUpMs).toISOString(), failing, publishing, billing: collector.billing.status(),
         store: found === null ? null : { looked_at: new Date(found.lookedMs).toISOString(), rows_missing: found.rowsMissing, detached_parts: found.detached },
         counts: { quarantine_bytes: quarantineBytes, inserts },
       };

@@ -151,7 +151,7 @@ const status: NodeStatus = {
   targets: [{ service: 'catalogue', target: 'http://127.0.0.1:9001', healthy: true }, { service: 'catalogue', target: 'http://127.0.0.1:9002', healthy: false }],
   limits: [{ key: 'qpd:app:acme:2026-11-21', limit: 1000, used: 1000, leased: 0 }, { key: 'qps:gateway', limit: 500, used: null, leased: 20 }],
   spool: { bytes: 1_200_000, max_bytes: 8_589_934_592, streams: 2, dropped: 0 }, shipping: null, sharing: null,
-  collector: { lag_seconds: 0.3, stored: 12_345, gaps: 0, gaps_total: 0, repeats: 0, quarantined: 0, failing: null, publishing: null, billing: null, store: null }, collector_fault: null, restart: null
+  collector: { lag_seconds: 0.3, stored: 12_345, gaps: 0, gaps_total: 0, repeats: 0, quarantined: 0, in_quarantine: 0, failing: null, publishing: null, billing: null, store: null }, collector_fault: null, restart: null
 };
 const STATUS = `\
 node         edge-1, Tidegate 0.1.0, since 2026-11-21T09:00:00Z
@@ -192,10 +192,10 @@ test('a status says what is wrong', () => {
   assert.match(text, /workers +none/);
   assert.match(text, /collector +does not answer/);
   assert.match(text, /3 events dropped/);
-  const gaps = renderStatus(PLAIN, { ...status, collector: { lag_seconds: 90, stored: 1, gaps: 2, gaps_total: 2, repeats: 0, quarantined: 1, failing: null, publishing: null, billing: null, store: null } }, { time_zone: 'UTC', complete: false, reasons: ['2 events are missing'] });
+  const gaps = renderStatus(PLAIN, { ...status, collector: { lag_seconds: 90, stored: 1, gaps: 2, gaps_total: 2, repeats: 0, quarantined: 0, in_quarantine: 1, failing: null, publishing: null, billing: null, store: null } }, { time_zone: 'UTC', complete: false, reasons: ['2 events are missing'] });
   const refused = { ...status, workers: status.workers.map((worker) => ({ ...worker, config_error: worker.worker === 2 ? '127.0.0.1:80: address in use' : null })) };
   assert.match(renderStatus(PLAIN, refused, null), /\nworker 2 could not apply the configuration: 127\.0\.0\.1:80: address in use\n/);
-  assert.match(gaps, /lag 90\.0 s, 2 gaps, 1 quarantined/);
+  assert.match(gaps, /lag 90\.0 s, 2 gaps, 1 in quarantine \(tidegate quarantine list\)\n/);
   assert.match(gaps, /incomplete \(UTC\)\n +2 events are missing/);
 });
 

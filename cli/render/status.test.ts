@@ -9,7 +9,7 @@ const STATUS: NodeStatus = {
   config: { version: '0123456789ab', source: 'file', loaded_at: '2026-11-21T09:30:00.000Z', last_reload: null },
   workers: [], targets: [], limits: [], spool: { bytes: 0, max_bytes: 1, streams: 0, dropped: 0 }, shipping: null, sharing: null,
   collector: {
-    lag_seconds: 90, stored: 7, gaps: 0, gaps_total: 0, repeats: 0, quarantined: 0,
+    lag_seconds: 90, stored: 7, gaps: 0, gaps_total: 0, repeats: 0, quarantined: 0, in_quarantine: null,
     failing: { code: 'store_failed', detail: 'no room on the disk', since: '2026-11-21T10:00:00.000Z' }, publishing: null, billing: null, store: null,
   },
   collector_fault: null, restart: null,

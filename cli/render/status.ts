@@ -117,11 +117,12 @@ function absentText({ event_log: log }: ShapeStatus, fault: CollectorFault | nul
   return fault === null ? `does not answer; ${waiting}` : `does not start since ${fault.since}: ${fault.detail} (${fault.code}); ${waiting}`;
 }
 
-function collectorText(terminal: Terminal, { stored, lag_seconds: lag, gaps, repeats, quarantined, failing }: CollectorStatus): string {
+function collectorText(terminal: Terminal, { stored, lag_seconds: lag, gaps, repeats, in_quarantine: inQuarantine, failing }: CollectorStatus): string {
   if (failing !== null) return styled(terminal, 'red', `storing fails since ${failing.since}: ${failing.detail} (${failing.code}); events wait in the spool`);
-  const counts = [[gaps, 'gaps'], [repeats, 'repeats'], [quarantined, 'quarantined']] as const;
+  const counts = [[gaps, 'gaps'], [repeats, 'repeats']] as const;
   const wrong = counts.filter(([number]) => number > 0).map(([number, name]) => `${count(number)} ${name}`).join(', ');
-  return `${count(stored)} events stored since it began${lag === null ? '' : `, lag ${lag.toFixed(1)} s`}, ${wrong === '' ? 'no gap, no repeat' : styled(terminal, 'red', wrong)}`;
+  return `${count(stored)} events stored since it began${lag === null ? '' : `, lag ${lag.toFixed(1)} s`}, ${wrong === '' ? 'no gap, no repeat' : styled(terminal, 'red', wrong)}`
+    + ((inQuarantine ?? 0) === 0 ? '' : `, ${styled(terminal, 'yellow', `${count(inQuarantine ?? 0)} in quarantine (tidegate quarantine list)`)}`);
 }
 
 function billingText(terminal: Terminal, { closing, closing_since: since, incomplete, failing }: BillingStatus): string {

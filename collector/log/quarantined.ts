@@ -24,6 +24,12 @@ export class Quarantine {
     return this.#store.query<QuarantinedItem>(`SELECT ${COLUMNS} FROM tidegate.quarantine AS q FINAL ORDER BY q.noted_at DESC, id LIMIT ${MOST}`);
   }
 
+  /** How many pieces lie there and were not replayed. @throws store_failed */
+  async waiting(): Promise<number> {
+    const [row] = await this.#store.query<{ n: number }>('SELECT count() AS n FROM tidegate.quarantine FINAL WHERE replayed_at IS NULL');
+    return row?.n ?? 0;
+  }
+
   /** Puts it into the log again; what of it is stored is recognised there. @throws not_found; quarantine_gone; what the log and the store throw */
   async replay(id: string): Promise<QuarantinedItem> {
     const [, stream, segment, offset] = ID.exec(id) ?? [];

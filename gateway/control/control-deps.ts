@@ -253,7 +253,10 @@ export interface CollectorStatus {
   readonly gaps_total: number;
   /** Since the collector's start: events met again and left out, or stored twice. */
   readonly repeats: number;
+  /** Since the collector's start: pieces of the log put aside because they could not be read. */
   readonly quarantined: number;
+  /** Pieces in quarantine that were neither replayed nor removed, as `GET /v1/quarantine` lists them; null: not counted yet. */
+  readonly in_quarantine: number | null;
   /** Why storing fails, since when; null: it works. */
   readonly failing: { readonly code: string; readonly detail: string; readonly since: string } | null;
   /** Live counters in Redis; null: none is configured. */

@@ -22,7 +22,7 @@ export function nodeFacts(more: Partial<NodeFacts> = {}): NodeFacts {
 export const COLLECTOR: CollectorFacts = {
   up: true, failing: false, told: {
     status: {
-      lag_seconds: 0.5, stored: 11, gaps: 1, gaps_total: 2, repeats: 3, quarantined: 4, failing: null, publishing: null,
+      lag_seconds: 0.5, stored: 11, gaps: 1, gaps_total: 2, repeats: 3, quarantined: 4, in_quarantine: 1, failing: null, publishing: null,
       billing: { closing: 2, closing_since: '2025-11-24T00:00:00.000Z', incomplete: 1, failing: null },
       store: { looked_at: '2026-11-24T10:00:00.500Z', rows_missing: [{ day: '2026-11-22', rows: 3000 }, { day: '2026-11-23', rows: 5 }], detached_parts: [{ table: 'events', parts: 2, names: ['broken-on-start_20261122_1_1_0', 'broken-on-start_20261123_1_1_0'] }, { table: 'streams', parts: 1, names: ['x'] }] },
     },

@@ -13,7 +13,7 @@ import { collectorLagFile, collectorSocket } from './run-files.js';
 
 const FIXTURE = fileURLToPath(new URL(`answering-collector.fixture${extname(import.meta.url)}`, import.meta.url));
 
-const WELL: CollectorStatus = { lag_seconds: 0, stored: 1, gaps: 0, gaps_total: 0, repeats: 0, quarantined: 0, failing: null, publishing: null, billing: null, store: null };
+const WELL: CollectorStatus = { lag_seconds: 0, stored: 1, gaps: 0, gaps_total: 0, repeats: 0, quarantined: 0, in_quarantine: 0, failing: null, publishing: null, billing: null, store: null };
 const fault = (code: string): { readonly code: string; readonly detail: string; readonly since: string } => ({ code, detail: 'why', since: '2026-11-21T10:00:00.000Z' });
 const REASON = 'events are not stored: why';
 

@@ -16,7 +16,7 @@ import { collectorLagFile, collectorSocket } from './run-files.js';
 import { Supervisor } from './supervisor.js';
 
 const LOG = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
-const COUNTS = { lag_seconds: 90, stored: 7, gaps: 0, gaps_total: 1, repeats: 2, quarantined: 3 };
+const COUNTS = { lag_seconds: 90, stored: 7, gaps: 0, gaps_total: 1, repeats: 2, quarantined: 3, in_quarantine: 4 };
 const FAILING = { code: 'store_failed', detail: 'no room', since: '2026-11-21T10:00:00.000Z' };
 
 let folder = '';

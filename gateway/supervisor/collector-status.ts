@@ -41,11 +41,11 @@ export class CollectorStatusClient {
 
 function parse(value: unknown): CollectorAnswer | null {
   if (typeof value !== 'object' || value === null) return null;
-  const { lag_seconds, caught_up_at, stored, gaps, gaps_total, repeats, quarantined, failing, publishing, billing, store, counts } = value as Record<string, unknown>;
+  const { lag_seconds, caught_up_at, stored, gaps, gaps_total, repeats, quarantined, in_quarantine, failing, publishing, billing, store, counts } = value as Record<string, unknown>;
   if (![stored, gaps, gaps_total, repeats, quarantined].every((count) => typeof count === 'number')) return null;
   const status: CollectorStatus = {
     lag_seconds: typeof lag_seconds === 'number' ? lag_seconds : null, failing: failingOf(failing), stored: stored as number, gaps: gaps as number, gaps_total: gaps_total as number, repeats: repeats as number,
-    quarantined: quarantined as number, publishing: publishingOf(publishing), billing: billingOf(billing), store: storeOf(store),
+    quarantined: quarantined as number, in_quarantine: typeof in_quarantine === 'number' ? in_quarantine : null, publishing: publishingOf(publishing), billing: billingOf(billing), store: storeOf(store),
   };
   const caughtUpMs = typeof caught_up_at === 'string' ? Date.parse(caught_up_at) : Number.NaN;
   return { status, counts: countsOf(counts), caughtUpMs: Number.isNaN(caughtUpMs) ? null : caughtUpMs };
