@@ -3,6 +3,8 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { test } from 'node:test';
+import type { Command } from 'commander';
+import { makeProgram } from '../../cli/program.js';
 import { renderPages } from '../../cli/reference/pages.js';
 import { packageRoot } from '../../cli/version.js';
 import { ERROR_CODES } from '../../errors/codes.js';
@@ -116,6 +118,44 @@ test('the commands that documents and remedies name are there', () => {
   for (const document of documents) look(document, read(document), /`(?:npx )?tidegate ([a-z]+)/g);
   for (const [code, { remedy }] of Object.entries(ERROR_CODES)) look(code, remedy, /\btidegate ([a-z]+)/g);
   assert.deepEqual(missing, []);
+});
+
+/** The command that the words begin with, down to its subcommand: `billing days`. */
+function commandOf(program: Command, words: readonly string[]): Command {
+  let command = program;
+  for (const word of words) {
+    const next = command.commands.find((each) => each.name() === word);
+    if (next === undefined) break;
+    command = next;
+  }
+  return command;
+}
+
+test('every command line of the documents has options that its command has, with values that they take', () => {
+  const program = makeProgram();
+  const wrong: string[] = [];
+  let options = 0;
+  for (const document of documents.filter((name) => name !== 'CHANGELOG.md')) {
+    const text = read(document);
+    const fenced = blocks(text).filter(({ language }) => language === '').flatMap((block) => block.text.replaceAll(/\\\n\s*/g, ' ').split('\n'));
+    const inline = [...text.replaceAll(/^```[\s\S]*?^```$/gm, '').matchAll(/`([^`\n]+)`/g)].map(([, code = '']) => code);
+    for (const line of [...fenced, ...inline]) {
+      const rest = /^(?:[A-Z_]+=\S+ )*(?:npx )?tidegate (.*)/.exec(line)?.[1];
+      if (rest === undefined) continue;
+      const words = (rest.replace(/\s(?:#|>|\||&&|;).*/, '').match(/"[^"]*"|'[^']*'|\S+/g) ?? []);
+      const command = commandOf(program, words);
+      for (const [at, word] of words.entries()) {
+        if (!/^--\w/.test(word)) continue;
+        options++;
+        const option = command.options.find(({ long }) => long === word.replace(/[=,;].*/, ''));
+        const value = words[at + 1] ?? '';
+        if (option === undefined) wrong.push(`${document}: ${line}: no ${word} of tidegate ${command.name()}`);
+        else if (option.argChoices !== undefined && /^[a-z]/.test(value) && !option.argChoices.includes(value)) wrong.push(`${document}: ${line}: ${word} does not take ${value}`);
+      }
+    }
+  }
+  assert.deepEqual(wrong, []);
+  assert.ok(options > 100, String(options));
 });
 
 test('no document names a place on a machine that it was written on', () => {
