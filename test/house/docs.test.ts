@@ -165,3 +165,8 @@ test('no document names a place on a machine that it was written on', () => {
     assert.ok(!text.includes(root), document);
   }
 });
+
+test('the list of decisions names each of them, in order', () => {
+  const files = readdirSync(join(root, 'docs/decisions')).filter((name) => /^\d{4}-/.test(name)).sort();
+  assert.deepEqual([...read('docs/decisions/README.md').matchAll(/^- \[\d{4}\]\(([^)]+)\)/gm)].map(([, file]) => file), files);
+});
