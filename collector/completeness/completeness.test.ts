@@ -10,7 +10,7 @@ import { REPORT_SETTINGS } from '../reports/report-store.js';
 import { migrate } from '../store/migrate.js';
 import { ChdbStore } from '../store/chdb-store.js';
 import type { Store } from '../store/store.js';
-import { completeness as judged, completenessOfEach, type Completeness } from './completeness.js';
+import { completeness as judged, completenessOfEach, MAX_STREAM_REASONS, type Completeness } from './completeness.js';
 import { coverageOf, type LiveFacts, type StreamFacts } from './stream-coverage.js';
 
 type KnownFacts = StreamFacts & { readonly live: LiveFacts };
@@ -235,7 +235,7 @@ test('days that are judged together have each the verdict that it has alone, and
   const watched: Pick<Store, 'query'> = { query: (select, params) => { statements += 1; return store.query(select, params); } };
   const together = await completenessOfEach(watched, known, spans, { nowMs, nodes: ['b'] });
   assert.equal(statements, 5);
-  for (const [index, span] of spans.entries()) assert.deepEqual(together[index], await judged(store, known, { ...span, nowMs, nodes: ['b'] }), String(index));
+  for (const [index, span] of spans.entries()) assert.deepEqual(together[index], { ...await judged(store, known, { ...span, nowMs, nodes: ['b'] }), streams: [] }, String(index));
   assert.deepEqual(together.map(({ reasons, recorded_from: since, over }) => [reasons.map((reason) => reason.replace(/^the data directory.*/, 'a gap').replace(/ \(node.*?\)/, '')), since, over]), [
     [['a gap'], '2026-11-20T00:00:00.000Z', true],
     [[], '2026-11-20T00:00:00.000Z', true],
@@ -247,4 +247,33 @@ test('days that are judged together have each the verdict that it has alone, and
   await store.command('TRUNCATE TABLE tidegate.streams');
   assert.equal((await judged(store, [], { fromMs: DAY, toMs: NEXT, nowMs })).recorded_from, null);
   assert.equal((await judged(store, known, { fromMs: DAY, toMs: NEXT, nowMs })).recorded_from, '2026-11-20T01:00:00.000Z', 'of what no note is in the store yet');
+});
+
+test('years of days and thousands of streams: each is looked at in its own days, and between two days the event loop turns', { skip }, async () => {
+  const spans = Array.from({ length: 1100 }, (_, day) => ({ fromMs: DAY + day * 24 * HOUR, toMs: DAY + (day + 1) * 24 * HOUR }));
+  const nowMs = (spans.at(-1) as (typeof spans)[number]).toMs + HOUR;
+  let looks = 0;
+  const known = Array.from({ length: 3000 }, (_, index) => {
+    const openedMs = DAY + (index % 1099) * 24 * HOUR + HOUR;
+    const facts = stream({ stream: (index + 1).toString(16).padStart(16, '0'), lastSeq: -1, sealedMs: openedMs + 24 * HOUR, live: { finished: true } });
+    return Object.defineProperty(facts, 'openedMs', { get: () => { looks += 1; return openedMs; } });
+  });
+  // never sealed, and gone
+  for (let index = 0; index < MAX_STREAM_REASONS + 5; index++) known.push({ ...stream({ stream: `f${index.toString(16).padStart(15, '0')}` }), live: null } as unknown as KnownFacts);
+  let turns = 0;
+  let [turnsOfStore, under] = [0, true];
+  const count = (): void => {
+    turns += 1;
+    if (under) setImmediate(count);
+  };
+  count();
+  const watched: Pick<Store, 'query'> = { query: async (select, params) => { const rows = await store.query(select, params); turnsOfStore = turns; return rows as never; } };
+  const told = await completenessOfEach(watched, known, spans, { nowMs });
+  under = false;
+  assert.ok(turns - turnsOfStore >= spans.length - 1, `${turns - turnsOfStore} turns`);
+  assert.ok(looks < known.length * 30, `${looks} looks at ${known.length} streams`);
+  const reasons = told.map((day) => day.reasons);
+  assert.deepEqual([...new Set(reasons.map(({ length }) => length))], [MAX_STREAM_REASONS + 1]);
+  assert.deepEqual([reasons[0]?.[0], reasons[700]?.at(-1)], ['stream f000000000000000 (node a, worker 1) is silent since 1970-01-01T00:00:00.000Z', 'and 5 more of its streams']);
+  assert.deepEqual(told.flatMap(({ streams }) => streams), []);
 });

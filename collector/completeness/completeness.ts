@@ -4,6 +4,7 @@
  *
  * `complete` is what can be said now: nothing is missing that should be there. Of a time that is not over (`over`) it says so up to a minute ago.
  */
+import { setImmediate as turn } from 'node:timers/promises';
 import { GAP_WORKER, IMPORT_WORKER } from '../../gateway/events/event.js';
 import { REPORT_SETTINGS } from '../reports/report-store.js';
 import type { LogPart } from '../log/event-log.js';
@@ -35,12 +36,13 @@ export interface StreamCompleteness {
 
 export interface Completeness {
   readonly complete: boolean;
-  /** Why not: one sentence each. */
+  /** Why not: one sentence each; of what is wrong with streams, the first MAX_STREAM_REASONS and how many more there are. */
   readonly reasons: readonly string[];
   /** The time has ended. */
   readonly over: boolean;
   /** RFC 3339: since when there is a record, by the oldest stream that the store knows. Null: it knows none. */
   readonly recorded_from: string | null;
+  /** Where one time is judged: of several, none. */
   readonly streams: readonly StreamCompleteness[];
   /** What is not as it should be, and leaves nothing out of the record. */
   readonly warnings: readonly string[];
@@ -69,6 +71,9 @@ const LONGEST_REQUEST_MS = 3_600_000;
 /** Parts of the log named one by one. */
 const MOST_PARTS = 10;
 
+/** Of one time: a year of days may have the same 200 streams each. */
+export const MAX_STREAM_REASONS = 20;
+
 /** Streams named in one statement: the engine takes a text of 256 KB, and a name is 20 bytes of it. */
 const STREAMS_AT_ONCE = 5000;
 
@@ -92,30 +97,71 @@ export async function completeness(store: Pick<Store, 'query'>, known: readonly 
   return only as Completeness;
 }
 
-/** The same of times that follow each other: the store is read once. @param spans one or more, ascending. @throws as completeness */
+/**
+ * The same of times that follow each other: the store is read once. A stream is looked at in the times it lived in alone, and between two times the event loop
+ * turns: days of years and all their streams take seconds, in which storing goes on.
+ * @param spans one or more, ascending. @throws as completeness
+ */
 export async function completenessOfEach(store: Pick<Store, 'query'>, known: readonly StreamFacts[], spans: readonly Span[], { nowMs, parts = [], nodes = [] }: Circumstances): Promise<readonly Completeness[]> {
   const [fromMs, toMs] = [(spans[0] as Span).fromMs, (spans.at(-1) as Span).toMs];
   const facts = await streamsOf(store, known, fromMs, toMs);
   const edges = await edgesOf(store, facts.map(({ stream }) => stream));
-  const covered = facts.map((stream): Covered => ({ facts: stream, coverage: coverageOf(stream, edges.get(stream.stream) ?? []) }));
   // a node may be listed later than a day that is over
   const absent = toMs > nowMs ? await absentNodes(store, known, nodes) : [];
   const recordedFrom = await recordedFromMs(store, known);
-  return spans.map((span): Completeness => {
-    const judged = covered.filter((one) => livedIn(one.facts, span)).map((one) => judge(one, span, nowMs));
+  const warnings = sharedNames(known, nowMs);
+  const opening = openingIn(facts, spans);
+  const told: Completeness[] = [];
+  let living: readonly Living[] = [];
+  for (const [index, span] of spans.entries()) {
+    if (index > 0) await turn();
+    const opened = (opening[index] ?? []).map((one): Living => ({ ...one, coverage: coverageOf(one.facts, edges.get(one.facts.stream) ?? []) }));
+    living = [...living.filter(({ last }) => last >= index), ...opened].sort((a, b) => a.place - b.place);
+    const judged = living.map((one) => judge(one, span, nowMs));
     const dropped = new Map<string, number>();
     for (const { drops } of judged) for (const { app, count } of drops) dropped.set(app, (dropped.get(app) ?? 0) + count);
     const over = span.toMs <= nowMs;
     const reasons = [
-      ...judged.flatMap((stream) => stream.reasons), ...(over ? [] : absent).map((node) => `nothing was ever heard of node ${node}, which is expected`),
+      ...firstOf(judged.flatMap((stream) => stream.reasons)), ...(over ? [] : absent).map((node) => `nothing was ever heard of node ${node}, which is expected`),
       ...unheard(parts, over ? span.toMs : nowMs - GRACE_MS),
     ];
-    return {
-      complete: reasons.length === 0, reasons, over, recorded_from: recordedFrom === null ? null : iso(recordedFrom), streams: judged.map(({ row }) => row),
-      warnings: sharedNames(known, nowMs),
-      dropped: [...dropped].map(([app, count]) => ({ app, count })).sort((a, b) => (a.app < b.app ? -1 : 1)),
-    };
-  });
+    told.push({
+      complete: reasons.length === 0, reasons, over, recorded_from: recordedFrom === null ? null : iso(recordedFrom), streams: spans.length === 1 ? judged.map(({ row }) => row) : [],
+      warnings, dropped: [...dropped].map(([app, count]) => ({ app, count })).sort((a, b) => (a.app < b.app ? -1 : 1)),
+    });
+  }
+  return told;
+}
+
+function firstOf(reasons: readonly string[]): readonly string[] {
+  const more = reasons.length - MAX_STREAM_REASONS;
+  return more > 0 ? [...reasons.slice(0, MAX_STREAM_REASONS), `and ${more} more of its streams`] : reasons;
+}
+
+/** A stream and the last of the times that it lived in. */
+interface Opening { readonly facts: StreamFacts; readonly place: number; readonly last: number }
+interface Living extends Opening, Covered {}
+
+/** By the first of the times that they lived in. */
+function openingIn(facts: readonly StreamFacts[], spans: readonly Span[]): readonly (readonly Opening[])[] {
+  const opening = spans.map((): Opening[] => []);
+  for (const [place, one] of facts.entries()) {
+    const first = firstWhere(spans, (span) => hasBegun(one, span));
+    const last = firstWhere(spans, (span) => hasEnded(one, span)) - 1;
+    if (first <= last) opening[first]?.push({ facts: one, place, last });
+  }
+  return opening;
+}
+
+/** @param holds of all that follow one that it holds of, too @returns how many there are, where it holds of none */
+function firstWhere(spans: readonly Span[], holds: (span: Span) => boolean): number {
+  let [low, high] = [0, spans.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (holds(spans[middle] as Span)) high = middle;
+    else low = middle + 1;
+  }
+  return low;
 }
 
 /** When the oldest stream that is known was opened; what is noted of one goes when no number of its time is left. Null: none is known. */
@@ -219,10 +265,9 @@ const LIVED_IN_IT = `if(worker = ${GAP_WORKER},
   worker != ${IMPORT_WORKER} AND opened_at < fromUnixTimestamp64Milli({to:Int64}) AND (sealed_at IS NULL OR sealed_at >= fromUnixTimestamp64Milli({from:Int64})))`;
 
 /** The same of what the log knows. */
-function livedIn({ worker, openedMs, sealedMs }: StreamFacts, { fromMs, toMs }: Span): boolean {
-  if (worker === GAP_WORKER) return openedMs < toMs + LONGEST_REQUEST_MS && (sealedMs ?? toMs) > fromMs;
-  return worker !== IMPORT_WORKER && openedMs < toMs && (sealedMs ?? toMs) >= fromMs;
-}
+const livedIn = (facts: StreamFacts, span: Span): boolean => facts.worker !== IMPORT_WORKER && hasBegun(facts, span) && !hasEnded(facts, span);
+const hasBegun = ({ worker, openedMs }: StreamFacts, { toMs }: Span): boolean => openedMs < toMs + (worker === GAP_WORKER ? LONGEST_REQUEST_MS : 0);
+const hasEnded = ({ worker, sealedMs }: StreamFacts, { fromMs }: Span): boolean => sealedMs !== null && (worker === GAP_WORKER ? sealedMs <= fromMs : sealedMs < fromMs);
 
 async function streamsOf(store: Pick<Store, 'query'>, known: readonly StreamFacts[], fromMs: number, toMs: number): Promise<StreamFacts[]> {
   const here = new Map<string, StreamFacts>(known.filter((facts) => livedIn(facts, { fromMs, toMs })).map((facts) => [facts.stream, facts]));
