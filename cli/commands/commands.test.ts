@@ -393,7 +393,26 @@ test('a new key alone is on standard output', async () => {
   const out = terminal();
   await newKey('a/b', { url, token: 't', scope: ['traffic'] }, out);
   assert.equal(out.text(), 'tg_secret\n');
-  assert.deepEqual(JSON.parse(asked.at(-1)?.body ?? ''), { scopes: ['traffic'] });
+  assert.deepEqual(JSON.parse(asked.find(({ method, url: { pathname } }) => method === 'POST' && pathname.endsWith('/keys'))?.body ?? ''), { scopes: ['traffic'] });
+});
+
+test('a key made after a rejected reload, and one of an app that only the rejected file has, say that the older configuration is in force, and why', async (t) => {
+  const notes: string[] = [];
+  t.mock.method(console, 'error', (text: string) => { notes.push(text); });
+  const errors = [{ code: 'config_value', file: 'tidegate.yaml', line: 3, column: 5, path: 'workers', message: 'must be >= 1' }, { code: 'config_value', file: 'tidegate.yaml', line: 4, column: 5, path: 'apps', message: 'must be array' }];
+  const statusWith = (result: string): void => { answers.set('/v1/status', [200, { config: { version: 'aaaaaaaaaaaa', last_reload: { at: '2026-11-21T10:00:00.000Z', result, errors } } }]); };
+  answers.set('/v1/apps/acme/keys', [201, { app: 'acme', id: 'k-1', key: 'tg_secret', scopes: ['traffic'] }]);
+  answers.set('/v1/apps/later/keys', [404, { code: 'not_found', detail: 'There is no app later.' }]);
+  const made = (app: string): Promise<void> => newKey(app, { url, token: 't', scope: ['traffic'] }, terminal());
+  const still = /the configuration in force is still aaaaaaaaaaaa, because the reload at 2026-11-21T10:00:00Z was rejected: tidegate\.yaml:3:5: .*must be >= 1.* \(and 1 more\)\. tidegate status shows all errors\.$/;
+  statusWith('rejected');
+  await made('acme');
+  assert.match(notes.at(-1) ?? '', still);
+  await assert.rejects(made('later'), (error: Error & { readonly code?: string }) => error.code === 'not_found' && error.message.startsWith('There is no app later.\n') && still.test(error.message));
+  statusWith('applied');
+  await made('acme');
+  assert.doesNotMatch(notes.at(-1) ?? '', /in force/);
+  await assert.rejects(made('later'), (error: Error) => error.message === 'There is no app later.');
 });
 
 test('a new token alone is on standard output; beside it, the line that takes it into the configuration', async (t) => {

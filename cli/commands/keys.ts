@@ -1,7 +1,9 @@
 import { InvalidArgumentError, type Command } from 'commander';
-import type { NewKey } from '../../gateway/control/control-deps.js';
+import { TidegateError } from '../../errors/tidegate-error.js';
+import { formatProblem } from '../../gateway/config/config-problem.js';
+import type { NewKey, NodeStatus } from '../../gateway/control/control-deps.js';
 import { ControlClient, findControl, withControlOptions, type ControlOptions } from '../control-client.js';
-import { standardOutput, type Terminal } from '../render/terminal.js';
+import { printable, standardOutput, type Terminal } from '../render/terminal.js';
 
 const SCOPES = ['traffic', 'reports'];
 interface NewOptions extends ControlOptions { readonly scope: readonly string[] }
@@ -18,9 +20,33 @@ export function register(program: Command): void {
 /** The key alone goes to standard output, so that a script can take it from there. */
 export async function newKey(app: string, options: NewOptions, terminal: Terminal): Promise<void> {
   const client = new ControlClient(findControl(options));
-  const made = await client.post<NewKey>(`/v1/apps/${encodeURIComponent(app)}/keys`, 'application/json', JSON.stringify({ scopes: options.scope }));
+  let made: NewKey;
+  try {
+    made = await client.post<NewKey>(`/v1/apps/${encodeURIComponent(app)}/keys`, 'application/json', JSON.stringify({ scopes: options.scope }));
+  } catch (error) {
+    // the app may be in the file that was rejected
+    if (!(error instanceof TidegateError) || error.code !== 'not_found') throw error;
+    const note = await rejectedNote(client);
+    throw note === '' ? error : new TidegateError(error.code, `${error.message}\n${note}`, { cause: error });
+  }
   terminal.write(`${made.key}\n`);
   console.error(`Key ${made.id} of ${made.app} (${made.scopes.join(', ')}). It is not kept and not shown again.`);
+  const note = await rejectedNote(client);
+  if (note !== '') console.error(`Note: ${note}`);
+}
+
+/** '': what is in force is the file, or the node does not say. */
+async function rejectedNote(client: ControlClient): Promise<string> {
+  try {
+    const { config: { version, last_reload: reload } } = await client.get<NodeStatus>('/v1/status');
+    if (reload?.result !== 'rejected') return '';
+    const [first, ...others] = reload.errors;
+    const why = first === undefined ? '' : `: ${printable(formatProblem(first))}${others.length === 0 ? '' : ` (and ${others.length} more)`}`;
+    return `the configuration in force is still ${version}, because the reload at ${reload.at.slice(0, 19)}Z was rejected${why}. tidegate status shows all errors.`;
+  } catch (error) {
+    if (error instanceof TidegateError) return '';
+    throw error;
+  }
 }
 
 export async function revokeKey(app: string, id: string, options: ControlOptions): Promise<void> {

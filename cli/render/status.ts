@@ -1,5 +1,5 @@
 import type { BillingStatus, CollectorFault, CollectorStatus, NodeStatus, ShapeStatus, SharingStatus, ShippingStatus, StoreStatus } from '../../gateway/control/control-deps.js';
-import type { RestartStatus } from '../../gateway/control/restart-status.js';
+import { restartProgress, type RestartStatus } from '../../gateway/control/restart-status.js';
 import { formatProblem } from '../../gateway/config/config-problem.js';
 import { binaryBytes, bytes, count } from './figures.js';
 import { renderLive, type LiveAnswer } from './live.js';
@@ -40,10 +40,10 @@ function head(terminal: Terminal, { node, version, started_at: started, ready, r
 }
 
 /** One that is done shows in the processes' ages alone. */
-function restartText(terminal: Terminal, { state, started_at: started, step, replaced, fault }: RestartStatus): string {
-  const since = `since ${started.slice(0, 19)}Z, replaced: ${replaced.join(', ') || 'nothing yet'}`;
-  if (state === 'running') return line('restart', styled(terminal, 'yellow', printable(`${step ?? 'begins'}; ${since}`)));
-  return fault === null ? '' : line('restart', styled(terminal, 'red', printable(`given up: ${fault.detail} (${fault.code}); ${since}`)));
+function restartText(terminal: Terminal, { fault, ...restart }: RestartStatus): string {
+  const progress = restartProgress(restart);
+  if (restart.state === 'running') return line('restart', styled(terminal, 'yellow', printable(progress)));
+  return fault === null ? '' : line('restart', styled(terminal, 'red', printable(`given up: ${fault.detail} (${fault.code}); ${progress}`)));
 }
 
 const PART_TEXTS = { whole: 'gateway and collector', gateway: 'gateway alone', collector: 'collector alone' } as const;

@@ -145,6 +145,8 @@ for (const origin of ['control', 'reports'] as const) {
 test('at the apps\' listener a control token is told what any wrong text is told, whatever its role', async () => {
   const wrong = await ask('reports', 'wrong', ENDPOINTS.trafficReport);
   assert.doesNotMatch(JSON.stringify(wrong.body), /control|operator|role/);
+  assert.match(String(wrong.body['detail']), /^Send an API key of the app .* in Authorization: Bearer\.$/);
+  assert.match(String((await ask('control', 'wrong', ENDPOINTS.status)).body['detail']), /^Send the control token, .* in Authorization: Bearer\.$/);
   for (const who of ['billing', 'read_only', 'operator'] as const) {
     const { status, body, headers } = await ask('reports', who, ENDPOINTS.trafficReport);
     assert.deepEqual([status, body], [401, wrong.body]);

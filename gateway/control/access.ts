@@ -64,8 +64,8 @@ function digest(text: string): Buffer {
 }
 
 const SHOW: Readonly<Record<Origin, string>> = {
-  control: 'Authorization: Bearer with the control token, or with an app\'s own credential for its reports.',
-  reports: 'Authorization: Bearer with an API key of the app that has the scope reports, or its JWT.',
+  control: 'Send the control token, or an app\'s own credential for its reports, in Authorization: Bearer.',
+  reports: 'Send an API key of the app that has the scope reports, or its JWT, in Authorization: Bearer.',
 };
 
 const REFUSED: Readonly<Record<Principal['kind'], string>> = {

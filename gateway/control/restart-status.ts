@@ -16,3 +16,8 @@ export interface RestartStatus {
   /** Why it failed. */
   readonly fault: { readonly code: ErrorCode; readonly detail: string } | null;
 }
+
+/** How far one under way is, in words: its step, since when, and what is done. */
+export function restartProgress({ started_at: started, step, replaced }: Pick<RestartStatus, 'started_at' | 'step' | 'replaced'>): string {
+  return `${step === null ? '' : `${step}; `}since ${started.slice(0, 19)}Z, replaced: ${replaced.join(', ') || 'nothing yet'}`;
+}

@@ -26,7 +26,7 @@ export const OUTCOMES = {
   upstream_timeout: outcome(5, 'ecl', 'The upstream did not answer in time.'),
   upstream_broken: outcome(6, 'ecl', 'The upstream\'s response was invalid, or cut off.'),
   malformed_request: outcome(7, '', 'Not valid HTTP, or refused by a limit on its form.'),
-  route_not_found: outcome(8, '', 'No route matched; or only routes of other methods, which is answered 405.'),
+  route_not_found: outcome(8, '', 'No route matched; or only routes of other methods, which is answered 405 `method_not_allowed` and has that as its reason.'),
   ip_denied: outcome(9, '', 'The address is on a deny list, or not on the allow list.'),
   unauthenticated: outcome(10, '', 'No valid credential.'),
   forbidden: outcome(11, '', 'The app may not call the service.'),

@@ -14,7 +14,7 @@ import { workerConfig } from '../config/worker-config.js';
 import type { CollectorStatus, ControlDeps, NodeLive, NodeStatus, QuotaStatus, Readiness } from '../control/control-deps.js';
 import { sumInFlight } from '../control/live.js';
 import { ReportQuota } from '../control/report-quota.js';
-import type { RestartStatus } from '../control/restart-status.js';
+import { restartProgress, type RestartStatus } from '../control/restart-status.js';
 import { createControlServer, createReportsServer } from '../control/server.js';
 import { controlToken } from '../control/token.js';
 import { WrongTokens } from '../control/wrong-tokens.js';
@@ -464,7 +464,7 @@ export class Supervisor {
       live: (app) => this.#live(app),
       reload: () => configuration.reload(),
       restart: () => {
-        if (this.#restart?.state === 'running') throw new TidegateError('restart_running', this.#restart.step ?? 'it has begun');
+        if (this.#restart?.state === 'running') throw new TidegateError('restart_running', `a restart is running: ${restartProgress(this.#restart)}`);
         this.#options.onRestart();
         return (this.#restart?.number ?? 0) + 1;
       },
