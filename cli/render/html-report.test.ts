@@ -42,6 +42,12 @@ test('a page says what it lacks, and what it is compared with', () => {
   assert.match(page, /<dd>3,000<small>before 1,500 \(\+100 %\)<\/small>/);
   const none = renderHtml(view({ total: answer('total', []), series: answer('hour', []), table: answer('total', []) }));
   assert.match(none, /<dt>requests<\/dt><dd>0</);
+  assert.match(page, /as of 2026-11-21 15:37, compared with 2026-11-19 00:00 to 2026-11-20 00:00<\/p>/);
+  const unrecorded = { recorded: false as const, recorded_from: '2026-11-22T08:30:00Z' };
+  const before = renderHtml(view({ total: answer('total', [], unrecorded), series: answer('hour', []), table: answer('total', []) }));
+  assert.match(before, /<p class="warn">not recorded: the record begins 2026-11-22 08:30<\/p>\n<\/body>/);
+  assert.doesNotMatch(before, /<dt>|<svg/);
+  assert.match(renderHtml(view({ total: answer('total', [row(3000)], unrecorded) })), /not recorded: [^]*<dt>requests<\/dt><dd>3,000</, 'lines of an imported log');
 });
 
 test('a page asks no host for anything, and what others named is text in it', () => {

@@ -3,9 +3,9 @@
  * name goes through `text()`, everywhere.
  */
 import { bucketBounds, formatInstant } from '../../collector/reports/calendar.js';
-import { bytes, change, count, milliseconds, minuteOf, share } from './figures.js';
+import { bytes, change, count, milliseconds, minuteOf, periodOf, share } from './figures.js';
 import { printable } from './terminal.js';
-import { groupText, NO_PATHS, NOTHING, type TrafficAnswer, type TrafficAnswerRow, type TrafficView, unrecordedText } from './traffic.js';
+import { groupText, isUnrecorded, NO_PATHS, NOTHING, type TrafficAnswer, type TrafficAnswerRow, type TrafficView, unrecordedText } from './traffic.js';
 
 const WIDTH = 960;
 const HEIGHT = 200;
@@ -43,9 +43,9 @@ ${STYLE}
 </head>
 <body>
 <h1>${text(title)}</h1>
-<p class="dim">${text(`${minuteOf(total.from)} to ${minuteOf(total.to)} ${total.time_zone}, as of ${minuteOf(total.as_of)}`)}</p>
-${warnings(total)}${figures(total, sum)}
-${overTime(series)}${latency(sum)}${groups(view)}</body>
+<p class="dim">${text(`${minuteOf(total.from)} to ${minuteOf(total.to)} ${total.time_zone}, as of ${minuteOf(total.as_of)}`)}${total.previous === undefined ? '' : text(`, compared with ${periodOf(total.previous.from, total.previous.to)}`)}</p>
+${warnings(total)}${isUnrecorded(total) ? '' : `${figures(total, sum)}
+${overTime(series)}${latency(sum)}${groups(view)}`}</body>
 </html>
 `;
 }

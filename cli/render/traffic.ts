@@ -61,8 +61,7 @@ export const NO_PATHS = 'no path of this range is recorded: a service records th
 export const NOTHING: TrafficAnswerRow = { time: '', requests: 0, errors: 0, refused: 0, bytes_in: 0, bytes_out: 0, duration_ms: { avg: null, p50: null, p90: null, p95: null, p99: null } };
 
 export function renderTraffic(terminal: Terminal, view: TrafficView): string {
-  // imported lines may be there all the same
-  if (view.total.recorded === false && view.total.rows.length === 0) return heading(terminal, view);
+  if (isUnrecorded(view.total)) return heading(terminal, view);
   const sum = view.total.rows[0] ?? NOTHING;
   return [
     heading(terminal, view),
@@ -87,6 +86,9 @@ function heading(terminal: Terminal, { subject, total }: TrafficView): string {
   }
   return lines.map((line) => `${line}\n`).join('');
 }
+
+/** Nothing to show; imported lines may be there all the same. */
+export const isUnrecorded = ({ recorded, rows }: TrafficAnswer): boolean => recorded === false && rows.length === 0;
 
 /** '': there is a record of the whole range, as far as it has gone. */
 export function unrecordedText({ recorded, recorded_from: since }: Pick<TrafficAnswer, 'recorded' | 'recorded_from'>): string {

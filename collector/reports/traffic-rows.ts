@@ -4,6 +4,7 @@ import { bucketBounds, offsetMs, type Interval } from './calendar.js';
 import type { Position } from './cursor.js';
 import { MAX_ROWS, type Asker, type ReportStore, type Row } from './report-store.js';
 import { gapRow, groupsStatement, keyNames, statement, statementParams, type Source, type TopGroups } from './traffic-statement.js';
+import { endOfStep } from './time-text.js';
 import type { TrafficQuery } from './traffic-query.js';
 
 /** One question to the store, as rows are asked for. */
@@ -111,13 +112,29 @@ export interface PeriodBefore {
   readonly bounds: readonly number[];
 }
 
+/** Longer ones are told from whole days by nobody. */
+const MAX_DAYS_MS = 400 * 86_400_000;
+
+/** Of a period before one that goes on beyond the quarter of an hour under way: up to the same time, by the clock on the wall and to the end of its minute (of a long one, of its quarter of an hour: minutes are not kept as long). */
+function soFar(before: Pick<PeriodBefore, 'fromMs' | 'toMs'>, { fromMs, toMs, timeZone }: TrafficQuery, asOfMs: number): PeriodBefore {
+  const cutMs = endOfStep(toMs - fromMs > 2 * 86_400_000 ? '' : 'm', asOfMs);
+  const isUnderWay = cutMs > fromMs && endOfStep('', asOfMs) < toMs;
+  const onWallMs = before.fromMs + (cutMs - fromMs) + offsetMs(timeZone, cutMs) - offsetMs(timeZone, fromMs) + offsetMs(timeZone, before.fromMs);
+  const endMs = isUnderWay ? Math.min(before.toMs, onWallMs - offsetMs(timeZone, onWallMs - offsetMs(timeZone, before.fromMs))) : before.toMs;
+  return { fromMs: before.fromMs, toMs: endMs, bounds: [before.fromMs, endMs] };
+}
+
 /**
  * The period before: as many buckets of the calendar earlier, each bound as far into its bucket as the range's own is (and no further than its end, where that
- * bucket is shorter); of `total` the same length. Empty where the part asked for is one that the bucket before does not have: the 30th of February.
+ * bucket is shorter); of `total` as many days, or the same length, and no more of it than has gone by of a range under way. Empty where the part asked for is one that the bucket before does not have: the 30th of February.
  */
-export function periodBefore({ query, bounds }: Pick<Reading, 'query' | 'bounds'>): PeriodBefore {
+export function periodBefore({ query, bounds }: Pick<Reading, 'query' | 'bounds'>, asOfMs: number): PeriodBefore {
   const { fromMs, toMs, interval, timeZone } = query;
-  if (interval === 'total') return { fromMs: fromMs - (toMs - fromMs), toMs: fromMs, bounds: [fromMs - (toMs - fromMs), fromMs] };
+  if (interval === 'total') {
+    const days = toMs - fromMs > MAX_DAYS_MS ? [] : bucketBounds('day', timeZone, fromMs, toMs);
+    const whole = days[0] === fromMs && days.at(-1) === toMs ? periodBefore({ query: { ...query, interval: 'day' }, bounds: days }, asOfMs) : { fromMs: fromMs - (toMs - fromMs), toMs: fromMs };
+    return soFar(whole, query, asOfMs);
+  }
   const count = bounds.length - 1;
   const reach = bucketBounds(interval, timeZone, (bounds[0] as number) - count * LONGEST_MS[interval], bounds[count] as number);
   const first = reach.indexOf(bounds[0] as number);

@@ -75,7 +75,9 @@ test('beside each row stands the same of the period before, whose own report say
     // as far into the last bucket as the range goes
     [{ from: '2026-11-21T00:00:00Z', to: '2026-11-21T10:15:00Z', interval: 'day', group_by: ['app', 'status_class'] }, { from: '2026-11-20T00:00:00Z', to: '2026-11-20T10:15:00Z' }],
     [{ from: '2026-11-20T06:00:00Z', to: '2026-11-21T10:15:00Z', interval: 'total', group_by: ['service'] }, { from: '2026-11-19T01:45:00Z', to: '2026-11-20T06:00:00Z' }],
-    [{ from: '2026-11-20T06:00:05.678Z', to: '2026-11-21T10:15:05.678Z', interval: 'total', group_by: ['app'] }, { from: '2026-11-19T01:45:05.678Z', to: '2026-11-20T06:00:05.678Z' }],
+    [{ from: '2026-11-20T06:00:05.678Z', to: '2026-11-21T10:14:05.678Z', interval: 'total', group_by: ['app'] }, { from: '2026-11-19T01:46:05.678Z', to: '2026-11-20T06:00:05.678Z' }],
+    // of a day under way, as much of the day before as has gone by
+    [{ from: '2026-11-21T00:00:00Z', to: '2026-11-22T00:00:00Z', interval: 'total', group_by: ['app'] }, { from: '2026-11-20T00:00:00Z', to: '2026-11-20T10:08:00Z' }],
     // cut at its start, it follows on the period before: no hole between the two
     [{ from: '2026-11-20T10:15:00Z', to: '2026-11-21T10:15:00Z', interval: 'day', group_by: ['app'] }, { from: '2026-11-19T10:15:00Z', to: '2026-11-20T10:15:00Z' }],
     [{ from: '2026-11-21T08:30:00Z', to: '2026-11-21T09:30:00Z', interval: 'hour' }, { from: '2026-11-21T07:30:00Z', to: '2026-11-21T08:30:00Z' }],
@@ -120,6 +122,9 @@ test('a calendar month and the one before it are compared, however long each is;
   await assert.rejects(previousOf({ from: '2026-03-30T00:00:00-04:00', to: '2026-03-31T00:00:00-04:00', interval: 'month', time_zone: zone }), { code: 'invalid_parameter', parameter: 'compare' });
   // 31 days into March are no days of February
   assert.deepEqual(await previousOf({ from: '2026-03-01T00:00:00-05:00', to: '2026-03-31T00:00:00-04:00', interval: 'month', time_zone: zone }), { from: '2026-02-01T00:00:00-05:00', to: '2026-03-01T00:00:00-05:00' });
+  // whole days under one total, too, and of a week under way what has gone by of it
+  assert.deepEqual(await previousOf({ from: '2026-11-02T00:00:00-05:00', to: '2026-11-03T00:00:00-05:00', interval: 'total', time_zone: zone }), { from: '2026-11-01T00:00:00-04:00', to: '2026-11-02T00:00:00-05:00' });
+  assert.deepEqual(await previousOf({ from: '2026-11-16T00:00:00Z', to: '2026-11-23T00:00:00Z', interval: 'total' }), { from: '2026-11-09T00:00:00Z', to: '2026-11-14T10:15:00Z' });
   await assert.rejects(previousOf({ from: '1971-01-01T00:00:00Z', to: '1971-02-01T00:00:00Z', interval: 'month' }), { code: 'invalid_parameter', parameter: 'compare' });
 });
 

@@ -85,8 +85,10 @@ export interface OpenedReport {
 
 /** @throws range_not_kept, report_too_large, report_busy, and what the store throws */
 export async function openReport(deps: TrafficDeps, asked: TrafficQuery, signal?: AbortSignal): Promise<OpenedReport> {
+  // before the verdict, which then speaks for all up to it, and before the numbers, which hold all up to it
+  const asOfMs = deps.asOfMs();
   const askedBounds = boundsOf(asked);
-  const before = asked.compare ? periodBefore({ query: asked, bounds: askedBounds }) : null;
+  const before = asked.compare ? periodBefore({ query: asked, bounds: askedBounds }, asOfMs) : null;
   if (before !== null && before.fromMs >= before.toMs) throw new InvalidParameterError('compare', 'the period before has no such part: ask for whole months');
   if ((before?.fromMs ?? asked.fromMs) < EARLIEST_MS) throw new InvalidParameterError('compare', 'the period before begins before 1971');
   // both are read from the same
@@ -99,8 +101,6 @@ export async function openReport(deps: TrafficDeps, asked: TrafficQuery, signal?
   const query = kept.clipped ? { ...asked, fromMs: kept.fromMs, toMs: kept.toMs } : asked;
   const bounds = kept.clipped ? boundsOf(query) : askedBounds;
   const fromMs = before?.fromMs ?? query.fromMs;
-  // before the verdict, which then speaks for all up to it, and before the numbers, which hold all up to it
-  const asOfMs = deps.asOfMs();
   const judged = await deps.completeness(fromMs, query.toMs, asker);
   const verdict = toldTo(asker.principal, judged);
   const since = judged.recorded_from ?? null;
