@@ -59,6 +59,7 @@ export const ERROR_CODES = {
   events_not_kept: entry(409, 'Events are kept nowhere but in the store', 'Without Kafka nothing can be read again. Restore the parts from a backup, or close the days with what is left; docs/runbooks/StoredRowsMissing.md has the order.'),
   billing_days_open: entry(409, 'Days of the selection are not closed', 'Wait until they are, or ask for earlier days; tidegate billing days and GET /v1/completeness say why a day is not closed, and billing close --accept-gap closes one with an incomplete record.'),
   collector_unavailable: entry(503, 'The collector does not answer', 'Wait for it to restart; see tidegate status.'),
+  store_part_unreadable: entry(503, 'A part of the store cannot be read', 'Ask again: a damaged part of raw events is set aside, and its days are incomplete from then on. If it goes on, the collector\'s log names table and part: docs/runbooks/StorePartsDetached.md.'),
   config_busy: entry(503, 'Too many configurations are being tried', 'Try again in a moment.'),
   bodies_busy: entry(503, 'Too many large bodies are in progress', 'Wait for Retry-After; send them one at a time.'),
   metrics_busy: entry(503, 'Too many /metrics responses are in progress', 'Wait for Retry-After; read each response to its end before requesting the next.'),

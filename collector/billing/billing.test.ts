@@ -264,6 +264,26 @@ test('a day of which raw events were dropped is no day of nothing: it waits for 
   assert.deepEqual((await at.closed(billing)).map(({ day, complete, received }) => [day, complete, received]), [['2026-11-20', false, 0], ['2026-11-21', true, 0]]);
 });
 
+test('a day that loses rows between its verdict and its count is not closed', { skip }, async () => {
+  await using at = await BillingStore.open('2026-11-20T12:00:00Z');
+  const billing = at.billing({
+    command: (statement, params) => at.store.command(statement, params),
+    // as a report sets a damaged part aside
+    query: async (select, params) => {
+      if (select.includes('t.let_through') && at.gapsMs.size === 0) {
+        at.gapsMs.add(Date.parse('2026-11-20T13:00:00Z'));
+        await at.store.command("ALTER TABLE tidegate.events DETACH PARTITION ID '20261120'");
+      }
+      return at.store.query(select, params);
+    },
+  });
+  at.configure(billing, [app('acme')]);
+  await at.insert(5, 'acme', '2026-11-20T13:00:00Z');
+  at.nowMs = Date.parse('2026-11-21T02:00:00Z');
+  await billing.step();
+  assert.deepEqual([at.gapsMs.size, await at.closed(billing), billing.status().incomplete], [1, [], 1]);
+});
+
 test('configurations that came and went while the store was away are billed each for its time', { skip }, async () => {
   await using at = await BillingStore.open('2026-11-20T12:00:00Z');
   let away = false;

@@ -54,6 +54,9 @@ export interface BillingStatus {
   readonly failing: string | null;
 }
 
+/** `raw`: read before it was judged. */
+type GroupVerdict = Pick<Completeness, 'complete' | 'reasons' | 'streams'> & { readonly raw: RawDays };
+
 /** What another collector noted is seen within this. */
 const LOOK_AGAIN_MS = 300_000;
 /** A record that is not whole may be by now. */
@@ -259,14 +262,13 @@ export class Billing implements ClosedEntries {
   }
 
   /** @returns what was written; less, or nothing, where another collector wrote in between */
-  async #closeGroup(batch: number, { startMs, endMs, due }: DayGroup, { complete, streams }: Pick<Completeness, 'complete' | 'streams'>, reason: string): Promise<readonly BillingEntry[]> {
-    const raw = await RawDays.read(this.#deps.store);
+  async #closeGroup(batch: number, { startMs, endMs, due }: DayGroup, { complete, streams, raw }: GroupVerdict, reason: string): Promise<readonly BillingEntry[]> {
     const proof: BatchProof = { asOfMs: this.#deps.asOfMs(), coverage: createHash('sha256').update(JSON.stringify(streams)).digest('hex') };
     const counts = await dayCounts(this.#deps.store, startMs, endMs);
     const late = await this.#lateEntries(due, raw);
     const written: BillingEntry[] = [];
-    // dropped while it was counted: what was counted is no count
-    if (complete && (await droppedDays(this.#deps.store, startMs, endMs)).length > 0) return written;
+    // dropped, or set aside as damaged, since it was judged: what was counted is no count
+    if (complete && ((await droppedDays(this.#deps.store, startMs, endMs)).length > 0 || (await RawDays.read(this.#deps.store)).lacks(raw, startMs, endMs))) return written;
     let next = batch;
     // an app's entries stay together: those of one batch come all or not at all
     for (const apps of inStatements(due.map((each) => [...late.entries.get(each.app) ?? [], usageEntry(each, counts.get(each.app), complete, reason)]))) {
@@ -303,12 +305,13 @@ export class Billing implements ClosedEntries {
     return { entries, counted };
   }
 
-  async #judge(group: DayGroup): Promise<Pick<Completeness, 'complete' | 'reasons' | 'streams'>> {
+  async #judge(group: DayGroup): Promise<GroupVerdict> {
+    const raw = await RawDays.read(this.#deps.store);
     const judged = await this.#deps.judge(group.startMs, group.endMs);
     // completeness speaks of what was stored, not of what has gone since
     const dropped = await droppedDays(this.#deps.store, group.startMs, group.endMs);
     const gone = dropped.map((day) => `raw events of ${day} (UTC) were dropped before it was closed, as store.keep.events or store.max_bytes says`);
-    const verdict = { ...judged, complete: judged.complete && gone.length === 0, reasons: [...judged.reasons, ...gone] };
+    const verdict = { ...judged, raw, complete: judged.complete && gone.length === 0, reasons: [...judged.reasons, ...gone] };
     if (verdict.complete) return verdict;
     const bounds = boundsOf(group);
     if (!this.#incomplete.has(bounds)) this.#deps.log.warn({ from: iso(group.startMs), to: iso(group.endMs), reasons: verdict.reasons }, 'a billing day is over and its record is not whole: it is not closed');

@@ -43,6 +43,11 @@ export class RawDays {
     for (let at = Math.floor(fromMs / DAY_MS) * DAY_MS; at < toMs; at += DAY_MS) states.push(String(this.#rows.get(at) ?? 0));
     return states.join();
   }
+
+  /** Whether a day of [fromMs, toMs) has fewer rows than it had. */
+  lacks(before: RawDays, fromMs: number, toMs: number): boolean {
+    return [...before.#rows].some(([at, rows]) => at > fromMs - DAY_MS && at < toMs && rows > (this.#rows.get(at) ?? 0));
+  }
 }
 
 /** Days (UTC) of [fromMs, toMs) of which raw events were dropped, as a rule because they were past their time: what is left is no count. @throws what the store throws */

@@ -22,7 +22,7 @@ export interface StoreFindings {
 const MAX_DAYS = 20;
 
 export class StoreWatch {
-  readonly #store: Pick<Store, 'query'>;
+  readonly #store: Pick<Store, 'query' | 'setAsideUnreadable'>;
   readonly #days: Pick<StoredDays, 'missing'>;
   readonly #log: SpoolLog;
   readonly #nowMs: () => number;
@@ -43,13 +43,22 @@ export class StoreWatch {
 
   /** Never throws: it is called again, and nothing waits for it. */
   look(): Promise<void> {
-    this.#looking ??= this.#look().finally(() => { this.#looking = null; });
+    this.#looking ??= this.#setAside().then(() => this.#look()).finally(() => { this.#looking = null; });
     return this.#looking;
   }
 
   /** Waits for what is under way. */
   async stop(): Promise<void> {
     await this.#looking;
+  }
+
+  /** First, so that what it sets aside is found missing at once. */
+  async #setAside(): Promise<void> {
+    try {
+      await this.#store.setAsideUnreadable?.();
+    } catch (error) {
+      this.#log.warn({ err: error }, 'whether merges met a damaged part could not be looked at; it is tried again');
+    }
   }
 
   async #look(): Promise<void> {

@@ -139,7 +139,10 @@ async function makeAndCompare(options: RebuildOptions, day: Day, progress: (rows
     progress(Math.floor(day.rows * number / pieces.length / 2));
     signal.throwIfAborted();
     await between(async () => {
-      if (number === 0) rows = await rowsOf(store, day);
+      if (number === 0) {
+        rows = await rowsOf(store, day);
+        mustNotShrink(day, day.rows, rows);
+      }
       await store.command(rebuiltMinutes(day.id, ...piece));
     });
   }
@@ -160,7 +163,7 @@ async function makeAndCompareAtOnce(options: RebuildOptions, day: Day, before: n
   const { store } = options;
   await store.command('ALTER TABLE tidegate.traffic_minute_rebuilt DROP PARTITION ID {id:String}', { id: day.id });
   const rows = await rowsOf(store, day);
-  if (rows < before) throw new TidegateError('rebuild_not_alone', `raw events of ${dashed(day.id)} were dropped meanwhile, by another collector`);
+  mustNotShrink(day, before, rows);
   const pieces = piecesOf(options, day, rows);
   for (const piece of pieces) await store.command(rebuiltMinutes(day.id, ...piece));
   const found: ComparedPiece[] = [];
@@ -168,6 +171,11 @@ async function makeAndCompareAtOnce(options: RebuildOptions, day: Day, before: n
   // those who store into the same server beside this collector
   if (await rowsOf(store, day) !== rows) throw new TidegateError('rebuild_not_alone', `${dashed(day.id)} was written to while it was read`);
   return { day, rows, differences: differencesOf(options, day, found) };
+}
+
+/** @throws rebuild_not_alone */
+function mustNotShrink(day: Day, before: number, rows: number): void {
+  if (rows < before) throw new TidegateError('rebuild_not_alone', `raw events of ${dashed(day.id)} went meanwhile: another collector dropped them, or a damaged part was set aside`);
 }
 
 type Piece = readonly [fromMs: number, toMs: number];

@@ -10,10 +10,12 @@ import { open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ClickHouseClient, createClient } from '@clickhouse/client';
 import { TidegateError } from '../../errors/tidegate-error.js';
+import type { SpoolLog } from '../../gateway/events/spool-log.js';
 import { insertDayFromFile, insertFromFile, type InsertPlan } from './insert-statement.js';
 import type { QueryParams, Store } from './store.js';
 import { storeError } from './store-error.js';
 import { takeBackUnfinished } from './unfinished-inserts.js';
+import { UnreadableParts } from './unreadable-parts.js';
 
 /** Not a literal in the import, so that the project compiles where the optional dependency is absent. */
 const CHDB: string = 'chdb/connection';
@@ -27,24 +29,27 @@ export class ChdbStore implements Store {
   #lastRead: Promise<unknown> = Promise.resolve();
   /** Where the tables remember the tokens of their inserts; null: not asked for yet. */
   #tokenDirs: readonly string[] | null = null;
+  readonly #unreadable: UnreadableParts | null;
 
-  private constructor(writer: ClickHouseClient, reader: ClickHouseClient) {
+  private constructor(writer: ClickHouseClient, reader: ClickHouseClient, log: SpoolLog | null) {
     this.#writer = writer;
     this.#reader = reader;
+    this.#unreadable = log === null ? null : new UnreadableParts({ command: (statement) => this.#command(statement, {}), query: (select, params) => this.#query(select, params ?? {}) }, log);
   }
 
   /**
    * @param path the store's directory, absolute; made if absent
+   * @param log of the collector, which sets aside parts that cannot be read; null: they stay
    * @throws store_unavailable: chDB is not installed, or cannot open the directory
    */
-  static async open(path: string): Promise<ChdbStore> {
+  static async open(path: string, log: SpoolLog | null = null): Promise<ChdbStore> {
     try {
       // loaded here only, so that a node without chDB can run all that needs no store
       const [{ createClient }, chdb] = await Promise.all([import('@clickhouse/client'), import(CHDB) as Promise<Chdb>]);
       mkdirSync(path, { recursive: true, mode: 0o750 });
       takeBackUnfinished(path);
       const connect = (): ClickHouseClient => createClient({ connection: chdb.createChdbConnection({ path }) });
-      const store = new ChdbStore(connect(), connect());
+      const store = new ChdbStore(connect(), connect(), log);
       await Promise.all([store.command('SELECT 1'), store.query('SELECT 1')]);
       return store;
     } catch (cause) {
@@ -52,26 +57,23 @@ export class ChdbStore implements Store {
     }
   }
 
-  /** They run one after the other. */
   async command(statement: string, params: QueryParams = {}): Promise<void> {
-    const run = this.#lastWrite.then(() => this.#writer.command({ query: statement, query_params: { ...params } }));
-    this.#lastWrite = run.catch(() => undefined);
-    await translated(run, statement);
+    await this.#translated(this.#command(statement, params), statement);
   }
 
   async query<Row>(select: string, params: QueryParams = {}): Promise<Row[]> {
-    const run = this.#lastRead.then(async () => {
-      const result = await this.#reader.query({ query: select, query_params: { ...params }, format: 'JSONEachRow' });
-      return result.json<Row>();
-    });
-    this.#lastRead = run.catch(() => undefined);
-    return translated(run, select);
+    return this.#translated(this.#query<Row>(select, params), select);
+  }
+
+  /** @throws what the store throws */
+  async setAsideUnreadable(): Promise<void> {
+    await this.#unreadable?.look();
   }
 
   /** The engine reads the file itself: bodies that come through the client are taken as text, which mangles RowBinary. */
   async insertRows(plan: InsertPlan, file: string, notAfterMs?: number): Promise<void> {
     await this.command(insertFromFile(plan, file, notAfterMs));
-    await translated(this.#flushTokens(), 'the tokens of inserts, to disk');
+    await this.#translated(this.#flushTokens(), 'the tokens of inserts, to disk');
   }
 
   async insertBeside(plan: InsertPlan, file: string, day: string, token: string): Promise<void> {
@@ -88,17 +90,33 @@ export class ChdbStore implements Store {
     await Promise.all(this.#tokenDirs.map(flushFiles));
   }
 
+  /** They run one after the other. */
+  #command(statement: string, params: QueryParams): Promise<void> {
+    const run = this.#lastWrite.then(async () => { await this.#writer.command({ query: statement, query_params: { ...params } }); });
+    this.#lastWrite = run.catch(() => undefined);
+    return run;
+  }
+
+  #query<Row>(select: string, params: QueryParams): Promise<Row[]> {
+    const run = this.#lastRead.then(async () => {
+      const result = await this.#reader.query({ query: select, query_params: { ...params }, format: 'JSONEachRow' });
+      return result.json<Row>();
+    });
+    this.#lastRead = run.catch(() => undefined);
+    return run;
+  }
+
+  async #translated<T>(run: Promise<T>, statement: string): Promise<T> {
+    try {
+      return await run;
+    } catch (cause) {
+      throw await this.#unreadable?.after(cause) ?? storeError(cause, statement, 'store_failed');
+    }
+  }
+
   async close(): Promise<void> {
     await Promise.all([this.#lastWrite, this.#lastRead]);
     await Promise.all([this.#writer.close(), this.#reader.close()]);
-  }
-}
-
-async function translated<T>(run: Promise<T>, statement: string): Promise<T> {
-  try {
-    return await run;
-  } catch (cause) {
-    throw storeError(cause, statement, 'store_failed');
   }
 }
 

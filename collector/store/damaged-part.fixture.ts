@@ -2,8 +2,10 @@
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
+/** The engine notices them when it starts, and of the last nothing is left. */
 export const PART_DAMAGES = ['count.txt emptied', 'checksums.txt cut', 'data.bin cut', 'columns.txt flipped', 'part removed'] as const;
-export type PartDamage = (typeof PART_DAMAGES)[number];
+/** The last it notices when it reads the part. */
+export type PartDamage = (typeof PART_DAMAGES)[number] | 'data.bin flipped';
 
 /** Of a table only. */
 const COLUMN_OF: Readonly<Record<string, string>> = { events: '`seq_off`', stored_days: '`rows`', traffic_minute: '`status_class`' };
@@ -33,6 +35,14 @@ export function damagePart(path: string, table: string, name: string, damage: Pa
     case 'checksums.txt cut': cut('checksums.txt'); return;
     // a part of few bytes has all its columns in one file, a larger one a file for each
     case 'data.bin cut': cut(existsSync(join(part, 'data.bin')) ? 'data.bin' : 'ordinal.bin'); return;
+    case 'data.bin flipped': {
+      const file = join(part, existsSync(join(part, 'data.bin')) ? 'data.bin' : 'ordinal.bin');
+      const bytes = readFileSync(file);
+      // so many that each column is hit, whichever a statement reads
+      for (let at = 16; at < bytes.length; at += 32) bytes[at] = (bytes[at] ?? 0) ^ 0x15;
+      writeFileSync(file, bytes);
+      return;
+    }
     case 'columns.txt flipped': {
       const text = readFileSync(join(part, 'columns.txt'));
       for (let at = 20; at < 60; at++) text[at] = (text[at] ?? 0) ^ 0x15;

@@ -50,7 +50,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
   const { dataDir, clickhouse, log } = options;
   const migrations = loadMigrations();
   const cluster = clickhouse?.cluster ?? null;
-  const store = clickhouse === null ? await ChdbStore.open(join(dataDir, 'store')) : new ClickHouseStore(clickhouse, log);
+  const store = clickhouse === null ? await ChdbStore.open(join(dataDir, 'store'), log) : new ClickHouseStore(clickhouse, log);
   try {
     const { mayMigrate } = store instanceof ClickHouseStore ? await checkServer(store, log) : { mayMigrate: true };
     if (!mayMigrate) await otherwiseMigrated(store, options);

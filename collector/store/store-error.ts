@@ -22,25 +22,25 @@ const NEVER_REACHED: ReadonlySet<string> = new Set(['ECONNREFUSED', 'ENOTFOUND',
 export type FailureKind = 'answered' | 'unreached' | 'broken';
 
 export function failureKind(error: unknown): FailureKind {
-  const code = codeOf(error);
+  const code = engineCode(error);
   if (/^\d+$/.test(code)) return 'answered';
   return NEVER_REACHED.has(code) || isCertificateFault(code) ? 'unreached' : 'broken';
 }
 
 /** The engine answered, but another host of the cluster may say yes. */
 export function isOfThisHost(error: unknown): boolean {
-  return OF_THIS_HOST.has(codeOf(error));
+  return OF_THIS_HOST.has(engineCode(error));
 }
 
 /** @param otherwise the code where the error itself does not tell */
 export function storeError(cause: unknown, statement: string, otherwise: ErrorCode): TidegateError {
   if (cause instanceof TidegateError) return cause;
   const first = statement.trimStart().slice(0, 60).replaceAll(/\s+/g, ' ');
-  return new TidegateError(CLICKHOUSE_CODES[codeOf(cause)] ?? otherwise, `${first}…: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+  return new TidegateError(CLICKHOUSE_CODES[engineCode(cause)] ?? otherwise, `${first}…: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
 }
 
 /** ClickHouse's number, or Node's name of what went wrong on the way; '' if it has neither. */
-function codeOf(error: unknown): string {
+export function engineCode(error: unknown): string {
   for (let at = error; at instanceof Error; at = at.cause) {
     const { code } = at as { readonly code?: unknown };
     if (typeof code === 'string' || typeof code === 'number') return String(code);

@@ -11,7 +11,7 @@ import type { InsertPlan } from './insert-statement.js';
 export type QueryParams = Readonly<Record<string, string | number | boolean | readonly string[] | readonly number[]>>;
 
 /**
- * What each method throws, as codes: `store_failed` the engine said no; `store_access` it does not let this user; `store_unavailable` it could not be
+ * What each method throws, as codes: `store_failed` the engine said no; `store_part_unreadable` (chDB) it met a damaged part, which is seen to: ask again; `store_access` it does not let this user; `store_unavailable` it could not be
  * reached, and did nothing. Over HTTP also `store_unknown`: nobody knows whether it was done, so the same is to be asked again. Who asks again, and
  * when, is the caller's business: no method here repeats what changes something.
  */
@@ -38,6 +38,9 @@ export interface Store {
    * @param file absolute path @param day partition, such as 20261121 @param token of this insert, in place of the plan's
    */
   insertBeside(plan: InsertPlan, file: string, day: string, token: string): Promise<void>;
+
+  /** Parts of raw events that background merges could not read are set aside (unreadable-parts.ts). Absent: a server's parts are its operator's. */
+  setAsideUnreadable?(): Promise<void>;
 
   /** Waits for what is running, then lets the store go. */
   close(): Promise<void>;
