@@ -151,4 +151,18 @@ test('what was stored before the record began is judged by whole lives of stream
     assert.match(warnings[0] ?? '', /^2026-11-23 \(UTC\) could not be compared/);
     assert.deepEqual(await watched.missing(), new Map(), 'the day that lacked rows is dropped; of a life that reaches into it nothing can be said');
   });
+
+  await t.test('alive when the record began: the days after that are judged by the record, alone and in a range', async () => {
+    const recordedFrom = DAY + 30 * DAY_MS;
+    const days = [-2, -1, 0, 1].map((day) => ({ fromMs: recordedFrom + day * DAY_MS, toMs: recordedFrom + (day + 1) * DAY_MS }));
+    const { plan, file } = stageRange(folder, '00000000000000dd', 0, 400, (seq) => recordedFrom + (Math.floor(seq / 100) - 2) * DAY_MS + seq);
+    await store.insertRows(plan, file);
+    await store.command("ALTER TABLE tidegate.stored_days DELETE WHERE stream = 0xdd AND day < '2026-12-22' SETTINGS mutations_sync = 1");
+    await store.command('ALTER TABLE tidegate.record_starts DELETE WHERE 1 SETTINGS mutations_sync = 1');
+    await store.command(`INSERT INTO tidegate.record_starts (record, since) SELECT 'stored_days', fromUnixTimestamp64Milli(${recordedFrom - DAY_MS - 3_600_000}, 'UTC')`);
+    await store.command("ALTER TABLE tidegate.events DROP PARTITION ID '20261221'");
+    const alone = await Promise.all(days.map((day) => new StoredDays(store).compare(day.fromMs, day.toMs)));
+    assert.deepEqual(alone.map(({ reasons }) => reasons.length), [1, 1, 0, 0]);
+    assert.deepEqual(await new StoredDays(store).compareEach(days), alone);
+  });
 });

@@ -96,7 +96,7 @@ export class StoredDays {
       const keptDays = new Set(kept.map(dashed));
       const own = faults.filter(({ day }) => keptDays.has(day));
       const ownOlderToMs = Math.min(span.toMs, recordedFromMs);
-      const ownLives = lives.filter(({ firstMs, lastMs }) => firstMs < ownOlderToMs && lastMs >= span.fromMs);
+      const ownLives = span.fromMs >= ownOlderToMs ? [] : lives.filter(({ firstMs, lastMs }) => firstMs < ownOlderToMs && lastMs >= span.fromMs);
       // a report says so; a bill is not closed by what nobody has counted
       const uncounted = [
         ...('why' in found ? [{ why: found.why, days: kept }] : []),
