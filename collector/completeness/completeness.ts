@@ -270,7 +270,7 @@ const hasBegun = ({ worker, openedMs }: StreamFacts, { toMs }: Span): boolean =>
 const hasEnded = ({ worker, sealedMs }: StreamFacts, { fromMs }: Span): boolean => sealedMs !== null && (worker === GAP_WORKER ? sealedMs <= fromMs : sealedMs < fromMs);
 
 async function streamsOf(store: Pick<Store, 'query'>, known: readonly StreamFacts[], fromMs: number, toMs: number): Promise<StreamFacts[]> {
-  const here = new Map<string, StreamFacts>(known.filter((facts) => livedIn(facts, { fromMs, toMs })).map((facts) => [facts.stream, facts]));
+  const ofLog = new Map<string, StreamFacts>(known.map((facts) => [facts.stream, facts]));
   const bounds = { from: fromMs, to: toMs };
   const rows = await store.query<{ stream: string; node: string; worker: number; opened: number; sealed: number | null; last_seq: number; proven: boolean }>(
     `SELECT leftPad(lower(hex(stream)), 16, '0') AS stream, node, worker, toUnixTimestamp64Milli(opened_at) AS opened,
@@ -285,12 +285,13 @@ async function streamsOf(store: Pick<Store, 'query'>, known: readonly StreamFact
      WHERE drops.stream IN (SELECT streams.stream FROM tidegate.streams AS streams FINAL WHERE ${LIVED_IN_IT})
      ${REPORT_SETTINGS}`, bounds);
   const dropsOf = byStream(drops);
-  const stored = rows.map((row): StreamFacts => here.get(row.stream) ?? {
+  const stored = rows.map((row): StreamFacts => ofLog.get(row.stream) ?? {
     stream: row.stream, node: row.node, instance: '', worker: row.worker, openedMs: row.opened, sealedMs: row.sealed, lastSeq: row.last_seq, proven: row.proven, live: null,
     drops: (dropsOf.get(row.stream) ?? []).map(({ app, count, first, last }) => ({ app, count, firstMs: first, lastMs: last })),
   });
   const noted = new Set(stored.map(({ stream }) => stream));
-  return [...stored, ...[...here.values()].filter(({ stream }) => !noted.has(stream))];
+  // by what the log knows, which may be more than the note that was found: the stream may have been over by then
+  return [...stored, ...[...ofLog.values()].filter(({ stream }) => !noted.has(stream))].filter((facts) => livedIn(facts, { fromMs, toMs }));
 }
 
 /** Of each stream, in order. @throws store_failed */
