@@ -123,7 +123,7 @@ test('completeness: the days that are not whole, with their reasons and an exit 
     return [await completeness({ url, token: 't', ...options }, out, NOW), out.text()];
   };
   const told = '2026-11-19  incomplete: 3 events of stream x were dropped\n            stream y is .[2J silent\n            c\n            d\n            e\n            and 1 more: --json\n';
-  const sums = '1 of 5 days from 2026-11-17 to 2026-11-21 are incomplete (UTC, as of 2026-11-21 10:07Z)\n1 of them is not recorded: the record begins 2026-11-18 09:00Z\n1 could not be compared with what was stored: --json says why\n';
+  const sums = '5 days from 2026-11-17 to 2026-11-21: 3 complete, 1 incomplete, 1 not recorded (UTC, as of 2026-11-21 10:07Z)\nthe record begins 2026-11-18 09:00Z\n';
   assert.deepEqual(await shown({}), [2, told + sums]);
   assert.deepEqual(Object.fromEntries(asked.at(-1)?.url.searchParams ?? []), { from: '2026-10-22T10:15:00.000Z' });
   assert.deepEqual(await shown({ all: true, from: 'monday', to: 'today', timeZone: 'Asia/Kolkata', key: 'own-key' }), [2, `2026-11-17  not recorded\n2026-11-18  complete\n${told}2026-11-20  complete\n2026-11-21  complete so far\n${sums}`]);
@@ -132,8 +132,20 @@ test('completeness: the days that are not whole, with their reasons and an exit 
   answers.set('/v1/completeness', [200, { ...range, complete: true, days: [day('2026-11-20'), day('2026-11-21')] }]);
   assert.deepEqual(await shown({ from: '1d' }), [0, 'all 2 days from 2026-11-20 to 2026-11-21 are complete (UTC, as of 2026-11-21 10:07Z)\n']);
   answers.set('/v1/completeness', [200, { ...wrong, reasons: ['a'], as_of: range.as_of, time_zone: 'UTC', streams: [] }]);
-  assert.deepEqual(await shown({ day: '2026-11-19' }), [2, '2026-11-19  incomplete: a\n2026-11-19 is incomplete (UTC, as of 2026-11-21 10:07Z)\n1 could not be compared with what was stored: --json says why\n']);
+  assert.deepEqual(await shown({ day: '2026-11-19' }), [2, '2026-11-19  incomplete: a\n2026-11-19 is incomplete (UTC, as of 2026-11-21 10:07Z)\n']);
   assert.deepEqual(Object.fromEntries(asked.at(-1)?.url.searchParams ?? []), { day: '2026-11-19' });
+  // what nobody could compare, and what is not recorded, proves nothing: no bill follows `completeness &&`
+  const uncompared = day('2026-11-18', { not_compared: ['2026-11-18'] });
+  const [unrecorded, ahead] = [day('2026-11-17', { recorded: false }), day('2026-12-01', { recorded: false })];
+  for (const [days, code, text] of [
+    [[unrecorded, day('2026-11-18')], 0, '2 days from 2026-11-17 to 2026-11-18: 1 complete, 1 not recorded (UTC, as of 2026-11-21 10:07Z)\nthe record begins 2026-11-18 09:00Z\n'],
+    [[uncompared, day('2026-11-19')], 2, '2026-11-18  not compared\n2 days from 2026-11-18 to 2026-11-19: 1 complete, 1 not compared (UTC, as of 2026-11-21 10:07Z)\nnot compared with what was stored: --json says why\n'],
+    [[ahead, day('2026-12-02', { recorded: false })], 2, 'all 2 days from 2026-12-01 to 2026-12-02 are not recorded (UTC, as of 2026-11-21 10:07Z)\n'],
+    [[ahead], 2, '2026-12-01 is not recorded (UTC, as of 2026-11-21 10:07Z)\n'],
+  ] as const) {
+    answers.set('/v1/completeness', [200, { ...range, complete: true, days }]);
+    assert.deepEqual(await shown({ from: '1d' }), [code, text]);
+  }
   await assert.rejects(shown({ from: '1d', day: 'today' }), { code: 'invalid_parameter' });
 });
 

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { clientOf, withKeyOption, type KeyOptions } from '../control-client.js';
-import { renderCompleteness, type CompletenessDay, type CompletenessRange } from '../render/completeness.js';
+import { isProven, renderCompleteness, type CompletenessDay, type CompletenessRange } from '../render/completeness.js';
 import { standardOutput, type Terminal } from '../render/terminal.js';
 import { timeQuery, withTimeOptions, type TimeOptions } from './time-options.js';
 
@@ -14,7 +14,7 @@ interface CompletenessOptions extends KeyOptions, TimeOptions {
 type OneDay = Omit<CompletenessRange, 'days'> & CompletenessDay;
 
 export function register(program: Command): void {
-  const command = withKeyOption(program.command('completeness').description('which days\' records are not whole, and why. Exit code 2: some are not'));
+  const command = withKeyOption(program.command('completeness').description('which days\' records are not whole, and why. Exit code 0: every recorded day is complete and compared, and there is one; 2: not so'));
   withTimeOptions(command, { from: 'default: 30d', to: 'default: now' })
     .option('--time-zone <zone>', 'IANA name: whose days (default: the app\'s own, else UTC)')
     .option('--all', 'every day, not only those that are not whole')
@@ -22,12 +22,12 @@ export function register(program: Command): void {
     .action(async (options: CompletenessOptions) => { process.exitCode = await completeness(options, standardOutput()); });
 }
 
-/** @returns the exit code: 0, or 2 where a day's record is not whole */
+/** @returns the exit code: 0, or 2 where a day's record is not whole or could not be compared, or no day is recorded */
 export async function completeness(options: CompletenessOptions, terminal: Terminal, nowMs: number = Date.now()): Promise<number> {
   const client = clientOf(options);
   const asked = { ...timeQuery(options.day === undefined ? { ...options, from: options.from ?? '30d' } : options, nowMs), time_zone: options.timeZone };
   const answer = await client.get<CompletenessRange | OneDay>('/v1/completeness', asked);
   const range = 'days' in answer ? answer : { ...answer, days: [answer] };
   terminal.write(options.json === true ? `${JSON.stringify(answer, null, 2)}\n` : renderCompleteness(terminal, range, options.all === true));
-  return range.complete ? 0 : 2;
+  return isProven(range.days) ? 0 : 2;
 }

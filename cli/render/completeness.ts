@@ -1,4 +1,4 @@
-/** Which days' records are whole: a line a day, with what is wrong. */
+/** Which days' records are whole: a line for each that is not, with what is wrong, and how many there are of each kind. */
 import { count } from './figures.js';
 import { printable, styled, type Terminal } from './terminal.js';
 
@@ -25,24 +25,47 @@ export interface CompletenessRange {
 
 const MOST_REASONS = 5;
 
-/** @param all days whose record is whole, too */
+/** Each day is of one: what is missing from it counts before what nobody could compare, and a day without a record is neither. */
+const KINDS = ['complete', 'incomplete', 'not compared', 'not recorded'] as const;
+
+function kindOf({ complete, recorded, not_compared: notCompared = [] }: CompletenessDay): (typeof KINDS)[number] {
+  if (!complete) return 'incomplete';
+  if (!recorded) return 'not recorded';
+  return notCompared.length > 0 ? 'not compared' : 'complete';
+}
+
+/** Every day of which there is a record is complete and compared with what was stored, and there is one. */
+export function isProven(days: readonly CompletenessDay[]): boolean {
+  const kinds = new Set(days.map(kindOf));
+  return kinds.has('complete') && !kinds.has('incomplete') && !kinds.has('not compared');
+}
+
+/** @param all days that are complete or not recorded, too */
 export function renderCompleteness(terminal: Terminal, { as_of: asOf, time_zone: timeZone, recorded_from: since, days }: CompletenessRange, all: boolean): string {
-  const wrong = days.filter(({ complete }) => !complete);
-  const unrecorded = days.filter(({ complete, recorded }) => complete && !recorded);
-  const uncompared = days.filter(({ not_compared: notCompared = [] }) => notCompared.length > 0);
+  const kinds = KINDS.flatMap((kind) => {
+    const of = days.filter((day) => kindOf(day) === kind).length;
+    return of === 0 ? [] : [{ kind, of }];
+  });
+  const has = (wanted: (typeof KINDS)[number]): boolean => kinds.some(({ kind }) => kind === wanted);
   const [first, last] = [days[0]?.day ?? '', days.at(-1)?.day ?? ''];
-  const ofAll = days.length === 1 ? `${first} is` : `${wrong.length === 0 ? 'all ' : `${count(wrong.length)} of `}${count(days.length)} days from ${first} to ${last} are`;
-  const summary = wrong.length === 0 ? `${ofAll} complete` : `${ofAll} incomplete`;
+  const [only] = kinds.length === 1 ? kinds : [];
+  const summary = days.length === 1 ? `${first} is ${only?.kind ?? ''}`
+    : only !== undefined ? `all ${count(days.length)} days from ${first} to ${last} are ${only.kind}`
+    : `${count(days.length)} days from ${first} to ${last}: ${kinds.map(({ kind, of }) => `${count(of)} ${kind}`).join(', ')}`;
+  const before = since !== undefined && since !== null && days.some((day) => kindOf(day) === 'not recorded' && day.to <= since);
   return [
-    ...(all ? days : wrong).map((day) => dayLines(terminal, day, asOf)),
-    `${styled(terminal, wrong.length === 0 ? 'green' : 'yellow', summary)} (${timeZone}, as of ${asOf.slice(0, 16).replace('T', ' ')}Z)\n`,
-    unrecorded.length === 0 ? '' : `${count(unrecorded.length)} of them ${unrecorded.length === 1 ? 'is' : 'are'} not recorded${since === undefined || since === null ? '' : `: the record begins ${since.slice(0, 16).replace('T', ' ')}Z`}\n`,
-    uncompared.length === 0 ? '' : `${count(uncompared.length)} could not be compared with what was stored: --json says why\n`,
+    ...days.filter((day) => all || ['incomplete', 'not compared'].includes(kindOf(day))).map((day) => dayLines(terminal, day, asOf)),
+    `${styled(terminal, isProven(days) ? 'green' : 'yellow', summary)} (${timeZone}, as of ${asOf.slice(0, 16).replace('T', ' ')}Z)\n`,
+    before ? `the record begins ${since.slice(0, 16).replace('T', ' ')}Z\n` : '',
+    has('not compared') ? 'not compared with what was stored: --json says why\n' : '',
   ].join('');
 }
 
-function dayLines(terminal: Terminal, { day, to, complete, recorded, reasons }: CompletenessDay, asOf: string): string {
-  if (complete) return `${day}  ${!recorded ? styled(terminal, 'dim', 'not recorded') : styled(terminal, 'green', Date.parse(to) > Date.parse(asOf) ? 'complete so far' : 'complete')}\n`;
-  const shown = reasons.slice(0, MOST_REASONS).map((reason, index) => `${index === 0 ? `${day}  ${styled(terminal, 'yellow', 'incomplete:')}` : ' '.repeat(11)} ${printable(reason)}\n`);
+function dayLines(terminal: Terminal, day: CompletenessDay, asOf: string): string {
+  const { to, reasons } = day;
+  const kind = kindOf(day);
+  if (kind === 'complete') return `${day.day}  ${styled(terminal, 'green', Date.parse(to) > Date.parse(asOf) ? 'complete so far' : 'complete')}\n`;
+  if (kind !== 'incomplete') return `${day.day}  ${styled(terminal, kind === 'not recorded' ? 'dim' : 'yellow', kind)}\n`;
+  const shown = reasons.slice(0, MOST_REASONS).map((reason, index) => `${index === 0 ? `${day.day}  ${styled(terminal, 'yellow', 'incomplete:')}` : ' '.repeat(11)} ${printable(reason)}\n`);
   return `${shown.join('')}${reasons.length > MOST_REASONS ? `${' '.repeat(12)}and ${reasons.length - MOST_REASONS} more: --json\n` : ''}`;
 }
