@@ -15,7 +15,8 @@ export const CompletenessParameters = Type.Object({
 export type CompletenessParameters = Static<typeof CompletenessParameters>;
 
 /** Of a range: as long as billing days may be asked of. */
-const MOST_DAYS = 1100;
+const MAX_DAYS = 1100;
+const DAY_MS = 86_400_000;
 
 /** @throws invalid_parameter; as CompletenessAnswers */
 export async function completenessReply(answers: CompletenessAnswers, { day, from, to }: CompletenessParameters, clock: Clock, asker: Asker): Promise<object> {
@@ -46,7 +47,7 @@ async function ofDay(answers: CompletenessAnswers, text: string, clock: Clock, a
   const { complete, reasons, dropped } = toldTo(asker.principal, answer);
   const day = { day: date, time_zone: clock.timeZone, from: iso(fromMs), to: iso(toMs), recorded: isRecorded(answer, { fromMs, toMs }, clock.nowMs) };
   // streams carry names of nodes and all apps' counts
-  return asker.principal.kind === 'app' ? { ...day, as_of: answer.as_of, complete, reasons, dropped } : { ...day, ...answer, dropped };
+  return asker.principal.kind === 'app' ? { ...day, as_of: answer.as_of, recorded_from: answer.recorded_from ?? null, complete, reasons, dropped } : { ...day, ...answer, dropped };
 }
 
 /** Whole days of the zone: each that the range has a part of. @throws invalid_parameter */
@@ -54,9 +55,14 @@ function boundsOf(from: string, to: string | undefined, clock: Clock): readonly 
   const fromMs = parseInstant('from', from, clock);
   const toMs = to === undefined ? Math.max(clock.nowMs, fromMs + 1) : parseInstant('to', to, clock);
   if (fromMs >= toMs) throw new InvalidParameterError('from', 'must be before `to`');
-  const days = (toMs - fromMs) / 86_400_000;
-  if (days > MOST_DAYS) throw new InvalidParameterError('from', `the range has ${Math.ceil(days)} days; at most ${MOST_DAYS}`);
-  return bucketBounds('day', clock.timeZone, dayStart(clock.timeZone, fromMs), toMs);
+  // the one that is further away
+  const tooLong = (days: number): InvalidParameterError => new InvalidParameterError(toMs - clock.nowMs > clock.nowMs - fromMs ? 'to' : 'from', `the range has ${days} days; at most ${MAX_DAYS}`);
+  // a day more than so many times 24 h holds parts of, and the zone's own shifts: the calendar is read for a range near the limit alone
+  const roughly = Math.ceil((toMs - fromMs) / DAY_MS);
+  if (roughly > MAX_DAYS + 2) throw tooLong(roughly);
+  const bounds = bucketBounds('day', clock.timeZone, dayStart(clock.timeZone, fromMs), toMs);
+  if (bounds.length - 1 > MAX_DAYS) throw tooLong(bounds.length - 1);
+  return bounds;
 }
 
 const iso = (ms: number): string => new Date(ms).toISOString();

@@ -196,7 +196,7 @@ test('a day is whose it is, and an app is told nothing of the others', async () 
   assert.deepEqual([all['complete'], all['reasons'], (all['streams'] as unknown[]).length], [false, ['3 events of stream x (node n1, worker 2) were dropped'], 1]);
   const own = await ask('/v1/completeness?day=2026-11-20', 'app:acme', { 'x-tidegate-time-zone': 'Asia/Kolkata' });
   assert.deepEqual(own.body, {
-    day: '2026-11-20', time_zone: 'Asia/Kolkata', from: '2026-11-19T18:30:00.000Z', to: '2026-11-20T18:30:00.000Z', as_of: '2026-11-21T10:07:31.250Z', complete: false, recorded: true, dropped: [{ app: 'acme', count: 1 }],
+    day: '2026-11-20', time_zone: 'Asia/Kolkata', from: '2026-11-19T18:30:00.000Z', to: '2026-11-20T18:30:00.000Z', as_of: '2026-11-21T10:07:31.250Z', recorded_from: RECORDED_FROM, complete: false, recorded: true, dropped: [{ app: 'acme', count: 1 }],
     reasons: ['Something of this time is missing, or not proven to be there; the operator can see what.', '1 events of this app were dropped: its requests were answered, and not recorded.'],
   });
   assert.equal((await ask('/v1/reports/traffic', 'app:acme')).text.includes('n1'), false);
@@ -235,6 +235,20 @@ test('days of a range: a line each, in the order of the calendar, with what is w
     const { status, body } = await ask(`/v1/completeness?${query}`, 'operator');
     assert.deepEqual([status, body['parameter']], [400, parameter], query);
   }
+});
+
+test('a range may have 1,100 days of its zone, however many hours they are, and a longer one is laid to what is far away', async () => {
+  const told = async (query: string): Promise<unknown> => {
+    const { body } = await ask(`/v1/completeness?${query}`, 'operator');
+    return 'days' in body ? (body['days'] as unknown[]).length : [body['parameter'], /the range has \d+ days/.exec(String(body['detail']))?.[0]];
+  };
+  // an hour longer than 1,100 times 24: it begins in summer time and ends in winter time
+  assert.deepEqual(await told('from=2023-10-27&to=2026-10-31&time_zone=Europe/Berlin'), 1100);
+  assert.deepEqual(await told('from=2023-10-27&to=2026-10-31&time_zone=UTC'), 1100);
+  assert.deepEqual(await told('from=2023-10-27&to=2026-11-01&time_zone=Europe/Berlin'), ['from', 'the range has 1101 days']);
+  assert.deepEqual(await told('from=1099d'), 1100, 'with today');
+  assert.deepEqual(await told('from=1100d'), ['from', 'the range has 1101 days']);
+  assert.deepEqual(await told('from=today&to=2099-01-01'), ['to', 'the range has 26339 days']);
 });
 
 test('what an app puts into any parameter of any endpoint shows nothing of another app', async () => {
