@@ -35,6 +35,8 @@ const SPECIAL_NAMES: Readonly<Record<string, number>> = {
   'authorization': FIELD_AUTHORIZATION, 'x-client-request-id': FIELD_CLIENT_REQUEST_ID,
   'x-real-ip': FIELD_OF_PROXY, 'x-original-url': FIELD_OF_PROXY, 'x-rewrite-url': FIELD_OF_PROXY, 'proxy': FIELD_OF_PROXY,
   'true-client-ip': FIELD_OF_PROXY, 'cf-connecting-ip': FIELD_OF_PROXY, 'x-client-ip': FIELD_OF_PROXY, 'fastly-client-ip': FIELD_OF_PROXY, 'x-cluster-client-ip': FIELD_OF_PROXY,
+  'client-ip': FIELD_OF_PROXY, 'cf-connecting-ipv6': FIELD_OF_PROXY, 'fly-client-ip': FIELD_OF_PROXY, 'x-envoy-external-address': FIELD_OF_PROXY, 'x-original-forwarded-for': FIELD_OF_PROXY,
+  'x-azure-clientip': FIELD_OF_PROXY, 'do-connecting-ip': FIELD_OF_PROXY, 'x-proxyuser-ip': FIELD_OF_PROXY,
   'b3': FIELD_B3, 'x-b3-traceid': FIELD_B3, 'x-b3-spanid': FIELD_B3, 'x-b3-parentspanid': FIELD_B3, 'x-b3-sampled': FIELD_B3, 'x-b3-flags': FIELD_B3,
 };
 

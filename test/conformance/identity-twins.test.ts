@@ -40,7 +40,7 @@ test('no twin goes upstream in trailers, nor does what Connection names', async 
   assert.match(sent, /0\r\nX-Kept: yes\r\n\r\n$/);
 });
 
-const OF_PROXIES = ['X-Real-IP', 'True-Client-IP', 'CF-Connecting-IP', 'X-Client-IP', 'Fastly-Client-IP', 'X-Cluster-Client-IP', 'X-Forwarded-Port', 'X-Forwarded-Prefix', 'X-Forwarded-Scheme', 'X-Forwarded-Server', 'X-Forwarded-Client-Cert', 'X-Original-URL', 'X-Rewrite-URL', 'Proxy'];
+const OF_PROXIES = ['X-Real-IP', 'True-Client-IP', 'CF-Connecting-IP', 'X-Client-IP', 'Fastly-Client-IP', 'X-Cluster-Client-IP', 'Client-IP', 'CF-Connecting-IPv6', 'Fly-Client-IP', 'X-Envoy-External-Address', 'X-Original-Forwarded-For', 'X-Azure-ClientIP', 'DO-Connecting-IP', 'X-ProxyUser-Ip', 'X-Forwarded-Port', 'X-Forwarded-Prefix', 'X-Forwarded-Scheme', 'X-Forwarded-Server', 'X-Forwarded-Client-Cert', 'X-Original-URL', 'X-Rewrite-URL', 'Proxy'];
 
 for (const [who, trusted] of [['an untrusted peer', false], ['a trusted proxy', true]] as const) {
   test(`what ${who} says of the client ${trusted ? 'goes on' : 'ends here'}`, async (t) => {
