@@ -104,7 +104,7 @@ export class Collector {
     this.quarantine = new Quarantine(store, eventLog);
     this.billing = new Billing({ store, asOfMs: () => this.asOfMs(), judge: (fromMs, toMs) => this.completeness(fromMs, toMs, true), log: options.log });
     this.#storedDays = new StoredDays(store);
-    this.#watch = new StoreWatch(store, this.#storedDays, options.log);
+    this.#watch = new StoreWatch(store, options.log);
     this.#collectorDir = join(options.dataDir, 'collector');
     this.#log = options.log;
     this.#lock = lock;

@@ -46,7 +46,7 @@ await life.run(async () => {
       const publishing = publisher === null ? null : { ever: publisher.standing.everDone, failing: publisher.standing.failing };
       return {
         stored, gaps, gaps_total: gapsTotal, repeats, quarantined, in_quarantine: inQuarantine, lag_seconds: lagSeconds, caught_up_at: new Date(caughtUpMs).toISOString(), failing, publishing, billing: collector.billing.status(),
-        store: found === null ? null : { looked_at: new Date(found.lookedMs).toISOString(), rows_missing: found.rowsMissing, detached_parts: found.detached },
+        store: found === null ? null : { looked_at: found.lookedMs === null ? null : new Date(found.lookedMs).toISOString(), rows_missing: found.rowsMissing, detached_parts: found.detached },
         counts: { quarantine_bytes: quarantineBytes, inserts },
       };
     },

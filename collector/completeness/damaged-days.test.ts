@@ -67,7 +67,7 @@ test('each kind of damage to a part of events: its day says which stream lacks h
       assert.deepEqual(together.map(({ faults }) => faults.map(({ day }) => day)), [...lost.map((day) => [day]), [], []]);
       for (const [number, { fromMs: from, toMs: to }] of spans.entries()) assert.deepEqual(together[number], await days.compare(from, to, closing));
     }
-    assert.deepEqual([...await days.missing()], lost.map((day) => [day, 300]));
+    assert.deepEqual([...(await days.missing()).rows], lost.map((day) => [day, 300]));
   });
 });
 

@@ -6,12 +6,12 @@ import { ERROR_CODES } from '../../errors/codes.js';
 import { TidegateError } from '../../errors/tidegate-error.js';
 import type { SpoolLog } from '../../gateway/events/spool-log.js';
 import { detachedParts, type DetachedParts } from '../store/detached-parts.js';
-import type { Store } from '../store/store.js';
-import type { StoredDays } from './stored-days.js';
+import type { QueryParams, Store } from '../store/store.js';
+import { StoredDays } from './stored-days.js';
 
 export interface StoreFindings {
-  /** ms since the epoch. */
-  readonly lookedMs: number;
+  /** When all days were compared last, ms since the epoch; null: not since it began, for days before the record could not be counted. */
+  readonly lookedMs: number | null;
   /** Days (UTC) that lack rows that were stored, the oldest first. */
   readonly rowsMissing: readonly { readonly day: string; readonly rows: number }[];
   /** By table; null: the store does not say. */
@@ -23,22 +23,24 @@ const MAX_DAYS = 20;
 
 export class StoreWatch {
   readonly #store: Pick<Store, 'query' | 'setAsideUnreadable'>;
-  readonly #days: Pick<StoredDays, 'missing'>;
+  readonly #days: StoredDays;
   readonly #log: SpoolLog;
   readonly #nowMs: () => number;
   #found: StoreFindings | null = null;
   #failing: string | null = null;
+  #uncounted: string | null = null;
   #unreadable: string | null = null;
   #looking: Promise<void> | null = null;
+  readonly #stopped = new AbortController();
 
-  constructor(store: Pick<Store, 'query'>, days: Pick<StoredDays, 'missing'>, log: SpoolLog, nowMs: () => number = Date.now) {
+  constructor(store: Pick<Store, 'query' | 'setAsideUnreadable'>, log: SpoolLog, nowMs: () => number = Date.now) {
     this.#store = store;
-    this.#days = days;
+    this.#days = new StoredDays({ query: (select, params) => this.#query(select, params) });
     this.#log = log;
     this.#nowMs = nowMs;
   }
 
-  /** Of the last look that succeeded; null: none has yet. */
+  /** Of the last look that compared the days of the record; null: none has yet. */
   get found(): StoreFindings | null { return this.#found; }
 
   /** Never throws: it is called again, and nothing waits for it. */
@@ -47,13 +49,15 @@ export class StoreWatch {
     return this.#looking;
   }
 
-  /** Waits for what is under way. */
+  /** A look that is under way ends at once, whatever the engine is counting for it, and asks nothing more. */
   async stop(): Promise<void> {
+    this.#stopped.abort(new TidegateError('collector_unavailable', 'the collector stops'));
     await this.#looking;
   }
 
   /** First, so that what it sets aside is found missing at once. */
   async #setAside(): Promise<void> {
+    if (this.#stopped.signal.aborted) return;
     try {
       await this.#store.setAsideUnreadable?.();
     } catch (error) {
@@ -61,17 +65,32 @@ export class StoreWatch {
     }
   }
 
+  #query<Row>(select: string, params?: QueryParams): Promise<Row[]> {
+    const { signal } = this.#stopped;
+    return new Promise((resolve, reject) => {
+      const stop = (): void => { reject(signal.reason as TidegateError); };
+      if (signal.aborted) { stop(); return; }
+      signal.addEventListener('abort', stop, { once: true });
+      this.#store.query<Row>(select, params).then(resolve, reject).finally(() => { signal.removeEventListener('abort', stop); });
+    });
+  }
+
   async #look(): Promise<void> {
     try {
       const lookedMs = this.#nowMs();
-      const rowsMissing = [...await this.#days.missing()].map(([day, rows]) => ({ day, rows }));
+      const { rows: byDay, olderUncounted } = await this.#days.missing();
+      const rowsMissing = [...byDay].map(([day, rows]) => ({ day, rows }));
       const detached = await this.#detached();
-      const before = this.#found ?? { rowsMissing: [], detached: [] };
-      this.#found = { lookedMs, rowsMissing, detached };
+      if (this.#stopped.signal.aborted) return;
+      const before = this.#found ?? { lookedMs: null, rowsMissing: [], detached: [] };
+      this.#found = { lookedMs: olderUncounted === null ? lookedMs : before.lookedMs, rowsMissing, detached };
       this.#failing = null;
+      if (olderUncounted !== null && olderUncounted !== this.#uncounted) this.#log.warn({ detail: olderUncounted }, 'days before the record of stored rows could not be compared; it is tried again in ten minutes');
+      this.#uncounted = olderUncounted;
       this.#logRows(before.rowsMissing, rowsMissing);
       if (detached !== null) this.#logDetached(before.detached ?? [], detached);
     } catch (error) {
+      if (this.#stopped.signal.aborted) return;
       const detail = messageOf(error);
       if (detail !== this.#failing) this.#log.warn({ err: error }, 'what the store holds could not be compared with what was stored; it is tried again');
       this.#failing = detail;
@@ -81,10 +100,11 @@ export class StoreWatch {
   /** Null: it cannot be asked, which is logged once for each reason. */
   async #detached(): Promise<readonly DetachedParts[] | null> {
     try {
-      const found = await detachedParts(this.#store);
+      const found = await detachedParts({ query: (select, params) => this.#query(select, params) });
       this.#unreadable = null;
       return found;
     } catch (error) {
+      if (this.#stopped.signal.aborted) return null;
       const code = error instanceof TidegateError ? error.code : 'internal_error';
       if (code !== this.#unreadable) this.#log.warn({ code, detail: messageOf(error), remedy: ERROR_CODES[code].remedy }, 'which parts the store has set aside is not known; nothing else needs it');
       this.#unreadable = code;

@@ -11,7 +11,7 @@ import { loadMigrations, migrate } from '../store/migrate.js';
 import { applyRetention } from '../store/retention.js';
 import type { Store } from '../store/store.js';
 import { BACKENDS, openBackend, stageRange } from '../store/stores.fixture.js';
-import { StoredDays } from './stored-days.js';
+import { StoredDays, type MissingRows } from './stored-days.js';
 
 const skip = requires('chdb');
 const DAY_MS = 86_400_000;
@@ -19,6 +19,8 @@ const DAY = Date.UTC(2026, 10, 22);
 const [FIRST, SECOND] = ['00000000000000aa', '00000000000000bb'];
 const KEEP = { eventsMs: 30 * DAY_MS, minutesMs: 90 * DAY_MS, quarterHoursMs: 1100 * DAY_MS, maxBytes: 1e12 };
 const NONE = { reasons: [], warnings: [], faults: [], notCompared: [] };
+
+const all = (missing: readonly (readonly [day: string, rows: number])[] = []): MissingRows => ({ rows: new Map(missing), olderUncounted: null });
 
 let folder: string;
 
@@ -52,7 +54,7 @@ for (const backend of BACKENDS) test(`${backend}: a stream that one side alone k
     const days = new StoredDays(overburdened(store));
     const uncounted = await days.compare(DAY, DAY + DAY_MS);
     assert.deepEqual(uncounted, { ...NONE, faults: [{ day: '2026-11-22', stream: '', missing: 7, unknown: 0 }], reasons: ['7 rows of streams that were not looked for in time, stored of 2026-11-22 (UTC), are not in the store any more'] });
-    assert.deepEqual(await days.missing(), new Map([['2026-11-22', 7]]));
+    assert.deepEqual(await days.missing(), all([['2026-11-22', 7]]));
     await store.command('ALTER TABLE tidegate.stored_days DELETE WHERE stream = 0x0000000000000c0c SETTINGS mutations_sync = 1');
   });
 
@@ -88,7 +90,7 @@ for (const backend of BACKENDS) test(`${backend}: a stream that one side alone k
     // as when the collector ends between the two
     await store.command(`INSERT INTO tidegate.stored_days (day, stream, rows, requests) SELECT '2026-11-22', 0x0000000000000c0c, 7, 7`);
     for (const closing of [false, true]) assert.deepEqual(await new StoredDays(store).compare(DAY, DAY + DAY_MS, closing), NONE);
-    assert.deepEqual(await new StoredDays(store).missing(), new Map());
+    assert.deepEqual(await new StoredDays(store).missing(), all());
   });
 });
 
@@ -125,11 +127,19 @@ test('what was stored before the record began is judged by whole lives of stream
   });
 
   let eventsRead = 0;
-  const watched = new StoredDays({ query: (select, params) => { if (select.includes('tidegate.events ')) eventsRead++; return store.query(select, params); } });
-  assert.deepEqual(await watched.missing(), new Map());
+  let busy = false;
+  let steadyMs = 0;
+  const watched = new StoredDays({ query: (select, params) => {
+    if (select.includes('tidegate.coverage ')) {
+      eventsRead++;
+      assert.match(select, /max_execution_time = 10\b/, 'nothing that may hold up a report for longer');
+    }
+    return (busy ? overburdened(store) : store).query(select, params);
+  } }, () => steadyMs);
+  assert.deepEqual(await watched.missing(), all());
   const readOnce = eventsRead;
   assert.ok(readOnce > 0);
-  assert.deepEqual([await watched.missing(), eventsRead], [new Map(), readOnce], 'rows are read again only when a day holds others than before');
+  assert.deepEqual([await watched.missing(), eventsRead], [all(), readOnce], 'rows are read again only when a day holds others than before');
 
   await t.test('lost', async () => {
     await store.command("ALTER TABLE tidegate.events DROP PART '20261122_1_1_0'");
@@ -141,7 +151,19 @@ test('what was stored before the record began is judged by whole lives of stream
     // the day before, too: a request may have been admitted an hour before it ended
     const spans = [-2, -1, 0, 2].map((day) => ({ fromMs: fromMs + day * DAY_MS, toMs: toMs + day * DAY_MS }));
     assert.deepEqual((await new StoredDays(store).compareEach(spans)).map((day) => day.reasons), [[], reasons, reasons, []]);
-    for (const days of [watched, watched, new StoredDays(store)]) assert.deepEqual(await days.missing(), new Map([['2026-11-22', 3000]]));
+    // older days that cannot be counted hide nothing of what can, and are left alone for ten minutes
+    await store.command(`INSERT INTO tidegate.stored_days (day, stream, rows, requests) SELECT '2100-01-01', 0x0000000000000c0c, 7, 7`);
+    busy = true;
+    for (const [atMs, reads] of [[0, true], [599_999, false], [600_000, true]] as const) {
+      [steadyMs, eventsRead] = [atMs, 0];
+      const { rows, olderUncounted } = await watched.missing();
+      assert.deepEqual(rows, new Map([['2100-01-01', 7]]));
+      assert.match(olderUncounted ?? '', /^days before \S+ \(UTC\) could not be compared with what was stored \(store_failed\): /);
+      assert.equal(eventsRead > 0, reads);
+    }
+    [busy, steadyMs] = [false, 1_200_000];
+    await store.command('ALTER TABLE tidegate.stored_days DELETE WHERE stream = 0x0000000000000c0c SETTINGS mutations_sync = 1');
+    for (const days of [watched, watched, new StoredDays(store)]) assert.deepEqual(await days.missing(), all([['2026-11-22', 3000]]));
   });
 
   await t.test('dropped in part', async () => {
@@ -149,7 +171,7 @@ test('what was stored before the record began is judged by whole lives of stream
     const { reasons, notCompared, warnings } = await new StoredDays(store).compare(toMs, toMs + DAY_MS);
     assert.deepEqual([reasons, notCompared], [[], ['2026-11-23']]);
     assert.match(warnings[0] ?? '', /^2026-11-23 \(UTC\) could not be compared/);
-    assert.deepEqual(await watched.missing(), new Map(), 'the day that lacked rows is dropped; of a life that reaches into it nothing can be said');
+    assert.deepEqual(await watched.missing(), all(), 'the day that lacked rows is dropped; of a life that reaches into it nothing can be said');
   });
 
   await t.test('alive when the record began: the days after that are judged by the record, alone and in a range', async () => {
@@ -161,8 +183,20 @@ test('what was stored before the record began is judged by whole lives of stream
     await store.command('ALTER TABLE tidegate.record_starts DELETE WHERE 1 SETTINGS mutations_sync = 1');
     await store.command(`INSERT INTO tidegate.record_starts (record, since) SELECT 'stored_days', fromUnixTimestamp64Milli(${recordedFrom - DAY_MS - 3_600_000}, 'UTC')`);
     await store.command("ALTER TABLE tidegate.events DROP PARTITION ID '20261221'");
-    const alone = await Promise.all(days.map((day) => new StoredDays(store).compare(day.fromMs, day.toMs)));
+    const alone = await Promise.all(days.map((day) => new StoredDays(store).compare(day.fromMs, day.toMs, true)));
     assert.deepEqual(alone.map(({ reasons }) => reasons.length), [1, 1, 0, 0]);
-    assert.deepEqual(await new StoredDays(store).compareEach(days), alone);
+    assert.deepEqual(await new StoredDays(store).compareEach(days, true), alone);
+  });
+
+  await t.test('past its time with no part left to drop: it is noted as dropped, and told no longer', async () => {
+    const lostDays = new StoredDays(store);
+    assert.deepEqual(await lostDays.missing(), all([['2026-12-21', 100]]));
+    const gone = async (): Promise<unknown> => (await store.query<{ d: string }>("SELECT toString(day) AS d FROM tidegate.dropped_days FINAL WHERE day > '2026-12-01' ORDER BY d")).map(({ d }) => d);
+    await applyRetention(store, KEEP, Date.UTC(2027, 0, 20), silentLog);
+    assert.deepEqual(await gone(), ['2026-12-20']);
+    await store.command("ALTER TABLE tidegate.dropped_days DELETE WHERE day = '2026-12-20' SETTINGS mutations_sync = 1");
+    assert.deepEqual(await lostDays.missing(), all([['2026-12-21', 200]]), 'as when both parts were lost');
+    await applyRetention(store, KEEP, Date.UTC(2027, 0, 21), silentLog);
+    assert.deepEqual([await gone(), await lostDays.missing()], [['2026-12-20', '2026-12-21'], all()]);
   });
 });

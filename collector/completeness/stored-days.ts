@@ -35,6 +35,14 @@ export interface DaysCompared {
   readonly notCompared: readonly string[];
 }
 
+/** What the looks of each minute find. */
+export interface MissingRows {
+  /** By day: rows that were stored and are not held any more. */
+  readonly rows: ReadonlyMap<string, number>;
+  /** Why days before the record could not be counted: `rows` has what was found of them last. Null: they were. */
+  readonly olderUncounted: string | null;
+}
+
 const DAY_MS = 86_400_000;
 /** The record's beginning is by the store's clock, a request's time by its node's. */
 const CLOCKS_WITHIN_MS = 3_600_000;
@@ -44,6 +52,8 @@ const STANDS_MS = 10_000;
 const KNOWN_FOR_MS = 60_000;
 /** What a look by stream may take of the engine, s: of a report's turn, and before a day closes for good. */
 const [ASKED_S, CLOSING_S] = [10, 600];
+/** Lives that the engine did not count are not looked at again for so long by the looks of each minute. */
+const UNCOUNTED_FOR_MS = 600_000;
 /** Streams named of a day. */
 const MOST_NAMED = 10;
 
@@ -60,7 +70,8 @@ export class StoredDays {
   readonly #known = new Map<string, Known>();
   readonly #lives = new Map<string, KnownLives>();
   /** What was found of days before the record began, while they held so many rows. */
-  #older: { readonly held: string; readonly lives: readonly Life[] } | null = null;
+  #older: { readonly held: string; readonly lives: readonly Life[] } = { held: '', lives: [] };
+  #olderFailed: { readonly atMs: number; readonly why: string } | null = null;
   /** By day and stream: of rows that no note speaks of, how many there were, and since when. */
   #unknown: ReadonlyMap<string, { readonly rows: number; readonly sinceMs: number }> = new Map();
 
@@ -122,36 +133,52 @@ export class StoredDays {
   }
 
   /**
-   * By day: rows that were stored and are not held any more, of all days that raw events are kept of. Of a stream's life that began before the record they are told of its last day
-   * before it: which of its days lacks them is not known. @throws what the store throws
+   * Of all days that raw events are kept of. Of a stream's life that began before the record rows are told of its last day before it: which of its days lacks them is not known.
+   * @throws what the store throws while days of the record are compared
    */
-  async missing(): Promise<ReadonlyMap<string, number>> {
-    const found = await this.#differing('', '99999999', await this.#dropped(0, Number.MAX_SAFE_INTEGER), false);
+  async missing(): Promise<MissingRows> {
+    const dropped = await this.#dropped(0, Number.MAX_SAFE_INTEGER);
+    const found = await this.#differing('', '99999999', dropped, false);
     const missing = new Map<string, number>();
     for (const [name, difference] of [...found].sort()) {
       const day = dashed(name.slice(0, 8));
       if (difference > 0) missing.set(day, (missing.get(day) ?? 0) + difference);
     }
     const recordedFrom = await this.#recordedFrom();
-    if (recordedFrom === '') return missing;
-    for (const life of await this.#olderLives(recordedFrom)) {
+    if (recordedFrom === '') return { rows: missing, olderUncounted: null };
+    const olderUncounted = await this.#lookAtOlder(recordedFrom);
+    for (const life of this.#older.lives) {
+      // dropped since it was counted, it may be
+      if (daysOf(life.firstMs, life.lastMs + 1).some((id) => dropped.has(id))) continue;
       const day = dashed(idOf(Math.min(life.lastMs, startOf(recordedFrom) - 1)));
       missing.set(day, (missing.get(day) ?? 0) + life.missing);
     }
-    return missing;
+    return { rows: new Map([...missing].sort()), olderUncounted };
   }
 
-  /** Lives are compared anew only when days before the record hold other rows than they did: it reads all rows of them, and they hardly ever change. */
-  async #olderLives(recordedFrom: string): Promise<readonly Life[]> {
-    const rows = await this.#store.query<{ day: string; rows: number }>(
-      `SELECT partition_id AS day, sum(rows) AS rows FROM system.parts
-       WHERE database = 'tidegate' AND table = 'events' AND active AND partition_id < {recorded:String} GROUP BY day ORDER BY day`, { recorded: recordedFrom });
-    const held = JSON.stringify(rows);
-    if (this.#older?.held === held) return this.#older.lives;
-    const lives = await this.#livesIn(0, startOf(recordedFrom), recordedFrom, true);
-    if ('why' in lives) throw new TidegateError('store_failed', `days before ${dashed(recordedFrom)} could not be compared: ${lives.why}`);
-    this.#older = { held, lives: lives.filter((life) => !life.dropped) };
-    return this.#older.lives;
+  /**
+   * Lives are compared anew only when days before the record hold other rows than they did: it reads all rows of them, and they hardly ever change. Reports and storing may wait for the
+   * engine meanwhile, so it has the bounds of a report.
+   * @returns why they could not be counted
+   */
+  async #lookAtOlder(recordedFrom: string): Promise<string | null> {
+    try {
+      const rows = await this.#store.query<{ day: string; rows: number }>(
+        `SELECT partition_id AS day, sum(rows) AS rows FROM system.parts
+         WHERE database = 'tidegate' AND table = 'events' AND active AND partition_id < {recorded:String} GROUP BY day ORDER BY day`, { recorded: recordedFrom });
+      const held = JSON.stringify(rows);
+      if (this.#older.held === held) return null;
+      if (this.#olderFailed !== null && this.#steadyMs() - this.#olderFailed.atMs < UNCOUNTED_FOR_MS) return this.#olderFailed.why;
+      this.#older = { held, lives: await this.#standingLives(0, startOf(recordedFrom), recordedFrom, ASKED_S) };
+      this.#olderFailed = null;
+      return null;
+    } catch (error) {
+      // whatever it is: what was compared of the days of the record is told all the same
+      const code = error instanceof TidegateError ? error.code : 'internal_error';
+      const why = `days before ${dashed(recordedFrom)} (UTC) could not be compared with what was stored (${code}): ${error instanceof Error ? error.message : String(error)}`;
+      this.#olderFailed = { atMs: this.#steadyMs(), why };
+      return why;
+    }
   }
 
   /** By day and stream. Days whose raw events were dropped are none; of an older day than the record no note has to speak. */
@@ -199,13 +226,16 @@ export class StoredDays {
     for (const [name, { atMs }] of this.#lives) if (nowMs - atMs > KNOWN_FOR_MS) this.#lives.delete(name);
     const known = this.#lives.get(range);
     if (known !== undefined && !closing) return known.lives;
-    const look = (): Promise<readonly Life[]> => livesNotWhole(this.#store, fromMs, toMs, recordedFrom, closing ? CLOSING_S : ASKED_S);
-    const lives = await counted(async () => {
-      const first = await look();
-      return first.length === 0 ? first : (await look()).filter(({ stream, missing }) => first.some((life) => life.stream === stream && life.missing === missing));
-    });
+    const lives = await counted(() => this.#standingLives(fromMs, toMs, recordedFrom, closing ? CLOSING_S : ASKED_S));
     this.#lives.set(range, { atMs: nowMs, lives });
     return lives;
+  }
+
+  /** Those that lack the same in two looks. */
+  async #standingLives(fromMs: number, toMs: number, recordedFrom: string, seconds: number): Promise<readonly Life[]> {
+    const look = (): Promise<readonly Life[]> => livesNotWhole(this.#store, fromMs, toMs, recordedFrom, seconds);
+    const first = await look();
+    return first.length === 0 ? first : (await look()).filter(({ stream, missing }) => first.some((life) => life.stream === stream && life.missing === missing));
   }
 
   /** The first day of which all is noted, as partitions are named; '': of all there are. */

@@ -37,6 +37,7 @@ const DAYS_OF_EVENTS: readonly string[] = ['events', 'stored_days'];
 
 /** Drops what is due. @returns the partitions dropped, as table/partition. @throws store_failed */
 export async function applyRetention(store: Store, retention: Retention, nowMs: number, log: SpoolLog): Promise<readonly string[]> {
+  await noteGoneDays(store, retention, nowMs);
   const dropped: string[] = [];
   for (const [table, keep] of KEPT) {
     for (const partition of await partitionsOf(store, table)) {
@@ -75,8 +76,27 @@ export async function pruneImports(store: Store, { eventsMs, minutesMs, quarterH
   if (gone.length > 0) await remove(store, 'imports', `toRelativeDayNum(day) IN (${[...new Set(gone.map(({ startMs }) => startMs / DAY_MS))].join(', ')}) AND stored_at < fromUnixTimestamp64Milli({before:Int64})`, { before });
 }
 
+/**
+ * A day of which the rollups have requests and `events` has no part left is past its time like any other: it is noted as dropped, for there is no partition to drop. Else what was lost
+ * of it would be told until its streams are forgotten.
+ */
+async function noteGoneDays(store: Store, { eventsMs }: Retention, nowMs: number): Promise<void> {
+  const before = nowMs - eventsMs;
+  // read before the partitions: an insert reaches events first
+  const counted = await store.query<{ id: string }>(
+    `SELECT DISTINCT formatDateTime(toDate(time), '%Y%m%d') AS id FROM tidegate.traffic_quarter_hour
+     WHERE time < fromUnixTimestamp64Milli({before:Int64}) AND toDate(time) NOT IN (SELECT day FROM tidegate.dropped_days)`, { before });
+  const past = counted.filter(({ id }) => boundsOf(id).endMs <= before);
+  if (past.length === 0) return;
+  const held = new Set((await partitionsOf(store, 'events')).map(({ id }) => id));
+  const imported = await importedDays(store);
+  for (const { id } of past) {
+    if (!held.has(id) && lastUse(boundsOf(id), imported) <= before) await noteDropped(store, id);
+  }
+}
+
 /** When the newest of its rows was made, or, of an imported log, stored. */
-function lastUse({ startMs, endMs }: Partition, imported: readonly ImportedDay[]): number {
+function lastUse({ startMs, endMs }: Pick<Partition, 'startMs' | 'endMs'>, imported: readonly ImportedDay[]): number {
   return imported.reduce((last, day) => (day.startMs >= startMs && day.startMs < endMs ? Math.max(last, day.storedMs) : last), endMs);
 }
 
@@ -166,9 +186,13 @@ function boundsOf(id: string): { readonly startMs: number; readonly endMs: numbe
     : { startMs: Date.UTC(year, month - 1, Number(day)), endMs: Date.UTC(year, month - 1, Number(day) + 1) };
 }
 
+async function noteDropped(store: Store, id: string): Promise<void> {
+  await store.command('INSERT INTO tidegate.dropped_days (day) SELECT toDate(parseDateTimeBestEffort({id:String}))', { id });
+}
+
 async function drop(store: Store, { table, id }: Partition): Promise<void> {
   // what comes of this day later is not all of it (collector/rebuild)
-  if (DAYS_OF_EVENTS.includes(table)) await store.command('INSERT INTO tidegate.dropped_days (day) SELECT toDate(parseDateTimeBestEffort({id:String}))', { id });
+  if (DAYS_OF_EVENTS.includes(table)) await noteDropped(store, id);
   // what was stored of a day is forgotten after the day: killed between, it is noted as dropped, and goes with the next look
   for (const each of table === 'events' ? DAYS_OF_EVENTS : [table]) await store.command(`ALTER TABLE tidegate.${each} DROP PARTITION ID {id:String}`, { id });
 }

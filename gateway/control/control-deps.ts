@@ -268,8 +268,8 @@ export interface CollectorStatus {
 }
 /** What the collector found in the store, a minute ago at most unless looks fail. */
 export interface StoreStatus {
-  /** RFC 3339. */
-  readonly looked_at: string;
+  /** RFC 3339: when all days were compared last; null: not since it began. */
+  readonly looked_at: string | null;
   /** Days (UTC) that lack rows that were stored, the oldest first. */
   readonly rows_missing: readonly { readonly day: string; readonly rows: number }[];
   /** Parts that the engine has set aside, by table, some of them with their names; null: the store does not say. */

@@ -56,7 +56,8 @@ function writeCollector(text: Exposition, { up, failing, told }: CollectorFacts,
   text.one('tidegate_events_missing', status.gaps);
   text.one('tidegate_event_repeats_total', status.repeats);
   if (counts !== null) writeStore(text, counts);
-  text.one('tidegate_store_check_last_success_timestamp_seconds', status.store === null ? 0 : Date.parse(status.store.looked_at) / 1000);
+  const lookedAt = status.store?.looked_at ?? null;
+  text.one('tidegate_store_check_last_success_timestamp_seconds', lookedAt === null ? 0 : Date.parse(lookedAt) / 1000);
   if (status.store !== null) writeFound(text, status.store);
   if (status.billing !== null) writeBilling(text, status.billing, nowMs);
 }
