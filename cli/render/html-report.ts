@@ -5,7 +5,7 @@
 import { bucketBounds, formatInstant } from '../../collector/reports/calendar.js';
 import { bytes, change, count, milliseconds, minuteOf, periodOf, share } from './figures.js';
 import { printable } from './terminal.js';
-import { groupText, isUnrecorded, NO_PATHS, NOTHING, type TrafficAnswer, type TrafficAnswerRow, type TrafficView, unrecordedText } from './traffic.js';
+import { groupText, isCompared, isUnrecorded, NO_PATHS, NOTHING, type TrafficAnswer, type TrafficAnswerRow, type TrafficView, unrecordedText } from './traffic.js';
 
 const WIDTH = 960;
 const HEIGHT = 200;
@@ -59,8 +59,10 @@ function warnings(total: TrafficAnswer): string {
   return lines.map((line) => `<p class="warn">${text(line)}</p>\n`).join('');
 }
 
-function figures({ previous: period }: TrafficAnswer, sum: TrafficAnswerRow): string {
-  const then = period === undefined ? null : sum.previous ?? NOTHING;
+function figures(total: TrafficAnswer, sum: TrafficAnswerRow): string {
+  const { previous: period } = total;
+  const then = isCompared(total) ? sum.previous ?? NOTHING : null;
+  const unrecorded = period === undefined ? '' : unrecordedText(period);
   const figure = (name: string, value: string, before: string | null, style = ''): string => `<div><dt>${name}</dt><dd${style}>${value}${before === null ? '' : `<small>${text(before)}</small>`}</dd></div>`;
   const beside = (now: number, was: number | undefined, shown: (value: number) => string): string | null => (was === undefined ? null : `before ${shown(was)} (${change(now, was)})`);
   return `<dl>
@@ -70,7 +72,7 @@ ${[
     figure('refused', count(sum.refused), beside(sum.refused, then?.refused, count)),
     figure('bytes in', bytes(sum.bytes_in), beside(sum.bytes_in, then?.bytes_in, bytes)), figure('bytes out', bytes(sum.bytes_out), beside(sum.bytes_out, then?.bytes_out, bytes)),
   ].join('\n')}
-</dl>${period === undefined ? '' : `\n<p class="dim">${text(`before: ${minuteOf(period.from)} to ${minuteOf(period.to)}`)}</p>`}`;
+</dl>${period === undefined ? '' : `\n<p class="dim">${text(`before: ${minuteOf(period.from)} to ${minuteOf(period.to)}${unrecorded === '' ? '' : `; ${unrecorded}`}`)}</p>`}`;
 }
 
 interface Bar { readonly from: string; readonly requests: number; readonly errors: number }
@@ -126,7 +128,7 @@ ${lines.join('\n')}
 function groups({ table, groupBy, top }: TrafficView): string {
   if (table.rows.length === 0 || groupBy.length === 0) return '';
   const byTime = table.interval !== 'total';
-  const compared = table.previous !== undefined;
+  const compared = isCompared(table);
   const shown = table.rows.slice(0, byTime ? MOST_ROWS : table.rows[top]?.others === true ? top + 1 : top);
   const numbers = ['requests', ...(compared ? ['change'] : []), 'errors', 'refused', 'p50 ms', 'p99 ms', 'bytes out'];
   const head = [...(byTime ? ['time'] : []), ...groupBy].map((name) => `<th>${text(name)}</th>`).join('') + numbers.map((name) => `<th class="n">${name}</th>`).join('');

@@ -92,6 +92,10 @@ test('beside the period before, and the largest groups apart from all others', (
     ['app', 'requests', 'change'], ['acme', '700', '-30 %'], ['-', '400', 'new'], ['all others', '100', 'x13'], ['gone', '0', '-100 %'],
   ]);
   for (const line of text.split('\n')) assert.ok(line.length <= 80, line);
+  const unrecorded = { ...total, rows: [row(1200, { previous: before(0) })], previous: { ...total.previous, recorded: false as const, recorded_from: '2026-11-20T16:02:11+05:30' } };
+  const alone = renderTraffic(PLAIN, { ...view, groupBy: ['app'], total: unrecorded, series: answer('hour', []), table: { ...unrecorded, rows: [row(1200, { app: 'acme', previous: before(0) })] } });
+  assert.match(alone, /\nbefore, 2026-11-19 15:45 to 2026-11-20 15:45:\n {2}not recorded: the record begins 2026-11-20 16:02\n\n/);
+  assert.doesNotMatch(alone, /requests 0|change/);
   const short = { ...total, from: '2026-11-21T15:45:07+05:30', to: '2026-11-21T15:45:19+05:30', previous: { from: '2026-11-21T15:44:55.250+05:30', to: '2026-11-21T15:46:00+05:30' } };
   const ofSeconds = renderTraffic(PLAIN, { ...view, groupBy: ['app'], total: short, series: answer('hour', []), table });
   assert.match(ofSeconds, /\n2026-11-21 15:45:07 to 2026-11-21 15:45:19 Asia[^]*\nbefore, 2026-11-21 15:44:55 to 2026-11-21 15:46:00:\n/);

@@ -21,7 +21,7 @@ export interface TrafficAnswer {
   readonly missing: readonly string[];
   /** With groups by path. Null: no path of the range is kept. */
   readonly paths_from?: string | null;
-  readonly previous?: { readonly from: string; readonly to: string };
+  readonly previous?: { readonly from: string; readonly to: string; readonly recorded?: false; readonly recorded_from?: string };
   readonly rows: readonly TrafficAnswerRow[];
 }
 export interface TrafficAnswerSums {
@@ -96,6 +96,11 @@ export function unrecordedText({ recorded, recorded_from: since }: Pick<TrafficA
   return since === undefined ? '' : `recorded from ${minuteOf(since)} on`;
 }
 
+/** False: there is no period before, or no record of it. Imported lines may be there all the same. */
+export function isCompared({ previous: period, rows }: Pick<TrafficAnswer, 'previous' | 'rows'>): boolean {
+  return period !== undefined && (period.recorded !== false || rows.some(({ previous }) => previous !== undefined && previous.requests > 0));
+}
+
 function totals(terminal: Terminal, sum: TrafficAnswerRow): string {
   const requests = count(sum.requests);
   const errors = `${count(sum.errors)} (${share(sum.errors, sum.requests)})`;
@@ -106,8 +111,12 @@ function totals(terminal: Terminal, sum: TrafficAnswerRow): string {
 }
 
 /** How it was in the period before, and what has changed. */
-function before(terminal: Terminal, { rows, previous: period }: TrafficAnswer): string {
+function before(terminal: Terminal, total: TrafficAnswer): string {
+  const { rows, previous: period } = total;
   if (period === undefined) return '';
+  const unrecorded = unrecordedText(period);
+  const head = `${styled(terminal, 'dim', `before, ${periodOf(period.from, period.to)}:`)}\n${unrecorded === '' ? '' : `  ${styled(terminal, 'yellow', unrecorded)}\n`}`;
+  if (!isCompared(total)) return head;
   const { previous, ...now } = rows[0] ?? NOTHING;
   const then = previous ?? NOTHING;
   const parts = [
@@ -117,7 +126,7 @@ function before(terminal: Terminal, { rows, previous: period }: TrafficAnswer): 
   ];
   const line = `  ${parts.join('   ')}`;
   const shown = line.length <= terminal.columns ? line : `  ${parts.slice(0, 2).join('   ')}\n  ${parts.slice(2).join('   ')}`;
-  return `${styled(terminal, 'dim', `before, ${periodOf(period.from, period.to)}:`)}\n${shown}\n`;
+  return `${head}${shown}\n`;
 }
 
 function overTime(terminal: Terminal, series: TrafficAnswer): string {
@@ -143,7 +152,7 @@ function latency(terminal: Terminal, sum: TrafficAnswerRow): string {
 
 function groups(terminal: Terminal, { table, groupBy, top }: TrafficView): string {
   const byTime = table.interval !== 'total';
-  const compared = table.previous !== undefined;
+  const compared = isCompared(table);
   const columns: Column[] = [
     ...(byTime ? [{ head: 'time', align: 'left' } as const] : []),
     ...groupBy.map((head): Column => ({ head, align: 'left', shrinks: !WHOLE.has(head) })),

@@ -97,6 +97,16 @@ test('a time of which there is no record is no time without requests', async () 
   assert.deepEqual(await of('23', '24', since), [false, undefined], 'it has not begun');
   assert.deepEqual(await of('20', '21', null), [false, undefined], 'nothing has been recorded yet');
   assert.deepEqual(await of('20', '21'), [undefined, undefined]);
+  // of the period before it is told apart
+  const compared = async (since: string): Promise<unknown> => {
+    const { recorded, previous } = await trafficReport({ ...deps, completeness: () => Promise.resolve({ complete: true, reasons: [], recorded_from: since }) }, parse({ from: '2026-11-21T00:00:00Z', to: '2026-11-22T00:00:00Z', interval: 'total', compare: 'previous' }));
+    return [recorded, previous];
+  };
+  // as much of it as has gone by of the day under way
+  const period = { from: '2026-11-20T00:00:00Z', to: '2026-11-20T10:08:00Z' };
+  assert.deepEqual(await compared('2026-11-21T09:00:00Z'), [undefined, { ...period, recorded: false, recorded_from: '2026-11-21T09:00:00Z' }]);
+  assert.deepEqual(await compared('2026-11-20T09:00:00Z'), [undefined, { ...period, recorded_from: '2026-11-20T09:00:00Z' }]);
+  assert.deepEqual(await compared('2026-11-19T09:00:00Z'), [undefined, period]);
 });
 
 test('beyond what is kept, the report says so instead of counting less', async () => {

@@ -54,7 +54,7 @@ export interface TrafficHead {
   /** With groups by path: when the first event began whose path is kept; null: none of the range is. What came before it has the path ''. */
   readonly paths_from?: string | null;
   /** What the rows are compared with. */
-  readonly previous?: { readonly from: string; readonly to: string };
+  readonly previous?: { readonly from: string; readonly to: string; readonly recorded?: false; readonly recorded_from?: string };
 }
 
 export interface TrafficReport extends TrafficHead {
@@ -109,13 +109,16 @@ export async function openReport(deps: TrafficDeps, asked: TrafficQuery, signal?
   const paths = query.groupBy.includes('path') ? await deps.store.query(firstPathStatement(query), statementParams(query, bounds), asker) : null;
   const firstPathMs = Number(paths?.[0]?.['first_ms'] ?? 0);
   const zone = query.timeZone;
+  const recordOf = (span: { readonly fromMs: number; readonly toMs: number }): Pick<TrafficHead, 'recorded' | 'recorded_from'> => ({
+    ...(isRecorded(judged, span, deps.nowMs()) ? {} : { recorded: false }), ...(since !== null && Date.parse(since) > span.fromMs ? { recorded_from: formatInstant(Date.parse(since), zone) } : {}),
+  });
   return {
     head: {
       as_of: formatInstant(asOfMs, zone), from: formatInstant(query.fromMs, zone), to: formatInstant(query.toMs, zone),
       interval: query.interval, time_zone: zone, ...(kept.clipped ? { clipped: true } : {}),
-      ...(isRecorded(judged, query, deps.nowMs()) ? {} : { recorded: false }), ...(since !== null && Date.parse(since) > query.fromMs ? { recorded_from: formatInstant(Date.parse(since), zone) } : {}),
+      ...recordOf(query),
       complete: verdict.complete, missing: verdict.reasons, ...(paths === null ? {} : { paths_from: firstPathMs > 0 ? formatInstant(firstPathMs, zone) : null }),
-      ...(before === null ? {} : { previous: { from: formatInstant(before.fromMs, zone), to: formatInstant(before.toMs, zone) } }),
+      ...(before === null ? {} : { previous: { from: formatInstant(before.fromMs, zone), to: formatInstant(before.toMs, zone), ...recordOf(before) } }),
     },
     asOfMs, before, reading: { store: deps.store, asker, query, source, bounds, top },
   };

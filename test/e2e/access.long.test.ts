@@ -137,7 +137,7 @@ test('two apps read their own exact numbers and nothing of the other: every endp
       assert.ok(event.startsWith('data: ') && !event.includes(other.name) && (own === globex || !event.includes('vault')), event);
 
       const day = await ask('/v1/completeness');
-      assert.deepEqual(Object.keys(JSON.parse(day.text) as object).sort(), ['as_of', 'complete', 'day', 'dropped', 'from', 'reasons', 'time_zone', 'to']);
+      assert.deepEqual(Object.keys(JSON.parse(day.text) as object).sort(), ['as_of', 'complete', 'day', 'dropped', 'from', 'reasons', 'recorded', 'recorded_from', 'time_zone', 'to']);
       assert.equal((JSON.parse(day.text) as { time_zone: string }).time_zone, own.zone);
       for (const one of [own.sent[0], own.sent.at(-1)] as Sent[]) {
         const { app, service, route: by, method, status } = JSON.parse((await ask(`/v1/requests/${one.id}`)).text) as Sent & { app: string };
