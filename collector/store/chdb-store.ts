@@ -14,6 +14,7 @@ import type { SpoolLog } from '../../gateway/events/spool-log.js';
 import { insertDayFromFile, insertFromFile, type InsertPlan } from './insert-statement.js';
 import type { QueryParams, Store } from './store.js';
 import { storeError } from './store-error.js';
+import { cutDefinitions, keepDefinitions, restoreDefinitions } from './table-definitions.js';
 import { takeBackUnfinished } from './unfinished-inserts.js';
 import { UnreadableParts } from './unreadable-parts.js';
 
@@ -23,6 +24,7 @@ type ClientOptions = NonNullable<Parameters<typeof createClient>[0]>;
 interface Chdb { createChdbConnection(options: { readonly path: string }): NonNullable<ClientOptions['connection']> }
 
 export class ChdbStore implements Store {
+  readonly #path: string;
   readonly #writer: ClickHouseClient;
   readonly #reader: ClickHouseClient;
   #lastWrite: Promise<unknown> = Promise.resolve();
@@ -31,7 +33,8 @@ export class ChdbStore implements Store {
   #tokenDirs: readonly string[] | null = null;
   readonly #unreadable: UnreadableParts | null;
 
-  private constructor(writer: ClickHouseClient, reader: ClickHouseClient, log: SpoolLog | null) {
+  private constructor(path: string, writer: ClickHouseClient, reader: ClickHouseClient, log: SpoolLog | null) {
+    this.#path = path;
     this.#writer = writer;
     this.#reader = reader;
     this.#unreadable = log === null ? null : new UnreadableParts({ command: (statement) => this.#command(statement, {}), query: (select, params) => this.#query(select, params ?? {}) }, log);
@@ -47,9 +50,10 @@ export class ChdbStore implements Store {
       // loaded here only, so that a node without chDB can run all that needs no store
       const [{ createClient }, chdb] = await Promise.all([import('@clickhouse/client'), import(CHDB) as Promise<Chdb>]);
       mkdirSync(path, { recursive: true, mode: 0o750 });
+      restoreDefinitions(path);
       takeBackUnfinished(path);
       const connect = (): ClickHouseClient => createClient({ connection: chdb.createChdbConnection({ path }) });
-      const store = new ChdbStore(connect(), connect(), log);
+      const store = new ChdbStore(path, connect(), connect(), log);
       await Promise.all([store.command('SELECT 1'), store.query('SELECT 1')]);
       return store;
     } catch (cause) {
@@ -59,6 +63,17 @@ export class ChdbStore implements Store {
 
   async command(statement: string, params: QueryParams = {}): Promise<void> {
     await this.#translated(this.#command(statement, params), statement);
+  }
+
+  async define(statement: string): Promise<void> {
+    try {
+      keepDefinitions(this.#path);
+    } catch (cause) {
+      throw new TidegateError('store_failed', `the tables' definitions cannot be copied, so none is changed: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    }
+    await this.command(statement);
+    const cut = cutDefinitions(this.#path);
+    if (cut.length > 0) throw new TidegateError('store_failed', `the disk has no room for ${cut.join(', ')}: the engine wrote less than the whole definition, which becomes what it was at the next start`);
   }
 
   async query<Row>(select: string, params: QueryParams = {}): Promise<Row[]> {

@@ -35,7 +35,8 @@ export async function lacking(store: Store, migrations: readonly Migration[] = l
 export async function migrate(store: Store, migrations: readonly Migration[] = loadMigrations(), cluster: string | null = null): Promise<readonly number[]> {
   const lacks = await lacking(store, migrations);
   if (lacks.length === 0) return [];
-  const run = async (statement: string): Promise<void> => store.command(cluster === null ? statement : onCluster(statement, cluster));
+  const define = (store.define ?? store.command).bind(store);
+  const run = async (statement: string): Promise<void> => define(cluster === null ? statement : onCluster(statement, cluster));
   await run('CREATE DATABASE IF NOT EXISTS tidegate');
   await run(`CREATE TABLE IF NOT EXISTS tidegate.schema_migrations (version UInt32, name String, applied_at DateTime64(3, 'UTC') DEFAULT now64(3))
     ENGINE = ReplacingMergeTree ORDER BY version SETTINGS fsync_after_insert = 1`);

@@ -19,6 +19,9 @@ export interface Store {
   /** Runs a statement that changes something. */
   command(statement: string, params?: QueryParams): Promise<void>;
 
+  /** Runs a statement that creates or alters a database or a table, and can be repeated: chDB needs it told apart (table-definitions.ts). Absent: `command` does. */
+  define?(statement: string): Promise<void>;
+
   /** The rows of a SELECT, as objects. UInt64 comes as a number: exact below 2^53, so select a stream as `lower(hex(stream))`. */
   query<Row>(select: string, params?: QueryParams): Promise<Row[]>;
 

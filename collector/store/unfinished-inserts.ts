@@ -8,6 +8,7 @@
  */
 import { appendFileSync, closeSync, existsSync, fdatasyncSync, openSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { subfolders, tableDirectories } from './table-directories.js';
 
 const LOGS = 'deduplication_logs';
 /** Of a line of the log: `operation \t part \t token`. */
@@ -17,10 +18,7 @@ const PART = /^(.+)_(\d+)_(\d+)_\d+(?:_\d+)?$/;
 
 /** @param path the store's directory: an insert that is made again then stores what its first attempt had not */
 export function takeBackUnfinished(path: string): void {
-  const groups = join(path, 'store');
-  for (const group of subfolders(groups)) {
-    for (const table of subfolders(join(groups, group))) takeBack(join(groups, group, table));
-  }
+  for (const table of tableDirectories(path)) takeBack(join(path, table));
 }
 
 function takeBack(table: string): void {
@@ -51,6 +49,3 @@ function lastLine(folder: string): { readonly file: string; readonly line: strin
   }
   return null;
 }
-
-const subfolders = (folder: string): string[] =>
-  (existsSync(folder) ? readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory()).map(({ name }) => name) : []);
