@@ -38,6 +38,7 @@ type PerApp = Record<App, number>;
 
 /** Asks, and keeps count of what was answered. */
 class Client {
+  #body = '';
   readonly #node: TestNode;
   readonly answered: PerApp = { acme: 0, other: 0 };
 
@@ -47,14 +48,14 @@ class Client {
 
   async ask(as: App, more = ''): Promise<number> {
     const answer = await fetch(`${this.#node.url}/bytes/10${more}`, { headers: { 'x-api-key': keyOf(as) } });
-    await answer.arrayBuffer();
+    this.#body = await answer.text();
     this.answered[as]++;
     return answer.status;
   }
 
   /** So many of each app, all of them answered by the upstream. */
   async askEach(count: number, more = ''): Promise<void> {
-    for (let i = 0; i < count; i++) for (const name of APPS) assert.equal(await this.ask(name, more), 200);
+    for (let i = 0; i < count; i++) for (const name of APPS) assert.equal(await this.ask(name, more), 200, `${this.#body}\n${this.#node.output.slice(-4000)}`);
   }
 }
 

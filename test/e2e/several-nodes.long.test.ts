@@ -93,7 +93,8 @@ test('a gateway without chDB records and ships, a collector on another node stor
   assert.match(await collector.metrics(), /^tidegate_event_lag_seconds /m);
   assert.match(await gateway.metrics(), /^tidegate_ledger_up 1$/m);
   assert.doesNotMatch(await gateway.metrics(), /^tidegate_(?:collector_up|inserts_total|store_failing|billing_\w+)/m);
-  const stored = await collector.metrics();
+  // the supervisor asks its collector each second
+  const stored = await eventually('its inserts in the metrics', async () => [await collector.metrics()].find((text) => /^tidegate_insert_rows_total 50$/m.test(text)) ?? null);
   for (const line of [/^tidegate_collector_up 1$/m, /^tidegate_store_failing 0$/m, /^tidegate_inserts_total\{result="stored"\} [1-9]/m, /^tidegate_insert_rows_total 50$/m, /^tidegate_workers 0$/m, /^tidegate_billing_failing 0$/m]) {
     assert.match(stored, line);
   }
