@@ -136,8 +136,12 @@ test('a full disk: no request fails, each dropped event is tallied, through kill
     }
     assert.match(node.output, /a spare one is taken/);
     disk.fill();
+    // its worker goes on with what it holds of the quota, and asks for more when it is connected again
+    const connections = (): number => node.output.split('connected to the supervisor').length;
+    const connected = connections();
     await killAndWait(node, 'supervisor');
     await serving(node);
+    await eventually('the worker is connected again', () => connections() > connected || null);
     await client.askEach(20);
     await killAndWait(node, 'collector');
     disk.fill();
