@@ -1,6 +1,7 @@
 /** `GET /v1/completeness`: of one day all that is known of it; of several, a line each. */
 import Type, { type Static } from 'typebox';
 import { InvalidParameterError } from '../../errors/invalid-parameter.js';
+import { iso } from '../completeness/completeness.js';
 import { bucketBounds, formatInstant } from '../reports/calendar.js';
 import { isRecorded, toldTo, type CompletenessAnswer, type CompletenessAnswers } from '../reports/completeness-answers.js';
 import type { Asker } from '../reports/report-store.js';
@@ -64,5 +65,3 @@ function boundsOf(from: string, to: string | undefined, clock: Clock): readonly 
   if (bounds.length - 1 > MAX_DAYS) throw tooLong(bounds.length - 1);
   return bounds;
 }
-
-const iso = (ms: number): string => new Date(ms).toISOString();

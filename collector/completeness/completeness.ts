@@ -322,4 +322,5 @@ function byStream<T extends { readonly stream: string }>(rows: readonly T[]): Ma
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);
 const width = (hole: { readonly first: number; readonly end: number }): number => hole.end - hole.first;
-const iso = (ms: number): string => new Date(ms).toISOString();
+/** RFC 3339, in UTC, to the millisecond. */
+export const iso = (ms: number): string => new Date(ms).toISOString();

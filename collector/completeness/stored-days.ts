@@ -11,7 +11,7 @@ import { TidegateError } from '../../errors/tidegate-error.js';
 import { REPORT_SETTINGS } from '../reports/report-store.js';
 import type { Store } from '../store/store.js';
 import { dayDifferences, streamDifferences, type Differences, type Expected } from './day-rows.js';
-import type { Span } from './completeness.js';
+import { iso, type Span } from './completeness.js';
 import { livesNotWhole, type Life } from './old-days.js';
 
 /** A stream in a day (UTC) of which `events` holds other rows than were stored. */
@@ -292,7 +292,6 @@ const more = (faults: number): readonly string[] => (faults > MOST_NAMED ? [`the
 const idOf = (ms: number): string => new Date(ms).toISOString().slice(0, 10).replaceAll('-', '');
 const dashed = (id: string): string => `${id.slice(0, 4)}-${id.slice(4, 6)}-${id.slice(6)}`;
 const startOf = (id: string): number => Date.parse(dashed(id));
-const iso = (ms: number): string => new Date(ms).toISOString();
 
 /** Those that [fromMs, toMs) has a part of. */
 function daysOf(fromMs: number, toMs: number): string[] {
